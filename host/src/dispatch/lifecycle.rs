@@ -1,0 +1,58 @@
+//! The port through which the host, and nobody else, keeps lifecycle actions alive and completes them.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::event::LifecycleAction;
+use crate::ports::PortError;
+
+/// EC2 Auto Scaling's side of a lifecycle action. Capabilities cannot reach it.
+#[async_trait]
+pub trait Lifecycle: Send + Sync {
+    /// The hook's times (DescribeLifecycleHooks); none when the group has no such hook any more.
+    async fn hook(&self, action: &LifecycleAction) -> Result<Option<HookTimes>, PortError>;
+
+    /// Starts the hook's timeout again (RecordLifecycleActionHeartbeat).
+    async fn heartbeat(&self, action: &LifecycleAction) -> Result<Answer, PortError>;
+
+    /// Lets Auto Scaling go on with `result` (CompleteLifecycleAction).
+    async fn complete(&self, action: &LifecycleAction, result: LifecycleResult) -> Result<Answer, PortError>;
+}
+
+/// What Auto Scaling is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LifecycleResult {
+    /// CONTINUE.
+    Continue,
+    /// ABANDON.
+    Abandon,
+}
+
+impl LifecycleResult {
+    /// Auto Scaling's own word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Continue => "CONTINUE",
+            Self::Abandon => "ABANDON",
+        }
+    }
+}
+
+/// What Auto Scaling answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// It took effect.
+    Accepted,
+    /// "No active Lifecycle Action found": somebody else, or the timeout, has decided already.
+    Over,
+}
+
+/// How long a hook holds an instance back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HookTimes {
+    /// `HeartbeatTimeout`: 30 s to 7200 s.
+    pub heartbeat_timeout: Duration,
+    /// `GlobalTimeout`: the most that heartbeats can make of it, from the start.
+    pub global_timeout: Duration,
+}

@@ -1,0 +1,4 @@
+//! Modules from a folder.
+/// A folder of modules.
+#[derive(Debug)]
+pub struct DirSource;

@@ -1,0 +1,147 @@
+//! The policy, `hostler.toml`: which events go to which handler, what each handler may do, and within which limits.
+//!
+//! Owns the file format, EventBridge's pattern language, and every decision about what is granted. Pure: text in, a
+//! [`Policy`] or all its mistakes out. Knows nothing of plugins' contents, of the sandbox, or of AWS clients.
+
+mod file;
+mod grants;
+mod mistake;
+mod pattern;
+mod scope;
+mod units;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use file::schema;
+pub use grants::{
+    ArgumentPattern, AutoScalingGrant, ClientKey, CommandPattern, Ec2Grant, EcsGrant, Grants, HostKeys, Instances,
+    NamePatterns, SshGrant,
+};
+pub use mistake::{Mistake, Mistakes};
+pub use pattern::Pattern;
+pub use scope::{
+    AutoScalingCall, Denial, DescribeGroupInstance, DescribeInstance, Drain, EcsCall, Exec, FindContainerInstance,
+    Granted, ListTasks, Scope, SetInstanceProtection, StopTask,
+};
+
+use crate::event::Event;
+
+/// A policy that has been read and found sound.
+#[derive(Debug)]
+pub struct Policy {
+    /// Where plugins come from.
+    pub modules: ModulesPolicy,
+    /// The handlers, in the order of the file: the first that matches takes the event.
+    pub handlers: Vec<Arc<Handler>>,
+    /// SHA-256 of the text, in hexadecimal: says in the log which policy was in force.
+    pub digest: String,
+    /// What is allowed but probably not meant, for the operator to read at start and in `hostler policy check`.
+    pub warnings: Vec<Mistake>,
+}
+
+impl Policy {
+    /// Reads a policy, or explains every mistake in it. `name` is the file's, for messages.
+    pub fn parse(name: &str, text: &str) -> Result<Self, Mistakes> {
+        file::parse(name, text)
+    }
+
+    /// The handler that takes `event`: the first, in file order, whose pattern matches.
+    pub fn route(&self, event: &Event) -> Option<&Arc<Handler>> {
+        self.handlers.iter().find(|handler| handler.event.matches(&event.envelope))
+    }
+}
+
+/// `[modules]`: where plugins come from and how they are accepted.
+#[derive(Debug, Clone)]
+pub struct ModulesPolicy {
+    /// `source`.
+    pub source: ModulesSource,
+    /// `refresh`: how stale a module may be. Zero asks before every event.
+    pub refresh: Duration,
+    /// `max-size`: the largest module that is downloaded, in bytes.
+    pub max_size: u64,
+    /// `allow-unsigned`: whether a module without a signature is accepted.
+    pub allow_unsigned: bool,
+}
+
+/// The place plugins come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ModulesSource {
+    /// `s3://BUCKET/PREFIX/`; the prefix is empty or ends in `/`.
+    S3 {
+        /// The bucket.
+        bucket: String,
+        /// The prefix of every key.
+        prefix: String,
+    },
+    /// `dir:PATH`, relative to the working directory.
+    Dir(PathBuf),
+}
+
+/// `[[handler]]`: a plugin bound to events, grants and limits.
+#[derive(Debug)]
+pub struct Handler {
+    /// `name`: unique in the policy; what the log and the metrics call it.
+    pub name: String,
+    /// `module`: the object's name below the source.
+    pub module: String,
+    /// `[handler.event]`.
+    pub event: Pattern,
+    /// `[handler.finish]`.
+    pub finish: Finish,
+    /// `[handler.limits]`.
+    pub limits: Limits,
+    /// `[handler.grants]`.
+    pub grants: Grants,
+    /// `[handler.config]`.
+    pub config: BTreeMap<String, String>,
+}
+
+impl Handler {
+    /// Whether the pattern names `hook` literally in `detail.LifecycleHookName`: what it takes to be given a hook that
+    /// another service installed for itself.
+    pub fn names_hook(&self, hook: &str) -> bool {
+        self.event.names_literally(&["detail", "LifecycleHookName"], hook)
+    }
+}
+
+/// `[handler.finish]`: how a work item ends when the handler does not end it.
+#[derive(Debug, Clone)]
+pub struct Finish {
+    /// `deadline`: for the whole work item, from the time of the event.
+    pub deadline: Duration,
+    /// `on-failure`; when absent, `abandon` for an instance that is leaving and `leave` for one that is launching.
+    pub on_failure: Option<OnFailure>,
+    /// `max-attempts`: failures in a row, not `again`s.
+    pub max_attempts: u32,
+}
+
+/// What becomes of the lifecycle action when the handler has failed for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFailure {
+    /// Complete it with CONTINUE.
+    Continue,
+    /// Complete it with ABANDON.
+    Abandon,
+    /// Do not complete it: the hook's own timeout and default result decide.
+    Leave,
+}
+
+/// `[handler.limits]`: ceilings on one attempt.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// `cpu`: CPU time of the guest and of host code run for it.
+    pub cpu: Duration,
+    /// `wall`: from start to end, host calls included.
+    pub wall: Duration,
+    /// `memory`: all linear memories and tables together, in bytes.
+    pub memory: u64,
+    /// `host-calls`: how many.
+    pub host_calls: u32,
+    /// `log`: what the guest may write to the log, in bytes.
+    pub log: u64,
+}
