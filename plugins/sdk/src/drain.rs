@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::ecs::{self, ContainerInstance, Task};
-use crate::{Error, ErrorCode, Event, Outcome, Result, Time, clock, log, time};
+use crate::{Error, ErrorCode, Event, Outcome, Result, Time, clock, config, log, time};
 
 /// Looking again for an instance that has not registered, or while ECS changes its mind about one.
 const SOON: Duration = Duration::from_secs(5);
@@ -105,6 +105,18 @@ impl Drain {
     #[must_use]
     pub fn look_every(self, interval: Duration) -> Self {
         Self { look_every: interval, ..self }
+    }
+
+    /// Lets the policy change it: `registration-grace` and `stop-standalone-after` of `[handler.config]`, where they are
+    /// set, are durations such as `2m`; the latter may be `never`.
+    pub fn configured(mut self) -> Result<Self> {
+        self.registration_grace = config::duration("registration-grace")?.unwrap_or(self.registration_grace);
+        let after = config::parse_with("stop-standalone-after", |text| match text {
+            "never" => Ok(None),
+            text => time::parse_duration(text).map(Some).map_err(|error| format!("{error}, or \"never\"")),
+        })?;
+        self.stop_standalone_after = after.unwrap_or(self.stop_standalone_after);
+        Ok(self)
     }
 
     /// Does what is missing, and says where the node is.
@@ -434,6 +446,19 @@ mod tests {
             )
         );
         assert_eq!(world.calls, Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_policy_has_the_last_word() {
+        let drain = Drain::new().stop_standalone_after(Duration::from_secs(120));
+        assert_eq!(World::new().run(|| drain.clone().configured()), Ok(drain.clone()));
+        let mut world = World::new().config("stop-standalone-after", "never").config("registration-grace", "0s");
+        assert_eq!(world.run(|| drain.clone().configured()), Ok(Drain::new().registration_grace(Duration::ZERO)));
+        let mut world = World::new().config("stop-standalone-after", "5m");
+        assert_eq!(
+            world.run(|| Drain::new().configured()),
+            Ok(Drain::new().stop_standalone_after(Duration::from_secs(300)))
+        );
     }
 
     #[test]

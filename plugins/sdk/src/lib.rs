@@ -82,7 +82,7 @@ pub mod ssh;
 pub mod testing;
 pub mod time;
 
-#[expect(unreachable_pub, clippy::all, clippy::allow_attributes, clippy::allow_attributes_without_reason, clippy::unwrap_used, reason = "generated; the documentation is in wit/")]
+#[expect(unreachable_pub, clippy::allow_attributes, clippy::allow_attributes_without_reason, clippy::unwrap_used, reason = "generated; the documentation is in wit/")]
 #[doc(hidden)]
 #[rustfmt::skip]
 pub mod bindings;
