@@ -1,1 +1,3 @@
-//! commands
+//! The commands: one file each.
+
+pub mod build;
