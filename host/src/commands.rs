@@ -27,7 +27,8 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Arguments),
-    Policy(policy::Arguments),
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
     Build(build::Arguments),
 }
 
@@ -35,7 +36,8 @@ enum Command {
 pub fn run_from_arguments() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(arguments) => arguments.run(),
-        Command::Policy(arguments) => arguments.run(),
+        // Nobody is left to be told when standard output is closed.
+        Command::Policy(command) => command.run(&mut std::io::stdout()).map_or(ExitCode::FAILURE, ExitCode::from),
         Command::Build(arguments) => arguments.run(),
     }
 }
