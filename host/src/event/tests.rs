@@ -298,9 +298,7 @@ fn maintenance_of_too_many_instances_with_too_much_text_is_refused() {
     assert_eq!(events.len(), 3000);
     assert_eq!(events[2999].envelope["detail"]["affectedEntities"].as_array().map(Vec::len), Some(1));
     let error = announce(3000, 50_000).unwrap_err();
-    insta::assert_snapshot!(error, @r#"
-    detail.affectedEntities: 3000 instances with 50957 bytes of text each come to more than 33554432 bytes
-    "#);
+    insta::assert_snapshot!(error, @"detail.affectedEntities: 3000 instances with 50957 bytes of text each come to more than 33554432 bytes");
 }
 
 /// What holds of every event, whatever it was made of.
