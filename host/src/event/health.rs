@@ -68,8 +68,7 @@ impl Maintenance {
         let each = event.envelope.to_string().len();
         if each.saturating_mul(self.instances.len()) > MAX_EVENTS_BYTES {
             return Err(ParseError::new(format!(
-                "detail.affectedEntities: {} instances with {each} bytes of text each come to more than {MAX_EVENTS_BYTES} \
-                 bytes; send fewer instances in one event",
+                "detail.affectedEntities: {} instances with {each} bytes of text each come to more than {MAX_EVENTS_BYTES} bytes",
                 self.instances.len()
             )));
         }

@@ -146,6 +146,9 @@ fn bounded(what: &str, bytes: &[u8], limit: usize) -> Result<(), ParseError> {
 }
 
 fn object(bytes: &[u8]) -> Result<Map<String, Value>, ParseError> {
+    if bytes.is_empty() {
+        return Err(ParseError::new("empty, where a JSON object is expected"));
+    }
     match serde_json::from_slice(bytes) {
         Ok(Value::Object(fields)) => Ok(fields),
         Ok(other) => Err(ParseError::new(format!("not an event: expected a JSON object, found {}", describe(&other)))),
