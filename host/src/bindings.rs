@@ -7,5 +7,5 @@ wasmtime::component::bindgen!({
     world: "handler",
     imports: { default: async | trappable },
     exports: { default: async },
-    trappable_error_type: { "hostler:handler/types.error" => crate::capabilities::CallError },
+    trappable_error_type: { "hostler:handler/types.error" => crate::capabilities::call::CallError },
 });
