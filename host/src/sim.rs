@@ -15,6 +15,7 @@ mod file;
 mod journal;
 mod keys;
 mod lifecycle;
+mod node;
 mod ssh;
 mod state;
 #[cfg(test)]

@@ -3,8 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use super::node::{Member, Node, Registration};
 use super::ssh::{Behaviour, Script};
-use super::state::{Group, HEARTBEAT_TIMEOUT, Hook, Member, Node, Registration, State, hook_times};
+use super::state::{Group, HEARTBEAT_TIMEOUT, Hook, State, hook_times};
 use crate::dispatch::Place;
 use crate::dispatch::lifecycle::LifecycleResult;
 use crate::event::{Event, Kind, LifecycleAction, Transition};
@@ -43,6 +44,7 @@ pub(super) fn deliver(state: &mut State, event: &Event) -> Result<(), String> {
 fn register(state: &mut State, node: usize, kind: Kind, action: &LifecycleAction, now: Duration) -> Result<(), String> {
     let LifecycleAction { group, hook, instance, token, transition } = action;
     let Some(member) = &state.nodes[node].member else {
+        let group = group.as_str();
         return Err(format!("it puts {instance} in the group {group}, the world in none; add group = {group:?} to it"));
     };
     if member.group != *group {

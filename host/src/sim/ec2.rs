@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use jiff::SignedDuration;
 
 use super::World;
-use super::state::Node;
+use super::node::Node;
 use crate::capabilities::ec2::Ec2;
 use crate::policy::{DescribeInstance, Granted};
 use crate::ports::{Instance, InstanceId, PortError, PortErrorKind};

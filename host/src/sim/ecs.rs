@@ -5,7 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::World;
-use super::state::{Node, Phase, Registration, SimTask, State};
+use super::node::{Node, Phase, Registration, SimTask};
+use super::state::State;
 use crate::capabilities::ecs::Ecs;
 use crate::policy::{Drain, FindContainerInstance, Granted, ListTasks, NamePatterns, StopTask};
 use crate::ports::{ClusterName, ContainerInstance, PortError, PortErrorKind, Task};

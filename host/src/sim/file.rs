@@ -9,8 +9,9 @@ use toml::Spanned;
 
 use super::WorldError;
 use super::keys::{File, GroupKeys, HookKeys, InstanceKeys, SshKeys, TaskKeys, closest, with_suggestion};
+use super::node::{Member, Node, Phase, Registration};
 use super::ssh::{Behaviour, Script};
-use super::state::{Group, HEARTBEAT_TIMEOUT, Hook, Member, Node, Phase, Registration, State, hook_times};
+use super::state::{Group, HEARTBEAT_TIMEOUT, Hook, State, hook_times};
 use crate::dispatch::Place;
 use crate::dispatch::lifecycle::{HookTimes, LifecycleResult};
 use crate::event::Transition;

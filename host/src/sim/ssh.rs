@@ -5,7 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::World;
-use super::state::{Node, State};
+use super::node::Node;
+use super::state::State;
 use crate::capabilities::ssh::Ssh;
 use crate::policy::{Exec, Granted};
 use crate::ports::{CommandOutput, InstanceId, PortError, PortErrorKind};

@@ -167,6 +167,7 @@ async fn a_container_instance_seen_before_may_be_gone() {
 #[tokio::test(start_paused = true)]
 async fn a_disconnected_container_instance_outlives_its_instance() {
     let world = world("reclaimed-after = \"10s\"\nagent-connected = false");
+    assert_eq!(state(&world), "running");
     pass(60).await;
     assert_eq!(state(&world), "terminated");
     assert_eq!(member_of_prod(&world).status, "ACTIVE");
