@@ -125,7 +125,10 @@ impl Stack {
 
     /// Makes a bucket.
     pub fn create_bucket(&self, bucket: &str) {
-        succeed(self.ministack("s3", Request::new("PUT", &format!("/{bucket}"), "")));
+        let place = format!(
+            "<CreateBucketConfiguration><LocationConstraint>{REGION}</LocationConstraint></CreateBucketConfiguration>"
+        );
+        succeed(self.ministack("s3", Request::new("PUT", &format!("/{bucket}"), place)));
     }
 
     /// Puts an object.
