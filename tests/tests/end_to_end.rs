@@ -451,9 +451,9 @@ fn when_s3_does_not_answer_the_event_is_given_up_with_the_reason() {
 #[test]
 fn a_policy_with_a_mistake_fails_the_function_before_any_event() {
     let scene = Scene::new();
-    let function = scene.deploy("[handler.limits]\nmemmory = \"64MiB\"");
+    let function = scene.deploy("[handler.limits]\nram = \"64MiB\"");
     let invocation = function.invoke(&scene.event());
-    assert!(failure(&invocation).contains("memmory"), "{}", invocation.payload);
+    assert!(failure(&invocation).contains("ram"), "{}", invocation.payload);
     assert!(scene.stack.autoscaling.calls(&scene.group).is_empty());
 }
 
