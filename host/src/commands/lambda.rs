@@ -2,14 +2,14 @@
 
 use std::process::ExitCode;
 
-use super::policy::{default_policy_path, read_policy};
+use super::policy::{PolicyFile, read_policy};
 use crate::{assemble, doors, telemetry};
 
 /// Serves invocations. Returns only when the function cannot be set up, which Lambda reports as a failed init.
 pub fn run() -> ExitCode {
     telemetry::json(std::io::stdout);
     let served = super::runtime().block_on(async {
-        let path = default_policy_path();
+        let path = PolicyFile::of_environment().path;
         let policy = read_policy(&path).map_err(anyhow::Error::from)?;
         for warning in &policy.warnings {
             tracing::warn!(policy = %path.display(), line = warning.line, "{}", warning.message);

@@ -10,7 +10,7 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::json;
 
-use super::policy::read_policy;
+use super::policy::{PolicyFile, read_policy};
 use crate::assemble;
 use crate::dispatch::{Completion, Decision, Dispatch, DispatchError, End, Worked};
 use crate::event::{Delivery, Event, Message, parse_payload};
@@ -32,9 +32,8 @@ Exit codes:
   4  abandoned: the handler said so
   5  not completed: another account or region, an AWS failure, or the lifecycle action was over already")]
 pub struct Arguments {
-    /// The policy
-    #[arg(long, env = "HOSTLER_POLICY", default_value = "hostler.toml", value_name = "FILE")]
-    policy: PathBuf,
+    #[command(flatten)]
+    policy: PolicyFile,
     /// The event, in any form that AWS delivers it in; `-` reads standard input
     #[arg(long, value_name = "FILE")]
     event: PathBuf,
@@ -70,7 +69,7 @@ impl Arguments {
     }
 
     fn handle(&self) -> anyhow::Result<u8> {
-        let policy = read_policy(&self.policy)?;
+        let policy = read_policy(&self.policy.path)?;
         let events = self.events()?;
         if self.live { self.in_the_real_world(policy, events) } else { self.in_a_simulated_world(policy, events) }
     }

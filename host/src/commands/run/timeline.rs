@@ -11,7 +11,7 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::sim::World;
+use crate::sim::{Entry, Reply, Source, World};
 use crate::telemetry;
 
 /// A log that is kept until the run has ended.
@@ -37,13 +37,24 @@ impl Timeline {
     pub(super) fn print(&self, world: &World) {
         let Some(lines) = &self.lines else { return };
         let mut lines = std::mem::take(&mut *lines.lock().unwrap_or_else(PoisonError::into_inner));
-        lines.extend(world.changes().into_iter().map(|change| (change.after, format!("~ {}", change.what))));
+        let journal = world.journal();
+        lines.extend(journal.iter().filter(|entry| entry.source == Source::World).map(change));
         // Stable, so that what happened at one instant stays in the order it was said.
         lines.sort_by_key(|(at, _)| *at);
         for (at, text) in lines {
             println!("{}  {text}", clock(at));
         }
     }
+}
+
+/// A change of the world, as a line.
+fn change(entry: &Entry) -> (Duration, String) {
+    let became = match &entry.result {
+        Reply::Ok(text) | Reply::Error(text) => text,
+        Reply::None => "",
+    };
+    let line = with(format!("~ {}", entry.operation), " ", &entry.target);
+    (entry.elapsed, with(line, ": ", became))
 }
 
 /// `mm:ss.mmm` since the run began; hours when there are any.
