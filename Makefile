@@ -71,7 +71,7 @@ check-lints:
 check-guests: guest
 	@if $(guest-target); \
 	then echo '==> lints of the plugins as WebAssembly'; \
-	     cargo clippy --locked --target wasm32-unknown-unknown $(GUESTS) -- -D warnings; \
+	     cargo clippy --locked --target wasm32-unknown-unknown $(GUESTS) $(patsubst tests/guests/%,-p %,$(TEST_GUESTS)) -- -D warnings; \
 	else echo '==> NOT checked: lints of the plugins as WebAssembly. Debian has no clippy for that target'; fi
 
 check-docs:
