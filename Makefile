@@ -20,6 +20,7 @@ TYPOS := $(TOOLS)/typos/1.52.0
 DEMO := asg-lifecycle spot-interruption
 PLUGINS := $(filter-out sdk,$(patsubst plugins/%/Cargo.toml,%,$(wildcard plugins/*/Cargo.toml)))
 GUESTS := -p hostler-plugin $(PLUGINS:%=-p %)
+TEST_GUESTS := $(patsubst %/Cargo.toml,%,$(wildcard tests/guests/*/Cargo.toml))
 
 help:
 	@echo 'make demo    watch one termination being handled, on a simulated world'
@@ -37,10 +38,12 @@ demo: guest
 	@$(TARGET)/debug/hostler run --policy host/demo/hostler.toml --event host/demo/terminate.json --world host/demo/world.toml
 
 test: build emulators sshd
+	@echo '==> building the guests of the tests'
+	@$(HOSTLER) build $(TEST_GUESTS) --out $(TARGET)/guests
 	@echo '==> testing the plugins natively, apart from the host: its features must not leak into them'
 	@cargo test --locked $(GUESTS)
 	@echo '==> testing the host, and all of it together against real servers'
-	@HOSTLER_BIN=$(HOSTLER) HOSTLER_TOOLS=$(TOOLS) cargo test --locked -p hostler -p hostler-tests
+	@HOSTLER_BIN=$(HOSTLER) cargo test --locked -p hostler -p hostler-tests
 
 check: check-format check-lints check-guests check-docs check-dependencies check-spelling
 
@@ -68,7 +71,7 @@ check-lints:
 check-guests: guest
 	@if $(guest-target); \
 	then echo '==> lints of the plugins as WebAssembly'; \
-	     cargo clippy --locked --target wasm32-unknown-unknown $(GUESTS) -- -D warnings; \
+	     cargo clippy --locked --target wasm32-unknown-unknown $(GUESTS) $(patsubst tests/guests/%,-p %,$(TEST_GUESTS)) -- -D warnings; \
 	else echo '==> NOT checked: lints of the plugins as WebAssembly. Debian has no clippy for that target'; fi
 
 check-docs:

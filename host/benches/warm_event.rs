@@ -59,7 +59,8 @@ fn main() {
 
 /// The time of each event, from `dispatch` being given it to its end.
 fn warm_event() -> Vec<Duration> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
     runtime.block_on(async {
         let event = event();
         let policy = Policy::parse("bench", POLICY).expect("the policy is sound");

@@ -19,7 +19,7 @@ pub use autoscaling::{AutoScaling, Call};
 pub use function::{Function, Invocation};
 pub use node::Node;
 pub use process::{Process, poll};
-pub use stack::{ACCOUNT, REGION, Stack};
+pub use stack::{ACCOUNT, Emulator, REGION, Stack};
 
 /// The root of the repository.
 pub fn repository() -> &'static Path {

@@ -61,6 +61,17 @@ impl Node {
         self.folder.join(name)
     }
 
+    /// The `ssh` grant that reaches it, for `commands` as the policy writes them.
+    pub fn grant(&self, commands: &str) -> String {
+        format!(
+            "ssh = {{ user = {:?}, key = \"file:{}\", host-keys = \"ca:{}\", port = {}, commands = {commands} }}",
+            self.user(),
+            self.key().display(),
+            self.host_ca().display(),
+            self.port(),
+        )
+    }
+
     /// Runs a command with OpenSSH's client, which trusts the CA for `expected` and nothing else.
     pub fn ssh(&self, expected: &str, command: &str) -> Output {
         let ca = std::fs::read_to_string(self.host_ca()).expect("the CA was made");

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::autoscaling::AutoScaling;
-use crate::http::{Request, Response, form};
+use crate::http::{Request, Response, Server, form};
 use crate::process::{Folder, Process};
 use crate::target;
 use serde_json::{Value, json};
@@ -28,6 +28,15 @@ pub struct Stack {
     ministack: Process,
     moto: Process,
     folder: Folder,
+}
+
+/// Who plays a part of AWS.
+#[derive(Debug, Clone, Copy)]
+pub enum Emulator {
+    /// S3, STS, Lambda.
+    Ministack,
+    /// ECS, EC2.
+    Moto,
 }
 
 impl Stack {
@@ -79,6 +88,23 @@ impl Stack {
         ]
     }
 
+    /// A server in front of ministack or moto, for the host to be led to: `intercept` answers, or lets a request through.
+    pub fn in_front_of(
+        &self,
+        emulator: Emulator,
+        intercept: impl Fn(&Request) -> Option<Response> + Send + Sync + 'static,
+    ) -> Server {
+        let behind = address(match emulator {
+            Emulator::Ministack => &self.ministack,
+            Emulator::Moto => &self.moto,
+        });
+        let pass_on = move |request: &Request| match request.send(behind) {
+            Ok(response) => response,
+            Err(error) => Response::new(502, error.to_string()),
+        };
+        Server::start(move |request| intercept(&request).unwrap_or_else(|| pass_on(&request)))
+    }
+
     /// A folder of its own for a test, or for one of its servers. It goes with the stack.
     pub fn folder(&self, name: &str) -> PathBuf {
         let folder = self.folder.path().join(name);
@@ -99,7 +125,10 @@ impl Stack {
 
     /// Makes a bucket.
     pub fn create_bucket(&self, bucket: &str) {
-        succeed(self.ministack("s3", Request::new("PUT", &format!("/{bucket}"), "")));
+        let place = format!(
+            "<CreateBucketConfiguration><LocationConstraint>{REGION}</LocationConstraint></CreateBucketConfiguration>"
+        );
+        succeed(self.ministack("s3", Request::new("PUT", &format!("/{bucket}"), place)));
     }
 
     /// Puts an object.
