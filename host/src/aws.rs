@@ -59,10 +59,10 @@ pub enum AwsError {
     #[error("no AWS region is configured; set AWS_REGION, or region in the profile that AWS_PROFILE names")]
     NoRegion,
     /// AWS does not tell who we are: no credentials, credentials it does not accept, or no answer.
-    #[error("AWS does not tell whose credentials these are")]
+    #[error("cannot tell who we are in AWS")]
     Identity(#[source] PortError),
-    /// Account or region are not what they should look like.
-    #[error("AWS is not where it should be")]
+    /// The region configured, or the account AWS names, is not one.
+    #[error("cannot tell where in AWS we are")]
     Place(#[from] IdError),
 }
 

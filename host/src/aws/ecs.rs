@@ -179,3 +179,6 @@ fn failure_text(failure: &types::Failure) -> String {
 fn id_of(arn: &str) -> &str {
     arn.rsplit('/').next().unwrap_or(arn)
 }
+
+#[cfg(test)]
+mod tests;

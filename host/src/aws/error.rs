@@ -208,3 +208,93 @@ fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a 
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| error.source())
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_ecs::Client;
+    use aws_sdk_ecs::operation::stop_task::{StopTaskError, StopTaskOutput};
+
+    use super::*;
+    use crate::aws::fake::{Fake, Reply};
+
+    /// A call with the retries and the timeouts of production, against a server that always answers `reply`.
+    async fn call(reply: Reply) -> (Fake, PortError) {
+        let fake = Fake::always(reply);
+        let client = Client::new(&fake.config());
+        let result: Result<StopTaskOutput, SdkError<StopTaskError, HttpResponse>> =
+            client.stop_task().task("t").send().await;
+        let error = Call::new("ecs:StopTask", "task t").failed(&result.unwrap_err());
+        (fake, error)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn throttling_is_retried_and_then_told() {
+        let (fake, error) = call(Reply::json_error(400, "ThrottlingException", "Rate exceeded")).await;
+        assert_eq!((fake.calls().len(), error.kind), (4, PortErrorKind::Throttled));
+        insta::assert_snapshot!(error.message, @"");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_by_iam_names_the_action_to_allow_and_is_not_retried() {
+        let message =
+            "User: arn:aws:sts::123456789012:assumed-role/hostler/f is not authorized to perform: ecs:StopTask";
+        let (fake, error) = call(Reply::json_error(400, "AccessDeniedException", message)).await;
+        assert_eq!((fake.calls().len(), error.kind), (1, PortErrorKind::Denied));
+        insta::assert_snapshot!(error.message, @"");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_ends_within_the_timeout_of_the_call() {
+        let start = tokio::time::Instant::now();
+        let (fake, error) = call(Reply::Silence).await;
+        assert_eq!(error.kind, PortErrorKind::Timeout);
+        assert_eq!(start.elapsed().as_secs(), 30);
+        assert!((2..=3).contains(&fake.calls().len()), "{}", fake.calls().len());
+        insta::assert_snapshot!(error.message, @"");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_is_down_or_faulty_is_unavailable() {
+        let (fake, error) = call(Reply::Refused).await;
+        assert_eq!((fake.calls().len(), error.kind), (4, PortErrorKind::Unavailable));
+        insta::assert_snapshot!(error.message, @"");
+        let (fake, error) = call(Reply::new(503, "<html>try later</html>")).await;
+        assert_eq!((fake.calls().len(), error.kind), (4, PortErrorKind::Unavailable));
+        insta::assert_snapshot!(error.message, @"");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_no_answer_is_unavailable() {
+        let (_, error) = call(Reply::new(200, "hello")).await;
+        assert_eq!(error.kind, PortErrorKind::Unavailable);
+        assert!(error.message.contains("the answer makes no sense") && error.message.contains("HTTP 200"), "{error}");
+    }
+
+    #[test]
+    fn codes_and_statuses_have_a_kind() {
+        let kind = |code, status| Call::new("s:O", "t").refused(Some(code), None, Some(status), None).kind;
+        for (code, status, expected) in [
+            ("RequestLimitExceeded", 503, PortErrorKind::Throttled),
+            ("SlowDown", 503, PortErrorKind::Throttled),
+            ("Whatever", 429, PortErrorKind::Throttled),
+            ("UnrecognizedClientException", 400, PortErrorKind::Denied),
+            ("SignatureDoesNotMatch", 403, PortErrorKind::Denied),
+            ("Whatever", 403, PortErrorKind::Denied),
+            ("RequestTimeout", 400, PortErrorKind::Timeout),
+            ("ServerException", 500, PortErrorKind::Unavailable),
+            ("ResourceContention", 400, PortErrorKind::Unavailable),
+            ("ClusterNotFoundException", 400, PortErrorKind::NotFound),
+            ("ValidationError", 400, PortErrorKind::Invalid),
+            ("Whatever", 400, PortErrorKind::Other),
+        ] {
+            assert_eq!(kind(code, status), expected, "{code}, HTTP {status}");
+        }
+    }
+
+    #[test]
+    fn what_aws_says_is_one_line_of_sensible_length() {
+        let line = one_line(&format!("a\nb\u{1b}[31m{}", "c".repeat(10_000)));
+        assert!(line.starts_with("a b [31mccc") && line.ends_with('…'), "{line}");
+        assert_eq!(line.chars().count(), MESSAGE_CHARS + 1);
+    }
+}

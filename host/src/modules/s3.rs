@@ -55,7 +55,7 @@ impl S3Source {
                 );
                 SourceError { kind: SourceErrorKind::Unavailable, message: what }
             }
-            Some(403) => SourceError {
+            Some(403) if error.code().is_none_or(|code| code.starts_with("AccessDenied")) => SourceError {
                 kind: SourceErrorKind::Denied,
                 message: format!(
                     "{}; or there is no such object: S3 says so only to those who are also allowed s3:ListBucket on bucket {}",
@@ -144,5 +144,147 @@ impl Source for S3Source {
 
     fn locate(&self, module: &str) -> String {
         format!("s3://{}/{}{module}", self.bucket, self.prefix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::pin::Pin;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Context, Poll};
+
+    use aws_smithy_types::body::SdkBody;
+    use bytes::Bytes;
+    use http_body::{Body, Frame};
+
+    use super::*;
+    use crate::aws::fake::{Fake, Reply};
+
+    const MAX_SIZE: u64 = 32 * 1024 * 1024;
+
+    fn source(fake: &Fake) -> S3Source {
+        S3Source::new(Client::new(&fake.config()), "modules", "plugins/")
+    }
+
+    async fn fetch(fake: &Fake, known: Option<&str>, max_size: u64) -> Result<Fetched, SourceError> {
+        source(fake).fetch("a.wasm", known, max_size).await
+    }
+
+    fn s3_error(status: u16, code: &str, message: &str) -> Reply {
+        Reply::xml(status, &format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>"))
+    }
+
+    /// A body of 1 KiB pieces without end, which counts them; after `pieces` it stays silent.
+    struct Endless {
+        served: Arc<AtomicUsize>,
+        pieces: usize,
+    }
+
+    impl Body for Endless {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            if self.served.fetch_add(1, Ordering::Relaxed) >= self.pieces {
+                return Poll::Pending;
+            }
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[0; 1024])))))
+        }
+    }
+
+    /// A server of one such body, and the count of its pieces.
+    fn endless(pieces: usize, announced: Option<u64>) -> (Fake, Arc<AtomicUsize>) {
+        let served = Arc::new(AtomicUsize::new(0));
+        let counter = served.clone();
+        let fake = Fake::new(move |_| {
+            let reply = Reply::new(200, SdkBody::from_body_1_x(Endless { served: counter.clone(), pieces }));
+            match announced {
+                Some(length) => reply.header("content-length", length.to_string()),
+                None => reply,
+            }
+        });
+        (fake, served)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_module_comes_with_its_etag() {
+        let fake = Fake::always(Reply::new(200, "bytes").header("etag", "\"v1\"").header("content-length", "5"));
+        let expected = Fetched::New { bytes: b"bytes".to_vec(), version: "\"v1\"".into() };
+        assert_eq!(fetch(&fake, None, MAX_SIZE).await, Ok(expected));
+        let call = &fake.calls()[0];
+        assert!(call.uri.contains("modules") && call.uri.contains("/plugins/a.wasm"), "{}", call.uri);
+        assert_eq!(call.if_none_match, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_known_module_is_not_sent_again() {
+        let fake = Fake::always(Reply::new(304, ""));
+        assert_eq!(fetch(&fake, Some("\"v1\""), MAX_SIZE).await, Ok(Fetched::Unchanged));
+        assert_eq!(fake.calls()[0].if_none_match.as_deref(), Some("\"v1\""));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_missing_module_and_a_missing_bucket_are_told_apart() {
+        let fake = Fake::always(s3_error(404, "NoSuchKey", "The specified key does not exist."));
+        let error = fetch(&fake, None, MAX_SIZE).await.unwrap_err();
+        assert_eq!(error.kind, SourceErrorKind::NotFound);
+        insta::assert_snapshot!(error, @"");
+        let fake = Fake::always(s3_error(404, "NoSuchBucket", "The specified bucket does not exist"));
+        let error = fetch(&fake, None, MAX_SIZE).await.unwrap_err();
+        assert_eq!(error.kind, SourceErrorKind::NotFound);
+        insta::assert_snapshot!(error, @"");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_names_both_permissions() {
+        let fake = Fake::always(s3_error(403, "AccessDenied", "Access Denied"));
+        let error = fetch(&fake, None, MAX_SIZE).await.unwrap_err();
+        assert_eq!(error.kind, SourceErrorKind::Denied);
+        insta::assert_snapshot!(error, @"");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_bucket_elsewhere_names_its_region() {
+        let moved = s3_error(301, "PermanentRedirect", "use the endpoint").header("x-amz-bucket-region", "us-east-1");
+        let error = fetch(&Fake::always(moved), None, MAX_SIZE).await.unwrap_err();
+        insta::assert_snapshot!(error, @"");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_s3_that_is_faulty_silent_or_away_is_unavailable() {
+        for reply in
+            [s3_error(500, "InternalError", "We encountered an internal error."), Reply::Silence, Reply::Refused]
+        {
+            let error = fetch(&Fake::always(reply), None, MAX_SIZE).await.unwrap_err();
+            assert_eq!(error.kind, SourceErrorKind::Unavailable);
+            assert!(error.message.contains("s3://modules/plugins/a.wasm"), "{error}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_too_large_is_refused_unread() {
+        let (fake, served) = endless(usize::MAX, Some(200 * 1024 * 1024));
+        let error = fetch(&fake, None, MAX_SIZE).await.unwrap_err();
+        assert_eq!(error.kind, SourceErrorKind::TooLarge);
+        insta::assert_snapshot!(error, @"");
+        assert_eq!(served.load(Ordering::Relaxed), 0, "some of it was read");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_without_a_length_is_read_to_the_limit_and_no_further() {
+        let (fake, served) = endless(usize::MAX, None);
+        let error = fetch(&fake, None, 10 * 1024).await.unwrap_err();
+        assert_eq!(error.kind, SourceErrorKind::TooLarge);
+        assert_eq!(served.load(Ordering::Relaxed), 11);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_download_that_stalls_ends() {
+        let (fake, _) = endless(3, None);
+        let error = fetch(&fake, None, MAX_SIZE).await.unwrap_err();
+        assert_eq!(error.kind, SourceErrorKind::Unavailable);
+        assert!(error.message.contains("the download of s3://modules/plugins/a.wasm"), "{error}");
     }
 }
