@@ -1,7 +1,5 @@
 //! The contract as Rust: the only `bindgen!`.
 
-#![expect(missing_docs, unreachable_pub, reason = "generated; the documentation is in wit/")]
-
 wasmtime::component::bindgen!({
     path: "../wit",
     world: "handler",

@@ -208,6 +208,14 @@ impl Dispatch {
             event: Arc::new(event),
             door_closes,
         };
+        tracing::info!(
+            event = item.event.id,
+            kind = item.event.kind.as_str(),
+            instance = item.event.instance.as_ref().map(|instance| instance.as_str()),
+            handler = item.handler.name,
+            deadline = %item.deadline,
+            "event taken"
+        );
         let (decision, attempts) = match &action {
             // The heartbeats never end by themselves: they stop when the work does.
             Some(action) => tokio::select! {

@@ -116,6 +116,13 @@ impl Fields {
     fn line(&self, guest: bool, level: Level) -> String {
         let message = self.get("message");
         match message {
+            "event taken" => format!(
+                "{} {} taken by {}, deadline {}",
+                self.get("kind"),
+                self.get("instance"),
+                self.get("handler"),
+                self.get("deadline")
+            ),
             "attempt" => {
                 let line = format!("attempt {}: {}", self.get("attempt"), self.get("outcome"));
                 with(line, ", ", self.get("note"))
