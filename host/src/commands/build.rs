@@ -123,11 +123,18 @@ fn module(messages: &str, package_id: &str) -> Option<PathBuf> {
         .find(|file| file.extension().is_some_and(|extension| extension == "wasm"))
 }
 
-/// Keeps the paths of this machine out of the module: panics carry the place they come from.
+/// Keeps the paths of this machine out of the module: panics carry the place they come from, be it in a dependency or in code
+/// that a build script wrote.
 ///
 /// Flags in the environment hide those of the configuration, so ours are added wherever the author's are.
 fn remap_paths(cargo: &mut Command, package: &Package) {
-    let flags: Vec<String> = [(Some(package.workspace_root.clone()), "/plugin"), (cargo_home(), "/cargo")]
+    // The last that matches counts, and the target directory is usually below the root.
+    let paths = [
+        (Some(package.workspace_root.clone()), "/plugin"),
+        (Some(package.target_directory.clone()), "/target"),
+        (cargo_home(), "/cargo"),
+    ];
+    let flags: Vec<String> = paths
         .into_iter()
         .filter_map(|(from, to)| Some(format!("--remap-path-prefix={}={to}", from?.display())))
         .collect();

@@ -26,7 +26,7 @@ fn report(text: Option<&str>, place: Option<&std::panic::Location<'_>>) {
     crate::log::error!("the plugin panicked: {}", text.unwrap_or("(no text)"); at = place);
 }
 
-/// The bindings call it, so that this module, and with it [`cabi_realloc`], is part of every plugin.
+/// The bindings call it, so that this module, and with it `cabi_realloc`, is part of every plugin.
 pub fn maybe_link_cabi_realloc() {}
 
 /// Allocates, or grows, what the host writes its arguments and results into: `realloc` of the canonical ABI.

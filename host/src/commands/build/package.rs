@@ -17,6 +17,8 @@ pub(super) struct Package {
     pub(super) id: String,
     /// The root of its workspace; its own folder when it is in none.
     pub(super) workspace_root: PathBuf,
+    /// Where cargo puts what it builds.
+    pub(super) target_directory: PathBuf,
     /// Whether the workspace has a profile `plugin` of its own.
     pub(super) has_profile: bool,
 }
@@ -26,6 +28,7 @@ pub(super) struct Package {
 struct Metadata {
     packages: Vec<Described>,
     workspace_root: PathBuf,
+    target_directory: PathBuf,
 }
 
 #[derive(Deserialize)]
@@ -75,6 +78,7 @@ impl Package {
             folder: folder.to_owned(),
             id: package.id,
             workspace_root: metadata.workspace_root,
+            target_directory: metadata.target_directory,
             has_profile,
         })
     }

@@ -28,10 +28,16 @@ const STD_SOURCE: &str = "lib/rustlib/src/rust/library/std/Cargo.toml";
 impl Toolchain {
     /// Finds the toolchain for a package in `folder`, which may have a toolchain file of its own. May download the target.
     pub(super) fn find(folder: &Path) -> anyhow::Result<Self> {
-        let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-        let sysroot = sysroot(Path::new(&rustc), folder);
-        let installed = sysroot.as_ref().is_some_and(|root| root.join("lib/rustlib").join(TARGET).join("lib").is_dir());
-        Self::choose(installed, || add_target(folder), || debian(sysroot.as_deref()))
+        let rustc = PathBuf::from(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+        let sysroot = sysroot(&rustc, folder);
+        let installed =
+            || sysroot.as_ref().is_some_and(|root| root.join("lib/rustlib").join(TARGET).join("lib").is_dir());
+        let add_target = || match add_target(folder) {
+            // RUSTC may name a compiler that is none of rustup's.
+            Ok(()) if !installed() => Err(format!("rustup added it to another compiler than {}", rustc.display())),
+            added => added,
+        };
+        Self::choose(installed(), add_target, || debian(sysroot.as_deref()))
     }
 
     /// The first that works; both reasons when none does.
