@@ -11,6 +11,7 @@ pub(crate) mod error;
 pub(crate) mod fake;
 mod http;
 mod lifecycle;
+pub mod ssh;
 
 use std::sync::Arc;
 use std::time::Duration;
