@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::policy::{Grants, Handler, Instances, Mistake, Mistakes, NamePatterns, Policy, schema};
+use crate::policy::{Grants, Handler, Instances, Mistake, Mistakes, Policy, schema};
 
 /// A larger file is no policy.
 const MAX_POLICY_BYTES: u64 = 1 << 20;
@@ -187,21 +187,11 @@ fn powers(handler: &Handler) -> Vec<String> {
     let mut powers = Vec::new();
     if let Some(grant) = ecs {
         let verbs = [(grant.read, "read"), (grant.drain, "drain"), (grant.stop_task, "stop tasks of")];
-        powers.push(format!(
-            "ecs: may {} {} in clusters {}",
-            list(&verbs),
-            whom(grant.instances),
-            named(&grant.clusters)
-        ));
+        powers.push(format!("ecs: may {} {} in clusters {}", list(&verbs), whom(grant.instances), grant.clusters));
     }
     if let Some(grant) = autoscaling {
         let verbs = [(grant.read, "read"), (grant.protect, "protect from scale-in")];
-        powers.push(format!(
-            "autoscaling: may {} {} in groups {}",
-            list(&verbs),
-            whom(grant.instances),
-            named(&grant.groups)
-        ));
+        powers.push(format!("autoscaling: may {} {} in groups {}", list(&verbs), whom(grant.instances), grant.groups));
     }
     if let Some(grant) = ec2 {
         powers.push(format!("ec2: may {} {}", list(&[(grant.read, "read")]), whom(grant.instances)));
@@ -225,10 +215,6 @@ fn whom(instances: Instances) -> &'static str {
         Instances::Event => "the event's own instance",
         Instances::Any => "ANY instance",
     }
-}
-
-fn named(patterns: &NamePatterns) -> String {
-    patterns.to_string()
 }
 
 #[cfg(test)]

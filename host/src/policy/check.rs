@@ -66,6 +66,9 @@ fn modules(reading: &mut Reading<'_>, At { at, value }: Section<ModulesSection>)
     let refresh =
         within(reading, "refresh", section.refresh, Time::seconds(10), Time::seconds(0)..=Time::seconds(86_400));
     let max_size = within(reading, "max-size", section.max_size, Size::mib(32), Size::kib(1)..=Size::mib(512));
+    if let Some(keys) = section.trusted_keys {
+        reading.findings.warn(keys.at, "these keys are not used by this version: it verifies no signatures");
+    }
     let verifies_none = "this version verifies no signatures, so it takes plugins from whoever can write to the source: \
                          write allow-unsigned = true to accept that";
     match section.allow_unsigned {

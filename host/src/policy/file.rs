@@ -9,6 +9,7 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
+use serde_json::Value;
 
 use super::pattern::EventPattern;
 use super::read::{At, Table};
@@ -17,8 +18,38 @@ use super::units::{Size, Time};
 use super::{ClientKey, CommandPattern, HostKeys, Instances, ModulesSource, OnFailure};
 
 /// The JSON Schema of the file.
-pub fn schema() -> serde_json::Value {
-    schemars::schema_for!(File).to_value()
+pub fn schema() -> Value {
+    let mut schema = schemars::schema_for!(File).to_value();
+    without_null(&mut schema);
+    schema
+}
+
+/// Takes null out of what may be left out: TOML has none.
+fn without_null(schema: &mut Value) {
+    let null = |schema: &Value| *schema == "null" || schema["type"] == "null";
+    match schema {
+        Value::Array(schemas) => schemas.iter_mut().for_each(without_null),
+        Value::Object(object) => {
+            for key in ["anyOf", "type"] {
+                let Some(Value::Array(choices)) = object.get_mut(key) else { continue };
+                choices.retain(|choice| !null(choice));
+                if choices.len() != 1 {
+                    continue;
+                }
+                match (key, choices.remove(0)) {
+                    ("anyOf", Value::Object(only)) => {
+                        object.remove(key);
+                        object.extend(only);
+                    }
+                    (key, only) => {
+                        object.insert(key.to_owned(), only);
+                    }
+                }
+            }
+            object.values_mut().for_each(without_null);
+        }
+        _ => {}
+    }
 }
 
 /// A table, with its place.
@@ -51,7 +82,7 @@ pub(super) struct ModulesSection {
     /// The largest module that is accepted: 32MiB unless said otherwise, at most 512MiB.
     pub(super) max_size: Option<At<Size>>,
     /// Minisign public keys of those who may sign plugins. This version verifies no signatures.
-    pub(super) trusted_keys: Option<Vec<PublicKey>>,
+    pub(super) trusted_keys: Option<At<Vec<PublicKey>>>,
     /// Accept plugins without a verified signature. Has to be true: this version verifies none.
     #[schemars(required)]
     pub(super) allow_unsigned: Option<At<bool>>,

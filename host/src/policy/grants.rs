@@ -405,10 +405,10 @@ mod tests {
     #[test]
     fn a_command_pattern_names_its_program_and_ends_with_its_rest() {
         let error = |text: &str| CommandPattern::new(words(text)).unwrap_err();
-        insta::assert_snapshot!(error(""), @"");
-        insta::assert_snapshot!(error("* ps"), @"");
-        insta::assert_snapshot!(error("**"), @"");
-        insta::assert_snapshot!(error("docker ** ps"), @"");
+        insta::assert_snapshot!(error(""), @r#"an empty command: name the program first, as in ["uptime"]"#);
+        insta::assert_snapshot!(error("* ps"), @r#""*" as the program would allow any: name the program"#);
+        insta::assert_snapshot!(error("**"), @r#""**" as the program would allow any: name the program"#);
+        insta::assert_snapshot!(error("docker ** ps"), @r#""**" stands for the rest of the arguments, so it can only be the last"#);
     }
 
     #[test]
@@ -422,7 +422,7 @@ mod tests {
         for bad in ["", "file:", "env:1X", "env:A B", "instance-connect:x", "/run/keys/node", "file:a\nb"] {
             assert!(key(bad).is_err(), "{bad:?} passed for a key");
         }
-        insta::assert_snapshot!(key("/run/keys/node").unwrap_err(), @"");
+        insta::assert_snapshot!(key("/run/keys/node").unwrap_err(), @r#""/run/keys/node" is not a place for a key: write "file:PATH", "env:NAME", "secretsmanager:NAME-OR-ARN" or "instance-connect""#);
         let pasted = key("-----BEGIN OPENSSH PRIVATE KEY-----\nsecret").unwrap_err();
         assert!(!pasted.contains("secret"), "{pasted}");
     }
@@ -434,6 +434,6 @@ mod tests {
         assert_eq!(host_keys("known-hosts:hosts"), Ok(HostKeys::KnownHosts("hosts".into())));
         assert_eq!(host_keys("console"), Ok(HostKeys::Console));
         assert_eq!(host_keys("insecure-accept-any"), Ok(HostKeys::InsecureAcceptAny));
-        insta::assert_snapshot!(host_keys("accept").unwrap_err(), @"");
+        insta::assert_snapshot!(host_keys("accept").unwrap_err(), @r#""accept" is no way to know a host: write "ca:PATH" (recommended), "known-hosts:PATH", "console" or "insecure-accept-any""#);
     }
 }

@@ -24,8 +24,12 @@ impl Mistake {
         }
         let number = self.line.to_string();
         // Tabs stay tabs, so that the caret stands where the terminal puts the character.
-        let indent: String =
-            self.source.chars().take(self.column - 1).map(|char| if char == '\t' { '\t' } else { ' ' }).collect();
+        let indent: String = self
+            .source
+            .chars()
+            .take(self.column.saturating_sub(1))
+            .map(|char| if char == '\t' { '\t' } else { ' ' })
+            .collect();
         writeln!(f, "  {number} | {}", self.source)?;
         writeln!(f, "  {:1$} | {indent}^", "", number.len())
     }
@@ -80,7 +84,7 @@ impl<'t> Findings<'t> {
     /// The mistakes and the warnings, each in the order of the file.
     pub(super) fn finish(self) -> (Vec<Mistake>, Vec<Mistake>) {
         let located = |mut found: Vec<(usize, String)>| {
-            found.sort();
+            found.sort_by_key(|(at, _)| *at);
             found.into_iter().map(|(at, message)| locate(self.text, at, message)).collect()
         };
         (located(self.mistakes), located(self.warnings))
@@ -120,7 +124,14 @@ mod tests {
         findings.mistake(text.find('2').unwrap(), "two is too many");
         findings.mistake(0, "one is too few");
         let mistakes = Mistakes { name: "hostler.toml".to_owned(), mistakes: findings.finish().0 };
-        insta::assert_snapshot!(mistakes.to_string().replace('\t', "→"), @"");
+        insta::assert_snapshot!(mistakes.to_string().replace('\t', "→"), @r#"
+        hostler.toml:1:1: one is too few
+          1 | first = 1
+            | ^
+        hostler.toml:2:11: two is too many
+          2 | →second = 2
+            | →         ^
+        "#);
     }
 
     #[test]

@@ -310,7 +310,6 @@ impl Scope {
 
     fn ecs(&self, call: EcsCall, instance: &InstanceId) -> Result<&EcsGrant, Denial> {
         let Some(grant) = &self.handler.grants.ecs else {
-            // What it needs does not hang on a grant, so any word will do for the example but the right one is best.
             let example = match call {
                 EcsCall::FindContainerInstance | EcsCall::ListTasks => "{ clusters = [\"…\"], allow = [\"read\"] }",
                 EcsCall::Drain => "{ clusters = [\"…\"], allow = [\"drain\"] }",

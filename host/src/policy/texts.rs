@@ -1,7 +1,10 @@
 //! Texts of the policy that have a form: each a type that only a well-formed text becomes.
 
+use std::fmt;
+use std::marker::PhantomData;
+
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::de::{self, Deserialize, Deserializer, Visitor};
 
 use super::ModulesSource;
 use crate::ports::ClusterName;
@@ -10,10 +13,15 @@ use crate::ports::ClusterName;
 macro_rules! text {
     ($(#[$doc:meta])* $name:ident, $pattern:literal, $check:expr) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-        #[serde(try_from = "String")]
+        #[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
         #[schemars(extend("pattern" = $pattern))]
         pub(super) struct $name(pub(super) String);
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_str(Checked(PhantomData))
+            }
+        }
 
         impl TryFrom<String> for $name {
             type Error = String;
@@ -24,6 +32,22 @@ macro_rules! text {
             }
         }
     };
+}
+
+/// Takes a text that becomes a `T`. Unlike serde's `try_from` it refuses while the place of the text is still known,
+/// so that an element of a list is pointed at, and not the list.
+struct Checked<T>(PhantomData<T>);
+
+impl<T: TryFrom<String, Error = String>> Visitor<'_> for Checked<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text in quotes")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        T::try_from(text.to_owned()).map_err(E::custom)
+    }
 }
 
 text! {
@@ -155,8 +179,8 @@ mod tests {
         ] {
             assert!(module(bad).is_err(), "{bad:?} passed for a module");
         }
-        insta::assert_snapshot!(module("../a.wasm").unwrap_err(), @"");
-        insta::assert_snapshot!(module("a").unwrap_err(), @"");
+        insta::assert_snapshot!(module("../a.wasm").unwrap_err(), @r#""../a.wasm" is not the name of a module: it must stay below modules.source, with no empty part, . or .. in it"#);
+        insta::assert_snapshot!(module("a").unwrap_err(), @r#""a" is not the name of a module: it must end in .wasm"#);
     }
 
     #[test]
@@ -168,9 +192,9 @@ mod tests {
         assert_eq!(source("s3://bucket/"), s3("bucket", ""));
         assert_eq!(source("s3://my.bucket-1/a/b/"), s3("my.bucket-1", "a/b/"));
         assert_eq!(source("dir:plugins/dist"), Ok(ModulesSource::Dir("plugins/dist".into())));
-        insta::assert_snapshot!(source("plugins/dist").unwrap_err(), @"");
-        insta::assert_snapshot!(source("s3://Bucket/").unwrap_err(), @"");
-        insta::assert_snapshot!(source("s3://bucket/handlers").unwrap_err(), @"");
+        insta::assert_snapshot!(source("plugins/dist").unwrap_err(), @r#""plugins/dist" is not a place: write "s3://BUCKET/PREFIX/" or "dir:PATH""#);
+        insta::assert_snapshot!(source("s3://Bucket/").unwrap_err(), @r#""Bucket" is not the name of a bucket: it has 3 to 63 lowercase letters, digits, . and -, as in "s3://BUCKET/PREFIX/""#);
+        insta::assert_snapshot!(source("s3://bucket/handlers").unwrap_err(), @r#"a prefix is a folder: write "s3://bucket/handlers/""#);
         for bad in ["", "s3://", "s3://b", "s3://bucket//", "dir:", "https://bucket/", "s3://-bucket/"] {
             assert!(source(bad).is_err(), "{bad:?} passed for a source");
         }
@@ -189,6 +213,6 @@ mod tests {
         assert!(PublicKey::try_from(key.to_owned()).is_ok());
         assert!(PublicKey::try_from("RWQ…".to_owned()).is_err());
         let arn = ClusterPattern::try_from("arn:aws:ecs:eu-central-1:123456789012:cluster/prod".to_owned());
-        insta::assert_snapshot!(arn.unwrap_err(), @"");
+        insta::assert_snapshot!(arn.unwrap_err(), @r#""arn:aws:ecs:eu-central-1:123456789012:cluster/prod" is an ARN: name the cluster itself, which is what follows the last /"#);
     }
 }

@@ -29,7 +29,20 @@ const CHECK: [&str; 3] = ["check", "--policy", "FILE"];
 fn a_sound_policy_is_told_in_words() {
     let (code, text) = run(Some(EXAMPLE.as_bytes()), &CHECK);
     assert_eq!(code, SOUND);
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @r#"
+    DIR/hostler.toml: sound, 2 handlers, no warnings
+
+    1. asg-terminate: asg-lifecycle.wasm
+       ecs: may read, drain, stop tasks of the event's own instance in clusters "nuproj-*"
+       autoscaling: may read the event's own instance in groups "nuproj-*"
+       ec2: may read the event's own instance
+       ssh: may run, as ec2-user, on the event's own instance:
+         ["sudo", "systemctl", "stop", "ecs"]
+         ["docker", "ps", "**"]
+
+    2. spot-interruption: spot-interruption.wasm
+       ecs: may read, drain, stop tasks of the event's own instance in clusters "nuproj-*"
+    "#);
 }
 
 #[test]
@@ -38,27 +51,48 @@ fn warnings_are_shown_and_do_not_fail() {
                   event.source = [\"aws.autoscaling\"]\n";
     let (code, text) = run(Some(policy.as_bytes()), &CHECK);
     assert_eq!(code, SOUND);
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @r#"
+    DIR/hostler.toml: sound, 1 handler, 1 warning
+
+    1. a: a.wasm
+       may do nothing but log, wait and read its settings
+
+    DIR/hostler.toml:7:1: warning: this takes the lifecycle actions of every hook, other people's among them: name yours with detail.LifecycleHookName = ["…"]
+      7 | event.source = ["aws.autoscaling"]
+        | ^
+    "#);
 }
 
 #[test]
 fn mistakes_are_shown_and_fail_with_1() {
     let (code, text) = run(Some(b"[modules]\nsource = \"dist\"\n"), &CHECK);
     assert_eq!(code, MISTAKEN);
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @r#"
+    DIR/hostler.toml:1:1: allow-unsigned is missing: write allow-unsigned = true, since this version verifies no signatures, so it takes plugins from whoever can write to the source
+      1 | [modules]
+        | ^
+    DIR/hostler.toml:1:1: handler is missing: write at least one [[handler]]
+      1 | [modules]
+        | ^
+    DIR/hostler.toml:2:10: "dist" is not a place: write "s3://BUCKET/PREFIX/" or "dir:PATH"
+      2 | source = "dist"
+        |          ^
+
+    DIR/hostler.toml: 3 mistakes
+    "#);
 }
 
 #[test]
 fn what_cannot_be_read_fails_with_2_and_says_where_to_look() {
     let (code, text) = run(None, &CHECK);
     assert_eq!(code, UNREADABLE);
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @"cannot read the policy DIR/hostler.toml: No such file or directory (os error 2); say where it is with --policy FILE or HOSTLER_POLICY");
     let (code, text) = run(Some(&vec![b'#'; (1 << 20) + 1]), &CHECK);
     assert_eq!(code, UNREADABLE);
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @"DIR/hostler.toml is larger than 1 MiB, which no policy is; say where the policy is with --policy FILE or HOSTLER_POLICY");
     let (code, text) = run(Some(b"\xff\xfe"), &CHECK);
     assert_eq!(code, UNREADABLE);
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @"DIR/hostler.toml is not UTF-8 text, which a policy is; say where the policy is with --policy FILE or HOSTLER_POLICY");
 }
 
 #[test]
@@ -66,7 +100,33 @@ fn json_says_the_same() {
     let check = ["check", "--json", "--policy", "FILE"];
     let (code, text) = run(Some(b"[modules]\nsource = \"dist\"\n"), &check);
     assert_eq!(code, MISTAKEN);
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @r#"
+    {
+      "file": "DIR/hostler.toml",
+      "mistakes": [
+        {
+          "column": 1,
+          "line": 1,
+          "message": "allow-unsigned is missing: write allow-unsigned = true, since this version verifies no signatures, so it takes plugins from whoever can write to the source",
+          "source": "[modules]"
+        },
+        {
+          "column": 1,
+          "line": 1,
+          "message": "handler is missing: write at least one [[handler]]",
+          "source": "[modules]"
+        },
+        {
+          "column": 10,
+          "line": 2,
+          "message": "\"dist\" is not a place: write \"s3://BUCKET/PREFIX/\" or \"dir:PATH\"",
+          "source": "source = \"dist\""
+        }
+      ],
+      "sound": false,
+      "warnings": []
+    }
+    "#);
     let (_, text) = run(Some(EXAMPLE.as_bytes()), &check);
     let sound: Value = serde_json::from_str(&text).unwrap();
     assert_eq!((&sound["sound"], &sound["handlers"][0]["name"]), (&json!(true), &json!("asg-terminate")));

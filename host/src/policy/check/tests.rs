@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::policy::{ArgumentPattern, ClientKey, ModulesSource, OnFailure, schema};
+use crate::policy::{ClientKey, ModulesSource, OnFailure, schema};
 
 const EXAMPLE: &str = include_str!("../../../../deploy/hostler.toml");
 const SCHEMA: &str = include_str!("../../../../deploy/hostler.schema.json");
@@ -47,9 +47,13 @@ fn the_example_is_sound_and_says_what_it_shows() {
     let ssh = handler.grants.ssh.as_ref().unwrap();
     assert_eq!(ssh.key, ClientKey::File("/run/keys/nuproj".into()));
     assert_eq!(ssh.commands[1].to_string(), r#"["docker", "ps", "**"]"#);
-    assert!(ArgumentPattern::Rest != ArgumentPattern::One);
     assert_eq!(policy.handlers[1].finish.deadline, Duration::from_secs(120));
     assert_eq!(policy.digest.len(), 64);
+}
+
+#[test]
+fn the_schema_knows_no_null_as_toml_does_not() {
+    assert!(!SCHEMA.contains("\"null\"") && SCHEMA.contains("\"required\""));
 }
 
 #[test]
@@ -63,7 +67,54 @@ fn what_is_not_written_has_its_default() {
     let policy =
         sound(&with("grants.ssh = { user = \"u\", key = \"env:K\", host-keys = \"console\", commands = [[\"ls\"]] }"));
     let handler = &policy.handlers[0];
-    insta::assert_debug_snapshot!((&policy.modules, &handler.finish, &handler.limits, &handler.grants.ssh), @"");
+    insta::assert_debug_snapshot!((&policy.modules, &handler.finish, &handler.limits, &handler.grants.ssh), @r#"
+    (
+        ModulesPolicy {
+            source: Dir(
+                "dist",
+            ),
+            refresh: 10s,
+            max_size: 33554432,
+            allow_unsigned: true,
+        },
+        Finish {
+            deadline: 3600s,
+            on_failure: None,
+            max_attempts: 5,
+        },
+        Limits {
+            cpu: 2s,
+            wall: 60s,
+            memory: 67108864,
+            host_calls: 500,
+            log: 262144,
+        },
+        Some(
+            SshGrant {
+                user: "u",
+                key: Env(
+                    "K",
+                ),
+                host_keys: Console,
+                commands: [
+                    CommandPattern {
+                        arguments: [
+                            Literal(
+                                "ls",
+                            ),
+                        ],
+                    },
+                ],
+                port: 22,
+                connect_timeout: 10s,
+                command_timeout: 60s,
+                max_output: 65536,
+                instances: Event,
+                line: 9,
+            },
+        ),
+    )
+    "#);
     assert!(handler.grants.ecs.is_none() && handler.grants.ec2.is_none() && handler.grants.autoscaling.is_none());
     assert_eq!(sound(&with("limits.wall = \"1s\"")).handlers[0].limits.cpu, Duration::from_secs(1));
 }
@@ -100,29 +151,131 @@ retries = 5
 module = \"other.wasm\"
 ";
     let found = Policy::parse("hostler.toml", text).unwrap_err();
-    insta::assert_snapshot!(found, @"");
+    insta::assert_snapshot!(found, @r#"
+    hostler.toml:2:1: unknown key "sauce", did you mean "source"? (allowed here: source, refresh, max-size, trusted-keys, allow-unsigned)
+      2 | sauce = "dir:dist"
+        | ^
+    hostler.toml:3:11: the bare number 10 is not a time: give it a unit, such as "10s"
+      3 | refresh = 10
+        |           ^
+    hostler.toml:4:18: expected a boolean, found string "yes"
+      4 | allow-unsigned = "yes"
+        |                  ^
+    hostler.toml:7:8: "drain node" is not a handler's name: use 1 to 64 letters, digits, - and _
+      7 | name = "drain node"
+        |        ^
+    hostler.toml:8:10: "/drain.wasm" is not the name of a module: it is looked up below modules.source, so it must not begin with /
+      8 | module = "/drain.wasm"
+        |          ^
+    hostler.toml:9:1: unknown key "colour" (allowed here: name, module, event, finish, limits, grants, config)
+      9 | colour = "red"
+        | ^
+    hostler.toml:11:1: no event has a field "sources": did you mean "source"?
+      11 | sources = ["aws.ec2"]
+         | ^
+    hostler.toml:12:16: a pattern lists what a field may be: write state = ["running"]
+      12 | detail.state = "running"
+         |                ^
+    hostler.toml:14:7: "2" is not a time: write a number with its unit, such as "60s", "500ms" or "1h"
+      14 | cpu = "2"
+         |       ^
+    hostler.toml:15:10: "64" is not a size: write a number with its unit, such as "64MiB" or "500kB"
+      15 | memory = "64"
+         |          ^
+    hostler.toml:16:1: unknown key "host_calls", did you mean "host-calls"? (allowed here: cpu, wall, memory, host-calls, log)
+      16 | host_calls = 5
+         | ^
+    hostler.toml:18:14: unknown value "abort" (allowed here: continue, abandon, leave)
+      18 | on-failure = "abort"
+         |              ^
+    hostler.toml:19:16: max-attempts is 0, but has to be from 1 to 100
+      19 | max-attempts = 0
+         |                ^
+    hostler.toml:21:21: "a b" is not the name of a cluster: use letters, digits, - and _, and * for any run of them
+      21 | ecs = { clusters = ["a b", 5], allow = ["read", "drian"], instances = "all" }
+         |                     ^
+    hostler.toml:21:28: expected a text in quotes, found integer 5
+      21 | ecs = { clusters = ["a b", 5], allow = ["read", "drian"], instances = "all" }
+         |                            ^
+    hostler.toml:21:49: unknown value "drian", did you mean "drain"? (allowed here: read, drain, stop-task)
+      21 | ecs = { clusters = ["a b", 5], allow = ["read", "drian"], instances = "all" }
+         |                                                 ^
+    hostler.toml:21:71: unknown value "all" (allowed here: event, any)
+      21 | ecs = { clusters = ["a b", 5], allow = ["read", "drian"], instances = "all" }
+         |                                                                       ^
+    hostler.toml:22:7: host-keys is missing: write host-keys = "ca:PATH", "known-hosts:PATH" or "console"
+      22 | ssh = { user = "ec2-user", key = "/key", commands = ["docker ps", ["*"], []] }
+         |       ^
+    hostler.toml:22:34: "/key" is not a place for a key: write "file:PATH", "env:NAME", "secretsmanager:NAME-OR-ARN" or "instance-connect"
+      22 | ssh = { user = "ec2-user", key = "/key", commands = ["docker ps", ["*"], []] }
+         |                                  ^
+    hostler.toml:22:54: a command is a list of arguments, not a line for a shell: write ["docker", "ps"]
+      22 | ssh = { user = "ec2-user", key = "/key", commands = ["docker ps", ["*"], []] }
+         |                                                      ^
+    hostler.toml:22:67: "*" as the program would allow any: name the program
+      22 | ssh = { user = "ec2-user", key = "/key", commands = ["docker ps", ["*"], []] }
+         |                                                                   ^
+    hostler.toml:22:74: an empty command: name the program first, as in ["uptime"]
+      22 | ssh = { user = "ec2-user", key = "/key", commands = ["docker ps", ["*"], []] }
+         |                                                                          ^
+    hostler.toml:24:11: settings are texts: put it in quotes, "5"
+      24 | retries = 5
+         |           ^
+    hostler.toml:26:1: name is missing: write name = "…", unique in the file
+      26 | [[handler]]
+         | ^
+    hostler.toml:26:1: event is missing: write [handler.event] with source = ["aws.autoscaling"] below it
+      26 | [[handler]]
+         | ^
+    "#);
 }
 
 #[test]
 fn what_was_wrong_is_not_reported_missing_too() {
-    insta::assert_snapshot!(mistakes(&format!("{MODULES}[[handler]]\nname = 5\nmodul = \"a.wasm\"\nevent = 7\n")), @"");
-    insta::assert_snapshot!(mistakes(&with("grants.ecs = { clusters = [5], allow = 7 }")), @"");
-    insta::assert_snapshot!(mistakes(&with("grants.ssh = { user = \"u\", key = \"env:K\", host-keys = \"console\", commands = [[5]] }")), @"");
+    insta::assert_snapshot!(mistakes(&format!("{MODULES}[[handler]]\nname = 5\nmodul = \"a.wasm\"\nevent = 7\n")), @r#"
+    5:8: expected a text in quotes, found integer 5
+    6:1: unknown key "modul", did you mean "module"? (allowed here: name, module, event, finish, limits, grants, config)
+    7:9: a pattern is a table, such as [handler.event] with source = ["aws.ec2"] below it
+    "#);
+    insta::assert_snapshot!(mistakes(&with("grants.ecs = { clusters = [5], allow = 7 }")), @r#"
+    9:28: expected a text in quotes, found integer 5
+    9:40: expected an array, found integer 7
+    "#);
+    insta::assert_snapshot!(mistakes(&with("grants.ssh = { user = \"u\", key = \"env:K\", host-keys = \"console\", commands = [[5]] }")), @"9:79: expected a string, found integer 5");
 }
 
 #[test]
 fn what_is_missing_is_named_with_an_example() {
-    insta::assert_snapshot!(mistakes(""), @"");
-    insta::assert_snapshot!(mistakes("[modules]\n[[handler]]\n"), @"");
-    insta::assert_snapshot!(mistakes(&with("[handler.grants]\necs = {}\nautoscaling = {}\nec2 = {}\nssh = {}")), @"");
+    insta::assert_snapshot!(mistakes(""), @r#"
+    1:1: modules is missing: write [modules] with source = "s3://BUCKET/PREFIX/" or "dir:PATH" below it
+    1:1: handler is missing: write at least one [[handler]]
+    "#);
+    insta::assert_snapshot!(mistakes("[modules]\n[[handler]]\n"), @r#"
+    1:1: source is missing: write source = "s3://BUCKET/PREFIX/" or "dir:PATH"
+    1:1: allow-unsigned is missing: write allow-unsigned = true, since this version verifies no signatures, so it takes plugins from whoever can write to the source
+    2:1: name is missing: write name = "…", unique in the file
+    2:1: module is missing: write module = "….wasm"
+    2:1: event is missing: write [handler.event] with source = ["aws.autoscaling"] below it
+    "#);
+    insta::assert_snapshot!(mistakes(&with("[handler.grants]\necs = {}\nautoscaling = {}\nec2 = {}\nssh = {}")), @r#"
+    10:7: clusters is missing: write clusters = ["…"], by name, with * for any run
+    10:7: allow is missing: write allow = ["read"], with "drain" and "stop-task" where needed
+    11:15: groups is missing: write groups = ["…"], by name, with * for any run
+    11:15: allow is missing: write allow = ["read"], with "protect" where needed
+    12:7: allow is missing: write allow = ["read"]
+    13:7: user is missing: write user = "ec2-user"
+    13:7: key is missing: write key = "file:PATH", "env:NAME", "secretsmanager:NAME" or "instance-connect"
+    13:7: host-keys is missing: write host-keys = "ca:PATH", "known-hosts:PATH" or "console"
+    13:7: commands is missing: write commands = [["program", "argument"]]
+    "#);
 }
 
 #[test]
 fn unsigned_plugins_have_to_be_accepted_in_writing() {
     let keys = "trusted-keys = [\"RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3\"]";
-    insta::assert_snapshot!(mistakes(&format!("[modules]\nsource = \"dir:dist\"\n{keys}\n{HANDLER}")), @"");
-    insta::assert_snapshot!(mistakes(&format!("[modules]\nsource = \"dir:dist\"\nallow-unsigned = false\n{HANDLER}")), @"");
-    insta::assert_snapshot!(mistakes(&format!("[modules]\nsource = \"dir:dist\"\nallow-unsigned = true\ntrusted-keys = [\"x\"]\n{HANDLER}")), @"");
+    insta::assert_snapshot!(mistakes(&format!("[modules]\nsource = \"dir:dist\"\n{keys}\n{HANDLER}")), @"1:1: allow-unsigned is missing: write allow-unsigned = true, since this version verifies no signatures, so it takes plugins from whoever can write to the source");
+    insta::assert_snapshot!(mistakes(&format!("[modules]\nsource = \"dir:dist\"\nallow-unsigned = false\n{HANDLER}")), @"3:18: this version verifies no signatures, so it takes plugins from whoever can write to the source: write allow-unsigned = true to accept that");
+    insta::assert_snapshot!(mistakes(&format!("[modules]\nsource = \"dir:dist\"\nallow-unsigned = true\ntrusted-keys = [\"x\"]\n{HANDLER}")), @"4:17: not a minisign public key: write the second line of the .pub file, 56 characters that begin with RW");
 }
 
 #[test]
@@ -134,9 +287,23 @@ fn bounds_are_kept_and_named() {
          [handler.grants.ssh]\nuser = \"u\"\nkey = \"env:K\"\nhost-keys = \"console\"\ncommands = [[\"ls\"]]\n\
          port = 0\nconnect-timeout = \"0s\"\ncommand-timeout = \"1h\"\nmax-output = \"2MiB\"\n"
     );
-    insta::assert_snapshot!(mistakes(&text), @"");
-    insta::assert_snapshot!(mistakes(&with("limits = { cpu = \"3s\", wall = \"2s\" }")), @"");
-    insta::assert_snapshot!(mistakes(&with("limits = { cpu = \"61s\" }")), @"");
+    insta::assert_snapshot!(mistakes(&text), @r#"
+    4:11: refresh is 2days, but has to be from 0s to 1day
+    5:12: max-size is 1GiB, but has to be from 1KiB to 512MiB
+    12:7: cpu is 0s, but has to be from 1ms to 15m
+    13:8: wall is 16m, but has to be from 1s to 15m
+    14:10: memory is 2GiB, but has to be from 1MiB to 1GiB
+    15:14: host-calls is 100001, but has to be from 1 to 100000
+    16:7: log is 17MiB, but has to be from 0B to 16MiB
+    18:12: deadline is 2days 1h, but has to be from 1s to 2days
+    19:16: max-attempts is -1, but has to be from 1 to 100
+    25:8: port is 0, but has to be from 1 to 65535
+    26:19: connect-timeout is 0s, but has to be from 1s to 5m
+    27:19: command-timeout is 1h, but has to be from 1s to 15m
+    28:14: max-output is 2MiB, but has to be from 1B to 1MiB
+    "#);
+    insta::assert_snapshot!(mistakes(&with("limits = { cpu = \"3s\", wall = \"2s\" }")), @r#"9:18: cpu is 3s, which an attempt cut short after 2s (wall) can never use: write at most "2s""#);
+    insta::assert_snapshot!(mistakes(&with("limits = { cpu = \"61s\" }")), @r#"9:18: cpu is 1m 1s, which an attempt cut short after 1m (wall) can never use: write at most "1m""#);
 }
 
 #[test]
@@ -144,26 +311,45 @@ fn lists_that_grant_nothing_are_mistakes() {
     insta::assert_snapshot!(mistakes(&with(
         "[handler.grants]\necs = { clusters = [], allow = [] }\nautoscaling = { groups = [\"\"], allow = [] }\nec2 = { allow = [] }\n\
          ssh = { user = \"u\", key = \"env:K\", host-keys = \"console\", commands = [] }"
-    )), @"");
+    )), @r#"
+    10:20: an empty list matches nothing: name at least one, or write "*" for all
+    10:32: allow is empty, so the grant allows nothing: name "read", "drain" or "stop-task", or leave the grant out
+    11:27: "" is not the name of an Auto Scaling group: use 1 to 255 characters
+    11:40: allow is empty, so the grant allows nothing: name "read" or "protect", or leave the grant out
+    12:17: allow is empty, so the grant allows nothing: name "read", or leave the grant out
+    13:70: commands is empty, so the grant allows nothing: name ["program", "argument"], or leave the grant out
+    "#);
 }
 
 #[test]
 fn tables_and_arrays_are_not_taken_for_each_other() {
-    insta::assert_snapshot!(mistakes("[modules]\nsource = \"dir:dist\"\nallow-unsigned = true\n[handler]\nname = \"a\"\n"), @"");
-    insta::assert_snapshot!(mistakes(&format!("[[modules]]\nsource = \"dir:dist\"\n{HANDLER}")), @"");
-    insta::assert_snapshot!(mistakes(&with("finish = [\"1h\", \"abandon\", 5]\nconfig = [\"a\"]\ngrants = 5")), @"");
-    insta::assert_snapshot!(mistakes(&with("[handler.config]\na = true\nb = 1.5\nc = [1]\nd = { x = \"y\" }")), @"");
+    insta::assert_snapshot!(mistakes("[modules]\nsource = \"dir:dist\"\nallow-unsigned = true\n[handler]\nname = \"a\"\n"), @"4:1: expected [[handler]], in double brackets, since there can be several, found a table");
+    insta::assert_snapshot!(mistakes(&format!("[[modules]]\nsource = \"dir:dist\"\n{HANDLER}")), @"1:1: expected a table, found an array");
+    insta::assert_snapshot!(mistakes(&with("finish = [\"1h\", \"abandon\", 5]\nconfig = [\"a\"]\ngrants = 5")), @r#"
+    9:10: expected a table, found an array
+    10:10: expected a table, found an array
+    11:10: expected a table, found integer 5
+    "#);
+    insta::assert_snapshot!(mistakes(&with("[handler.config]\na = true\nb = 1.5\nc = [1]\nd = { x = \"y\" }")), @r#"
+    10:5: settings are texts: put it in quotes, "true"
+    11:5: settings are texts: put it in quotes, "1.5"
+    12:5: expected a text in quotes, since settings are texts, found an array
+    13:5: expected a text in quotes, since settings are texts, found a table
+    "#);
 }
 
 #[test]
 fn names_are_unique() {
-    insta::assert_snapshot!(mistakes(&format!("{MODULES}{HANDLER}{HANDLER}")), @"");
+    insta::assert_snapshot!(mistakes(&format!("{MODULES}{HANDLER}{HANDLER}")), @"10:8: the handler on line 5 has this name too: names are unique");
 }
 
 #[test]
 fn what_is_not_toml_is_located() {
-    insta::assert_snapshot!(mistakes("[modules\nsource = \n[[handler]]\nname = 'a\n"), @"");
-    insta::assert_snapshot!(mistakes("[modules]\nsource = \"dir:a\"\nsource = \"dir:b\"\n"), @"");
+    insta::assert_snapshot!(mistakes("[modules\nsource = \n[[handler]]\nname = 'a\n"), @r#"
+    1:9: not TOML: unclosed table, expected `]`
+    4:10: not TOML: invalid literal string, expected `'`
+    "#);
+    insta::assert_snapshot!(mistakes("[modules]\nsource = \"dir:a\"\nsource = \"dir:b\"\n"), @"3:1: not TOML: duplicate key");
     assert!(mistakes("\0").contains("not TOML"));
 }
 
@@ -175,7 +361,14 @@ fn what_is_probably_not_meant_is_warned_of() {
          grants.ec2 = {{ allow = [\"read\"], instances = \"any\" }}\n\
          grants.ssh = {{ user = \"u\", key = \"env:K\", host-keys = \"insecure-accept-any\", commands = [[\"ls\"]] }}\n\
          [[handler]]\nname = \"b\"\nmodule = \"b.wasm\"\nevent = {{ source = [\"aws.autoscaling\"] }}\n"
-    )), @"");
+    )), @r#"
+    4:1: [ledger] is not used by this version: work items are kept in no store
+    9:9: this takes the lifecycle actions of every hook, other people's among them: name yours with detail.LifecycleHookName = ["…"]
+    10:46: this grant reaches every instance there is, not only the event's own
+    11:55: any machine that answers at the node's address is taken for the node: prefer "ca:PATH"
+    15:9: this takes the lifecycle actions of every hook, other people's among them: name yours with detail.LifecycleHookName = ["…"]
+    15:9: no event gets here: handler "a" has the same pattern and comes first
+    "#);
     assert_eq!(warnings(&with("")), "");
     let named = format!(
         "{MODULES}[[handler]]\nname = \"a\"\nmodule = \"a.wasm\"\nevent.detail.LifecycleHookName = [\"drain\"]\n"

@@ -19,6 +19,9 @@ const ENVELOPE: [&str; 10] =
 const OPERATORS: [&str; 8] =
     ["prefix", "suffix", "equals-ignore-case", "wildcard", "anything-but", "exists", "numeric", "cidr"];
 
+/// The first so many of them are tests of texts, which `anything-but` takes too.
+const OPERATORS_ON_TEXTS: usize = 4;
+
 /// EventBridge bounds numbers in patterns to five billion either way, so do we.
 const LARGEST_NUMBER: f64 = 5.0e9;
 
@@ -180,10 +183,11 @@ impl Reader<'_, '_> {
 
     /// An operator on texts. `prefix` and `suffix` take a table that ignores case where `folding` says so.
     fn text(&mut self, name: &At<String>, operator: &str, node: &At<Node>, folding: bool) -> Option<TextTest> {
-        if !["prefix", "suffix", "equals-ignore-case", "wildcard"].contains(&operator) {
-            let meant =
-                nearest(operator, &OPERATORS).map(|meant| format!(", did you mean {meant:?}?")).unwrap_or_default();
-            self.mistake(name.at, format!("unknown operator {operator:?}{meant} (there are {})", OPERATORS.join(", ")));
+        let (of_texts, _) = OPERATORS.split_at(OPERATORS_ON_TEXTS);
+        if !of_texts.contains(&operator) {
+            let known = if folding { &OPERATORS } else { of_texts };
+            let meant = nearest(operator, known).map(|meant| format!(", did you mean {meant:?}?")).unwrap_or_default();
+            self.mistake(name.at, format!("unknown operator {operator:?}{meant} (allowed here: {})", known.join(", ")));
             return None;
         }
         let affix = matches!(operator, "prefix" | "suffix");

@@ -210,16 +210,61 @@ fn what_is_known_of_an_event_tells_whether_it_could_match() {
 #[test]
 fn every_mistake_is_explained_in_its_place() {
     let mistakes = |text: &str| read(text).expect_err(text).join("\n");
-    insta::assert_snapshot!(mistakes(""), @"");
-    insta::assert_snapshot!(mistakes("source = \"aws.ec2\"\ndetail.n = 5"), @"");
-    insta::assert_snapshot!(mistakes("source = []\ndetail = {}"), @"");
-    insta::assert_snapshot!(mistakes("sources = [\"a\"]\ndetail_type = [\"a\"]\nzone = [\"a\"]\n\"detail.x\" = [\"a\"]"), @"");
-    insta::assert_snapshot!(mistakes("source = [[\"a\"]]\nid = [{}]\ntime = [2020-01-01]"), @"");
-    insta::assert_snapshot!(mistakes("source = { prefix = \"aws.\" }"), @"");
-    insta::assert_snapshot!(mistakes("source = [{ prefiks = \"aws.\" }, { prefix = \"a\", suffix = \"b\" }, { prefix = 5 }]"), @"");
-    insta::assert_snapshot!(mistakes("source = [{ wildcard = \"a**\" }, { exists = \"yes\" }, { cidr = \"10.0.0.0/33\" }, { cidr = 5 }]"), @"");
-    insta::assert_snapshot!(mistakes("detail.n = [{ numeric = \"> 5\" }, { numeric = [\">\"] }, { numeric = [\"!\", 5] }, { numeric = [\">\", 5, \"<\", 1] }, { numeric = [\"<\", 6e9] }, { numeric = [\"<\", 1, \"<\", 2] }, { numeric = [] }]"), @"");
-    insta::assert_snapshot!(mistakes("source = [{ anything-but = [] }, { anything-but = [\"a\", 1] }, { anything-but = true }, { anything-but = { exists = true } }, { anything-but = { prefix = [] } }]"), @"");
-    insta::assert_snapshot!(mistakes("\"$or\" = [{ source = [\"a\"] }]\n[event.detail]\n\"$or\" = 5"), @"");
-    insta::assert_snapshot!(mistakes("\"$or\" = [{ source = [\"a\"] }, 5]\ndetail.x = [nan, inf]"), @"");
+    insta::assert_snapshot!(mistakes(""), @r#"1:1: an empty pattern would match everything: say what to match, such as source = ["aws.ec2"]"#);
+    insta::assert_snapshot!(mistakes("source = \"aws.ec2\"\ndetail.n = 5"), @r#"
+    2:10: a pattern lists what a field may be: write source = ["aws.ec2"]
+    3:12: a pattern lists what a field may be: write n = [5]
+    "#);
+    insta::assert_snapshot!(mistakes("source = []\ndetail = {}"), @r#"
+    2:10: an empty array matches nothing: write what source may be
+    3:10: an empty pattern would match everything: say what to match, such as source = ["aws.ec2"]
+    "#);
+    insta::assert_snapshot!(mistakes("sources = [\"a\"]\ndetail_type = [\"a\"]\nzone = [\"a\"]\n\"detail.x\" = [\"a\"]"), @r#"
+    2:1: no event has a field "sources": did you mean "source"?
+    3:1: no event has a field "detail_type": did you mean "detail-type"?
+    4:1: no event has a field "zone": an event has version, id, detail-type, source, account, time, region, resources, detail, replay-name; its own fields are below detail
+    5:1: no event has a field "detail.x": write detail.x without quotes
+    "#);
+    insta::assert_snapshot!(mistakes("source = [[\"a\"]]\nid = [{}]\ntime = [2020-01-01]"), @r#"
+    2:11: an array in an array matches nothing: list the values themselves
+    3:7: a test is a table with one operator in it: prefix, suffix, equals-ignore-case, wildcard, anything-but, exists, numeric, cidr
+    4:9: a date in an event is a text: write it in quotes
+    "#);
+    insta::assert_snapshot!(mistakes("source = { prefix = \"aws.\" }"), @"2:10: prefix stands in an array: write source = [{ prefix = … }]");
+    insta::assert_snapshot!(mistakes("source = [{ prefiks = \"aws.\" }, { prefix = \"a\", suffix = \"b\" }, { prefix = 5 }]"), @r#"
+    2:13: unknown operator "prefiks", did you mean "prefix"? (allowed here: prefix, suffix, equals-ignore-case, wildcard, anything-but, exists, numeric, cidr)
+    2:33: a test is a table with one operator in it: prefix, suffix, equals-ignore-case, wildcard, anything-but, exists, numeric, cidr
+    2:76: prefix takes a text in quotes or { equals-ignore-case = "…" }
+    "#);
+    insta::assert_snapshot!(mistakes("source = [{ wildcard = \"a**\" }, { exists = \"yes\" }, { cidr = \"10.0.0.0/33\" }, { cidr = 5 }]"), @r#"
+    2:24: wildcard "a**" has two stars in a row, which EventBridge refuses: write one
+    2:44: exists takes true or false
+    2:62: "10.0.0.0/33" is not a network, such as "10.0.0.0/24"
+    2:88: cidr takes a network in quotes, such as "10.0.0.0/24"
+    "#);
+    insta::assert_snapshot!(mistakes("detail.n = [{ numeric = \"> 5\" }, { numeric = [\">\"] }, { numeric = [\"!\", 5] }, { numeric = [\">\", 5, \"<\", 1] }, { numeric = [\"<\", 6e9] }, { numeric = [\"<\", 1, \"<\", 2] }, { numeric = [] }]"), @r#"
+    2:25: numeric takes one comparison or a lower and an upper one, such as [">", 0, "<=", 5]
+    2:46: numeric takes one comparison or a lower and an upper one, such as [">", 0, "<=", 5]
+    2:68: "!" is no comparison: write <, <=, =, >= or >
+    2:91: nothing lies between these bounds: the lower one comes first
+    2:123: numeric compares with numbers from -5 billion to 5 billion, as EventBridge does
+    2:149: numeric takes one comparison or a lower and an upper one, such as [">", 0, "<=", 5]
+    2:181: numeric takes one comparison or a lower and an upper one, such as [">", 0, "<=", 5]
+    "#);
+    insta::assert_snapshot!(mistakes("source = [{ anything-but = [] }, { anything-but = [\"a\", 1] }, { anything-but = true }, { anything-but = { exists = true } }, { anything-but = { prefix = [] } }]"), @r#"
+    2:28: an empty list excludes nothing
+    2:51: anything-but takes texts or numbers, not both at once
+    2:80: anything-but takes texts or numbers
+    2:107: unknown operator "exists" (allowed here: prefix, suffix, equals-ignore-case, wildcard)
+    2:154: an empty list excludes nothing
+    "#);
+    insta::assert_snapshot!(mistakes("\"$or\" = [{ source = [\"a\"] }]\n[event.detail]\n\"$or\" = 5"), @r#"
+    2:9: "$or" needs at least two alternatives
+    4:9: "$or" takes an array of tables, one for each alternative
+    "#);
+    insta::assert_snapshot!(mistakes("\"$or\" = [{ source = [\"a\"] }, 5]\ndetail.x = [nan, inf]"), @r#"
+    2:30: each alternative of "$or" is a table, such as { source = ["aws.ec2"] }
+    3:13: no event holds such a number
+    3:18: no event holds such a number
+    "#);
 }

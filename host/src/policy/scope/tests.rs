@@ -147,31 +147,31 @@ fn a_denial_names_the_handler_the_call_the_rule_and_the_remedy() {
         result.expect_err("a denial").to_string()
     }
     let none = scope("");
-    insta::assert_snapshot!(denial(none.find_container_instance(EcsCall::FindContainerInstance, id(OWN))), @"");
-    insta::assert_snapshot!(denial(none.drain(member(OWN, "batch"))), @"");
-    insta::assert_snapshot!(denial(none.stop_task(member(OWN, "batch"), &task(OWN), "")), @"");
-    insta::assert_snapshot!(denial(none.reveal_group_instance(group_member(OWN, "web"))), @"");
-    insta::assert_snapshot!(denial(none.set_instance_protection(group_member(OWN, "web"), true)), @"");
-    insta::assert_snapshot!(denial(none.describe_instance(id(OWN))), @"");
-    insta::assert_snapshot!(denial(exec(&none, OWN, "uptime", None)), @"");
+    insta::assert_snapshot!(denial(none.find_container_instance(EcsCall::FindContainerInstance, id(OWN))), @r#"handler "drain" may not call ecs.find-container-instance on i-0123456789abcdef0: it has no ecs grant; to allow it, add ecs = { clusters = ["…"], allow = ["read"] } to its [handler.grants] (line 8)"#);
+    insta::assert_snapshot!(denial(none.drain(member(OWN, "batch"))), @r#"handler "drain" may not call ecs.drain on i-0123456789abcdef0: it has no ecs grant; to allow it, add ecs = { clusters = ["…"], allow = ["drain"] } to its [handler.grants] (line 8)"#);
+    insta::assert_snapshot!(denial(none.stop_task(member(OWN, "batch"), &task(OWN), "")), @r#"handler "drain" may not call ecs.stop-task on i-0123456789abcdef0: it has no ecs grant; to allow it, add ecs = { clusters = ["…"], allow = ["stop-task"] } to its [handler.grants] (line 8)"#);
+    insta::assert_snapshot!(denial(none.reveal_group_instance(group_member(OWN, "web"))), @r#"handler "drain" may not call autoscaling.describe-instance on i-0123456789abcdef0: it has no autoscaling grant; to allow it, add autoscaling = { groups = ["…"], allow = ["read"] } to its [handler.grants] (line 8)"#);
+    insta::assert_snapshot!(denial(none.set_instance_protection(group_member(OWN, "web"), true)), @r#"handler "drain" may not call autoscaling.set-instance-protection on i-0123456789abcdef0: it has no autoscaling grant; to allow it, add autoscaling = { groups = ["…"], allow = ["protect"] } to its [handler.grants] (line 8)"#);
+    insta::assert_snapshot!(denial(none.describe_instance(id(OWN))), @r#"handler "drain" may not call ec2.describe-instance on i-0123456789abcdef0: it has no ec2 grant; to allow it, add ec2 = { allow = ["read"] } to its [handler.grants] (line 8)"#);
+    insta::assert_snapshot!(denial(exec(&none, OWN, "uptime", None)), @r#"handler "drain" may not call ssh.exec on i-0123456789abcdef0: it has no ssh grant; to allow it, add ssh = { user = "…", key = "…", host-keys = "…", commands = [["…"]] } to its [handler.grants] (line 8)"#);
 
     let read = scope(
         "ecs = { clusters = [\"prod-*\", \"batch\"], allow = [\"read\"] }\nautoscaling = { groups = [\"web\"], allow = [\"read\"] }",
     );
-    insta::assert_snapshot!(denial(read.drain(member(OWN, "batch"))), @"");
-    insta::assert_snapshot!(denial(read.list_tasks(EcsCall::StopTask, member(OWN, "batch"))), @"");
-    insta::assert_snapshot!(denial(read.set_instance_protection(group_member(OWN, "web"), true)), @"");
-    insta::assert_snapshot!(denial(read.list_tasks(EcsCall::ListTasks, member(OWN, "test"))), @"");
-    insta::assert_snapshot!(denial(read.reveal_group_instance(group_member(OWN, "other"))), @"");
-    insta::assert_snapshot!(denial(read.find_container_instance(EcsCall::ListTasks, id(OTHER))), @"");
-    insta::assert_snapshot!(denial(Scope::new(Arc::clone(&read.handler), None).find_container_instance(EcsCall::ListTasks, id(OTHER))), @"");
+    insta::assert_snapshot!(denial(read.drain(member(OWN, "batch"))), @r#"handler "drain" may not call ecs.drain on i-0123456789abcdef0: its ecs grant (line 9) allows only "read"; to allow it, add "drain" to grants.ecs.allow"#);
+    insta::assert_snapshot!(denial(read.list_tasks(EcsCall::StopTask, member(OWN, "batch"))), @r#"handler "drain" may not call ecs.stop-task on i-0123456789abcdef0: its ecs grant (line 9) allows only "read"; to allow it, add "stop-task" to grants.ecs.allow"#);
+    insta::assert_snapshot!(denial(read.set_instance_protection(group_member(OWN, "web"), true)), @r#"handler "drain" may not call autoscaling.set-instance-protection on i-0123456789abcdef0: its autoscaling grant (line 10) allows only "read"; to allow it, add "protect" to grants.autoscaling.allow"#);
+    insta::assert_snapshot!(denial(read.list_tasks(EcsCall::ListTasks, member(OWN, "test"))), @r#"handler "drain" may not call ecs.list-tasks on i-0123456789abcdef0: its ecs grant (line 9) is for clusters "prod-*", "batch", and the instance is in "test"; to allow it, add "test" to grants.ecs.clusters"#);
+    insta::assert_snapshot!(denial(read.reveal_group_instance(group_member(OWN, "other"))), @r#"handler "drain" may not call autoscaling.describe-instance on i-0123456789abcdef0: its autoscaling grant (line 10) is for groups "web", and the instance is in "other"; to allow it, add "other" to grants.autoscaling.groups"#);
+    insta::assert_snapshot!(denial(read.find_container_instance(EcsCall::ListTasks, id(OTHER))), @r#"handler "drain" may not call ecs.list-tasks on i-0fedcba9876543210: its ecs grant (line 9) reaches only the event's own instance, i-0123456789abcdef0; to allow it, set grants.ecs.instances = "any""#);
+    insta::assert_snapshot!(denial(Scope::new(Arc::clone(&read.handler), None).find_container_instance(EcsCall::ListTasks, id(OTHER))), @r#"handler "drain" may not call ecs.list-tasks on i-0fedcba9876543210: its ecs grant (line 9) reaches only the event's own instance, and this event names none; to allow it, set grants.ecs.instances = "any""#);
 
     let all = scope(&format!("{ECS}\n{SSH}"));
-    insta::assert_snapshot!(denial(all.stop_task(member(OWN, "batch"), &task(OTHER), "")), @"");
-    insta::assert_snapshot!(denial(exec(&all, OWN, "docker rm -f web", None)), @"");
-    insta::assert_snapshot!(denial(exec(&all, OTHER, "docker ps", None)), @"");
-    insta::assert_snapshot!(denial(all.describe_for_exec(id(OWN), &["docker".to_owned(), "ps".to_owned(), "a\0b".to_owned()])), @"");
-    insta::assert_snapshot!(denial(all.describe_for_exec(id(OWN), &[])), @"");
+    insta::assert_snapshot!(denial(all.stop_task(member(OWN, "batch"), &task(OTHER), "")), @r#"handler "drain" may not call ecs.stop-task on i-0123456789abcdef0: the task arn:aws:ecs:eu-central-1:123456789012:task/prod/0123 is on another instance; stop only tasks that list-tasks gives for the instance"#);
+    insta::assert_snapshot!(denial(exec(&all, OWN, "docker rm -f web", None)), @r#"handler "drain" may not call ssh.exec on i-0123456789abcdef0: no pattern in its ssh grant (line 10) matches ["docker", "rm", "-f", "web"]; to allow it, add the command, or a pattern for it, to grants.ssh.commands"#);
+    insta::assert_snapshot!(denial(exec(&all, OTHER, "docker ps", None)), @r#"handler "drain" may not call ssh.exec on i-0fedcba9876543210: its ssh grant (line 10) reaches only the event's own instance, i-0123456789abcdef0; to allow it, set grants.ssh.instances = "any""#);
+    insta::assert_snapshot!(denial(all.describe_for_exec(id(OWN), &["docker".to_owned(), "ps".to_owned(), "a\0b".to_owned()])), @r#"handler "drain" may not call ssh.exec on i-0123456789abcdef0: an argument holds a NUL byte, which no command can carry; pass such bytes on standard input"#);
+    insta::assert_snapshot!(denial(all.describe_for_exec(id(OWN), &[])), @r#"handler "drain" may not call ssh.exec on i-0123456789abcdef0: no pattern in its ssh grant (line 10) matches []; to allow it, add the command, or a pattern for it, to grants.ssh.commands"#);
 }
 
 #[test]
