@@ -9,6 +9,11 @@ pub mod ec2;
 pub mod ecs;
 pub mod ssh;
 
+pub(crate) mod call;
+pub(crate) mod clock;
+pub(crate) mod config;
+pub(crate) mod log;
+
 use std::sync::Arc;
 
 use crate::clock::Clock;
@@ -26,13 +31,4 @@ pub struct Ports {
     pub ssh: Arc<dyn ssh::Ssh>,
     /// Time.
     pub clock: Arc<dyn Clock>,
-}
-
-/// Why a host function did not return what it was asked for.
-#[derive(Debug)]
-pub enum CallError {
-    /// An error value for the guest.
-    Guest(crate::bindings::hostler::handler::types::Error),
-    /// The end of the attempt: a spent budget, or a fault of the host.
-    Trap(wasmtime::Error),
 }

@@ -1,10 +1,52 @@
-//! The whole job.
+//! The whole job: an event, from its arrival to the end of what it asks for.
+//!
+//! An event is checked to be of our account and region, routed by the policy to a handler, and worked on: attempt after
+//! attempt, each in the sandbox, until one says `done` or `abandon`, or the policy's patience ends. Beside the work the
+//! lifecycle action is kept alive; after it, it is completed, once, from what the work came to.
+//!
+//! Here an event lives within one call, with the time its door gives it. What outlives a call will be the ledger's: its place is
+//! in [`Dispatch::handle`], between routing and work (claim) and after completing (end).
 
 pub mod lifecycle;
 
-use crate::ports::{AccountId, Region};
+use std::sync::Arc;
+use std::time::Duration;
 
-/// Where we are: events from elsewhere are refused, since from here every instance there is "not found".
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use tokio::time::Instant;
+
+use crate::capabilities::Ports;
+use crate::event::{Event, LifecycleAction, Transition};
+use crate::modules::Modules;
+use crate::outcome::{Failure, Outcome};
+use crate::policy::{Handler, OnFailure, Policy};
+use crate::ports::{AccountId, PortError, Region};
+use crate::sandbox::{Report, Sandbox, Task};
+use lifecycle::{Answer, HookTimes, Lifecycle, LifecycleResult};
+
+/// What is kept back of the door's time for completing the lifecycle action and saying how it ended.
+const TO_FINISH: Duration = Duration::from_secs(5);
+
+/// The shortest and the longest wait between two attempts, whatever the handler asks.
+const SHORTEST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(12 * 60 * 60);
+
+/// The wait after the first failure; it doubles with each further one in a row, up to the longest.
+const FIRST_BACKOFF: Duration = Duration::from_secs(1);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
+
+/// How often completing is tried when Auto Scaling does not answer as it should, beyond the port's own retries.
+const COMPLETE_TRIES: u32 = 3;
+
+/// The hook's times when they cannot be read: the shortest Auto Scaling admits, so that heartbeats are early rather than late.
+const UNKNOWN_HOOK: HookTimes =
+    HookTimes { heartbeat_timeout: Duration::from_secs(30), global_timeout: Duration::from_secs(48 * 60 * 60) };
+
+/// The names of hooks that ECS installs for its own managed draining begin so.
+const MANAGED_BY_ECS: &str = "ecs-managed-";
+
+/// Where we are: from here, every instance elsewhere would be "not found", and its event would vanish quietly.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     /// Our account.
@@ -12,3 +54,434 @@ pub struct Place {
     /// Our region.
     pub region: Region,
 }
+
+/// Everything that handling an event needs, set up once.
+pub struct Dispatch {
+    /// Which handler takes what.
+    pub policy: Policy,
+    /// Where its code comes from.
+    pub modules: Modules,
+    /// Where it runs.
+    pub sandbox: Arc<Sandbox>,
+    /// What it can reach.
+    pub ports: Ports,
+    /// What only we can reach.
+    pub lifecycle: Arc<dyn Lifecycle>,
+    /// Where we are.
+    pub place: Place,
+}
+
+/// How the handling of an event ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "end", rename_all = "kebab-case")]
+pub enum End {
+    /// No handler's pattern matches.
+    NoHandler,
+    /// The hook belongs to another service, and no handler names it.
+    LeftAlone {
+        /// The hook.
+        hook: String,
+    },
+    /// A handler has worked on it.
+    Worked(Worked),
+}
+
+/// What the work on an event came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Worked {
+    /// The handler.
+    pub handler: String,
+    /// What was decided.
+    #[serde(flatten)]
+    pub decision: Decision,
+    /// How many attempts it took.
+    pub attempts: u32,
+    /// What became of the lifecycle action; none if the event has none.
+    pub lifecycle: Option<Completion>,
+}
+
+/// What the attempts came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "decision", rename_all = "kebab-case")]
+pub enum Decision {
+    /// The handler said `done`.
+    Done,
+    /// The handler said `abandon`.
+    Abandon {
+        /// Why.
+        why: String,
+    },
+    /// The policy's patience has ended: too many failures in a row, or the deadline.
+    GaveUp {
+        /// Why.
+        why: String,
+    },
+}
+
+/// What became of the lifecycle action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Completion {
+    /// Completed with CONTINUE.
+    Continue,
+    /// Completed with ABANDON.
+    Abandon,
+    /// Left to the hook's own timeout and default result, as `on-failure = "leave"` says.
+    Left,
+    /// It was over before we completed it: by another delivery of the event, another hand, or the hook's timeout.
+    Late,
+}
+
+/// Why an event could not be brought to its end. The door reports it as a failure, so that the event is delivered again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DispatchError {
+    /// The event is of another account or region.
+    #[error(
+        "event {event} is of account {account} in {region}, and this host serves account {} in {}: nothing was done; send it to a host there",
+        ours.account, ours.region
+    )]
+    Elsewhere {
+        /// The event.
+        event: String,
+        /// Its account.
+        account: AccountId,
+        /// Its region.
+        region: Region,
+        /// Ours.
+        ours: Place,
+    },
+    /// The door's time ends before the next attempt is due.
+    #[error("event {event}: {note}; the next attempt is due in {wait:?}, past the time this invocation has left, so it fails to be tried again")]
+    OutOfTime {
+        /// The event.
+        event: String,
+        /// What was waited for.
+        note: String,
+        /// For how long.
+        wait: Duration,
+    },
+    /// The decision stands, but Auto Scaling could not be told.
+    #[error("event {event}: the lifecycle action on {instance} could not be completed with {result}: {source}")]
+    NotCompleted {
+        /// The event.
+        event: String,
+        /// The instance.
+        instance: String,
+        /// CONTINUE or ABANDON.
+        result: &'static str,
+        /// Why.
+        source: PortError,
+    },
+}
+
+/// An event with the handler that takes it, and its deadline.
+struct WorkItem {
+    event: Arc<Event>,
+    handler: Arc<Handler>,
+    /// When AWS or the policy goes on, whichever is first.
+    deadline: Timestamp,
+    /// When the door's time ends; none if it does not.
+    door_closes: Option<Instant>,
+}
+
+impl Dispatch {
+    /// Brings an event to its end, or says why that could not be done. `door_closes` is when the caller stops waiting.
+    pub async fn handle(&self, event: Event, door_closes: Option<Instant>) -> Result<End, DispatchError> {
+        self.check_place(&event)?;
+        let Some(handler) = self.policy.route(&event) else {
+            tracing::debug!(event = event.id, kind = event.kind.as_str(), detail_type = event.detail_type, "no handler");
+            return Ok(End::NoHandler);
+        };
+        if let Some(hook) = managed_by_another(&event, handler) {
+            tracing::info!(event = event.id, handler = handler.name, hook, "left alone: the hook belongs to ECS");
+            return Ok(End::LeftAlone { hook });
+        }
+
+        let action = event.lifecycle_action.clone();
+        let hook = match &action {
+            Some(action) => self.hook_times(action).await,
+            None => UNKNOWN_HOOK,
+        };
+        let item = WorkItem {
+            deadline: deadline(&event, handler, action.is_some().then_some(hook)),
+            handler: Arc::clone(handler),
+            event: Arc::new(event),
+            door_closes,
+        };
+        tracing::info!(
+            event = item.event.id,
+            kind = item.event.kind.as_str(),
+            instance = item.event.instance.as_ref().map(|instance| instance.as_str()),
+            handler = item.handler.name,
+            deadline = %item.deadline,
+            "event taken"
+        );
+        let (decision, attempts) = match &action {
+            // The heartbeats never end by themselves: they stop when the work does.
+            Some(action) => tokio::select! {
+                worked = self.work(&item) => worked?,
+                never = self.keep_alive(action, hook.heartbeat_timeout / 2) => match never {},
+            },
+            None => self.work(&item).await?,
+        };
+
+        let completion = match &action {
+            Some(action) => Some(self.complete(&item, action, &decision).await?),
+            None => None,
+        };
+        let worked = Worked { handler: item.handler.name.clone(), decision, attempts, lifecycle: completion };
+        summarise(&item, &worked);
+        Ok(End::Worked(worked))
+    }
+
+    fn check_place(&self, event: &Event) -> Result<(), DispatchError> {
+        let here = event.account == self.place.account && event.region == self.place.region;
+        if here {
+            return Ok(());
+        }
+        let (event, account, region) = (event.id.clone(), event.account.clone(), event.region.clone());
+        Err(DispatchError::Elsewhere { event, account, region, ours: self.place.clone() })
+    }
+
+    /// Attempt after attempt, until one ends it or patience does. Also says how many there were.
+    async fn work(&self, item: &WorkItem) -> Result<(Decision, u32), DispatchError> {
+        let mut state = None;
+        let mut failures = 0;
+        for attempt in 1.. {
+            // The first attempt is made however late the event comes; later ones stop at the deadline.
+            let last = self.ports.clock.now() >= item.deadline;
+            let (wait, note) = match self.attempt(item, attempt, &state).await {
+                Outcome::Done => return Ok((Decision::Done, attempt)),
+                Outcome::Abandon { why } => return Ok((Decision::Abandon { why }, attempt)),
+                Outcome::Again(retry) => {
+                    failures = 0;
+                    state = retry.state;
+                    (retry.after.clamp(SHORTEST_WAIT, LONGEST_WAIT), retry.note)
+                }
+                Outcome::Failed(failure) => {
+                    failures += 1;
+                    if failures >= item.handler.finish.max_attempts {
+                        let why = format!("{failures} attempts in a row failed; the last: {failure}");
+                        return Ok((Decision::GaveUp { why }, attempt));
+                    }
+                    (backoff(failures), failure.to_string())
+                }
+            };
+            if last {
+                let why = format!("the deadline, {}, has passed: {note}", item.deadline);
+                return Ok((Decision::GaveUp { why }, attempt));
+            }
+            // A wait that would outlast the deadline is shortened, so that one attempt is made right at it.
+            let wait = wait.min(item.time_left(self.ports.clock.now()));
+            if item.door_closes.is_some_and(|closes| Instant::now() + wait + TO_FINISH >= closes) {
+                return Err(DispatchError::OutOfTime { event: item.event.id.clone(), note, wait });
+            }
+            tokio::time::sleep(wait).await;
+        }
+        unreachable!("attempts are counted without end")
+    }
+
+    /// One run of the handler, with its line in the log.
+    async fn attempt(&self, item: &WorkItem, attempt: u32, state: &Option<String>) -> Outcome {
+        let module = match self.modules.current(&item.handler.module).await {
+            Ok(module) => module,
+            Err(error) => {
+                let outcome = Outcome::Failed(Failure::NoModule(error.to_string()));
+                log_attempt(item, attempt, "", &outcome, None);
+                return outcome;
+            }
+        };
+        let task = Task {
+            handler: Arc::clone(&item.handler),
+            event: Arc::clone(&item.event),
+            attempt,
+            state: state.clone(),
+            deadline: Some(item.deadline),
+        };
+        let report = self.sandbox.run(&module, task, self.ports.clone(), item.wall()).await;
+        log_attempt(item, attempt, &module.digest, &report.outcome, Some(&report));
+        report.outcome
+    }
+
+    /// The hook's times, or the shortest there are when they cannot be read.
+    async fn hook_times(&self, action: &LifecycleAction) -> HookTimes {
+        match self.lifecycle.hook(action).await {
+            Ok(Some(times)) => times,
+            Ok(None) => UNKNOWN_HOOK,
+            Err(error) => {
+                let (group, hook) = (action.group.as_str(), action.hook.as_str());
+                tracing::warn!(%error, group, hook, "the hook's timeout is not known: heartbeats are sent as for the shortest");
+                UNKNOWN_HOOK
+            }
+        }
+    }
+
+    /// Sends heartbeats for as long as it is polled.
+    async fn keep_alive(&self, action: &LifecycleAction, every: Duration) -> std::convert::Infallible {
+        loop {
+            tokio::time::sleep(every).await;
+            let instance = action.instance.as_str();
+            match self.lifecycle.heartbeat(action).await {
+                Ok(Answer::Accepted) => tracing::debug!(instance, "heartbeat"),
+                // The work goes on: it is what the operator asked for, and completing will find the same.
+                Ok(Answer::Over) => tracing::warn!(instance, "heartbeat: the lifecycle action is over already"),
+                Err(error) => tracing::warn!(instance, %error, "heartbeat failed; the next one follows"),
+            }
+        }
+    }
+
+    /// Tells Auto Scaling what was decided.
+    async fn complete(
+        &self,
+        item: &WorkItem,
+        action: &LifecycleAction,
+        decision: &Decision,
+    ) -> Result<Completion, DispatchError> {
+        let Some(result) = lifecycle_result(decision, item, action) else { return Ok(Completion::Left) };
+        let mut tries = 1;
+        loop {
+            match self.lifecycle.complete(action, result).await {
+                Ok(Answer::Accepted) if result == LifecycleResult::Continue => return Ok(Completion::Continue),
+                Ok(Answer::Accepted) => return Ok(Completion::Abandon),
+                Ok(Answer::Over) => return Ok(Completion::Late),
+                Err(error) if error.retryable() && tries < COMPLETE_TRIES && !item.closing() => {
+                    tracing::warn!(event = item.event.id, %error, tries, "completing the lifecycle action failed; trying again");
+                    tokio::time::sleep(backoff(tries)).await;
+                    tries += 1;
+                }
+                Err(source) => {
+                    let (event, instance) = (item.event.id.clone(), action.instance.to_string());
+                    return Err(DispatchError::NotCompleted { event, instance, result: result.as_str(), source });
+                }
+            }
+        }
+    }
+}
+
+impl WorkItem {
+    /// What the next attempt may take: the handler's limit, or what the door has left if that is less.
+    fn wall(&self) -> Duration {
+        let limit = self.handler.limits.wall;
+        match self.door_closes {
+            Some(closes) => limit.min(closes.saturating_duration_since(Instant::now() + TO_FINISH)),
+            None => limit,
+        }
+    }
+
+    /// Until the deadline; zero past it.
+    fn time_left(&self, now: Timestamp) -> Duration {
+        Duration::try_from(self.deadline.duration_since(now)).unwrap_or_default()
+    }
+
+    /// Whether the door's time is all but over.
+    fn closing(&self) -> bool {
+        self.door_closes.is_some_and(|closes| Instant::now() + LONGEST_BACKOFF.min(TO_FINISH / 2) >= closes)
+    }
+}
+
+/// The hook of another service that the event is about, unless the handler names it.
+fn managed_by_another(event: &Event, handler: &Handler) -> Option<String> {
+    let hook = event.lifecycle_action.as_ref()?.hook.as_str();
+    (hook.starts_with(MANAGED_BY_ECS) && !handler.names_hook(hook)).then(|| hook.to_owned())
+}
+
+/// When AWS or the policy goes on: the earliest of the event's own deadline, the policy's, and the hook's global timeout.
+fn deadline(event: &Event, handler: &Handler, hook: Option<HookTimes>) -> Timestamp {
+    let after = |duration: Duration| {
+        let duration = SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
+        event.time.saturating_add(duration).unwrap_or(Timestamp::MAX)
+    };
+    let of_policy = after(handler.finish.deadline);
+    let of_hook = hook.map(|hook| after(hook.global_timeout));
+    [Some(of_policy), of_hook, event.deadline].into_iter().flatten().min().unwrap_or(of_policy)
+}
+
+/// What Auto Scaling is told; nothing when the policy leaves it to the hook.
+fn lifecycle_result(decision: &Decision, item: &WorkItem, action: &LifecycleAction) -> Option<LifecycleResult> {
+    let on_failure = item.handler.finish.on_failure.unwrap_or(match action.transition {
+        Transition::Terminating => OnFailure::Abandon,
+        // ABANDON makes Auto Scaling launch another instance: a broken plugin would make that a storm.
+        Transition::Launching => OnFailure::Leave,
+    });
+    match (decision, on_failure) {
+        (Decision::Done, _) => Some(LifecycleResult::Continue),
+        (Decision::Abandon { .. }, _) => Some(LifecycleResult::Abandon),
+        (Decision::GaveUp { .. }, OnFailure::Continue) => Some(LifecycleResult::Continue),
+        (Decision::GaveUp { .. }, OnFailure::Abandon) => Some(LifecycleResult::Abandon),
+        (Decision::GaveUp { .. }, OnFailure::Leave) => None,
+    }
+}
+
+/// The wait after so many failures in a row.
+fn backoff(failures: u32) -> Duration {
+    FIRST_BACKOFF.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(LONGEST_BACKOFF)
+}
+
+/// One line for each attempt.
+fn log_attempt(item: &WorkItem, attempt: u32, module: &str, outcome: &Outcome, report: Option<&Report>) {
+    let note = outcome.note();
+    let instance = item.event.instance.as_ref().map(|instance| instance.as_str());
+    tracing::info!(
+        event = item.event.id,
+        kind = item.event.kind.as_str(),
+        instance,
+        handler = item.handler.name,
+        module,
+        attempt,
+        outcome = outcome.as_str(),
+        note,
+        cpu_ms = report.map(|report| report.cpu.as_secs_f64() * 1e3),
+        wall_ms = report.map(|report| report.wall.as_secs_f64() * 1e3),
+        peak_memory = report.map(|report| report.peak_memory),
+        host_calls = report.map(|report| report.host_calls),
+        log_lines_dropped = report.map(|report| report.log_dropped).filter(|dropped| *dropped > 0),
+        "attempt"
+    );
+}
+
+/// One line for the end of the work, as loud as it is bad.
+fn summarise(item: &WorkItem, worked: &Worked) {
+    let (event, kind, handler) = (item.event.id.as_str(), item.event.kind.as_str(), worked.handler.as_str());
+    let instance = item.event.instance.as_ref().map(|instance| instance.as_str());
+    let lifecycle = worked.lifecycle.map(Completion::as_str);
+    let attempts = worked.attempts;
+    match (&worked.decision, worked.lifecycle) {
+        (Decision::GaveUp { why }, _) => {
+            tracing::error!(event, kind, instance, handler, attempts, lifecycle, why, "gave up");
+        }
+        (decision, Some(Completion::Late)) => {
+            let why = "the lifecycle action was over before it was completed: by another delivery, another hand, or the hook's timeout";
+            tracing::warn!(event, kind, instance, handler, attempts, lifecycle, decision = decision.as_str(), why, "late");
+        }
+        (Decision::Abandon { why }, _) => {
+            tracing::warn!(event, kind, instance, handler, attempts, lifecycle, why, "abandoned");
+        }
+        (Decision::Done, _) => tracing::info!(event, kind, instance, handler, attempts, lifecycle, "done"),
+    }
+}
+
+impl Decision {
+    /// One word for logs.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Abandon { .. } => "abandon",
+            Self::GaveUp { .. } => "gave-up",
+        }
+    }
+}
+
+impl Completion {
+    /// One word for logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Continue => "continue",
+            Self::Abandon => "abandon",
+            Self::Left => "left",
+            Self::Late => "late",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -4,15 +4,18 @@
 //! uses. Pure: bytes in, [`Event`]s out. Knows nothing of policy, of who handles an event, or of AWS clients.
 
 mod eventbridge;
+mod fields;
 mod health;
 mod notification;
 mod payload;
+#[cfg(test)]
+mod tests;
 
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-pub use payload::{Delivery, Message, ParseError, parse_message, parse_payload};
+pub use payload::{Delivery, MAX_MESSAGE, MAX_PAYLOAD, Message, ParseError, parse_message, parse_payload};
 
 use crate::ports::{AccountId, GroupName, HookName, InstanceId, Region};
 
@@ -42,7 +45,8 @@ pub struct Event {
     pub deadline: Option<Timestamp>,
     /// The lifecycle action that waits for a result, where there is one.
     pub lifecycle_action: Option<LifecycleAction>,
-    /// The event in EventBridge's form, whatever form it arrived in: what the patterns of a policy are matched against.
+    /// The event in EventBridge's form, whatever form it arrived in: what the patterns of a policy are matched against. Where
+    /// one event names several instances, each has its own, which names no other.
     pub envelope: Value,
 }
 
@@ -50,6 +54,18 @@ impl Event {
     /// The event's own `detail`, as JSON text.
     pub fn detail(&self) -> String {
         self.envelope.get("detail").map_or_else(|| "{}".to_owned(), Value::to_string)
+    }
+
+    /// What is to be done, whichever way it was announced: account, region, group, hook, instance and transition of a
+    /// lifecycle action, else the event's id. Unlike the id it is the same with and without a token.
+    pub fn work_item(&self) -> String {
+        match &self.lifecycle_action {
+            Some(LifecycleAction { group, hook, instance, transition, .. }) => {
+                let transition = transition.as_str();
+                format!("{}/{}/{group}/{hook}/{instance}/{transition}", self.account, self.region)
+            }
+            None => self.id.clone(),
+        }
     }
 }
 
@@ -127,4 +143,14 @@ pub enum Transition {
     /// Out of service.
     #[serde(rename = "autoscaling:EC2_INSTANCE_TERMINATING")]
     Terminating,
+}
+
+impl Transition {
+    /// Auto Scaling's own word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Launching => "autoscaling:EC2_INSTANCE_LAUNCHING",
+            Self::Terminating => "autoscaling:EC2_INSTANCE_TERMINATING",
+        }
+    }
 }

@@ -2,17 +2,28 @@
 //!
 //! Read [`dispatch`] first: it is the whole job in one file. The other modules are its steps, most important first.
 
-#[cfg(feature = "live")]
-pub mod aws;
-mod bindings;
+pub mod dispatch;
+
+pub mod event;
+pub mod policy;
+
+pub mod modules;
+pub mod outcome;
+pub mod sandbox;
+
 pub mod capabilities;
 pub mod clock;
-pub mod commands;
-pub mod dispatch;
-pub mod doors;
-pub mod event;
-pub mod modules;
-pub mod policy;
 pub mod ports;
-pub mod sandbox;
+
+#[cfg(feature = "live")]
+pub mod aws;
 pub mod sim;
+
+pub mod assemble;
+pub mod commands;
+pub mod doors;
+pub mod telemetry;
+
+mod bindings;
+#[cfg(test)]
+mod testing;

@@ -3,12 +3,16 @@
 //! Owns the file format, EventBridge's pattern language, and every decision about what is granted. Pure: text in, a
 //! [`Policy`] or all its mistakes out. Knows nothing of plugins' contents, of the sandbox, or of AWS clients.
 
+mod check;
 mod file;
 mod grants;
 mod mistake;
 mod pattern;
+mod read;
 mod scope;
+mod texts;
 mod units;
+mod wildcard;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -45,7 +49,7 @@ pub struct Policy {
 impl Policy {
     /// Reads a policy, or explains every mistake in it. `name` is the file's, for messages.
     pub fn parse(name: &str, text: &str) -> Result<Self, Mistakes> {
-        file::parse(name, text)
+        check::parse(name, text)
     }
 
     /// The handler that takes `event`: the first, in file order, whose pattern matches.
@@ -67,8 +71,10 @@ pub struct ModulesPolicy {
     pub allow_unsigned: bool,
 }
 
-/// The place plugins come from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The place plugins come from: `s3://BUCKET/PREFIX/` or `dir:PATH`.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
+#[serde(try_from = "String")]
+#[schemars(extend("pattern" = "^(s3://[a-z0-9.-]{3,63}(/|/[^/]+(/[^/]+)*/)?|dir:.+)$"))]
 pub enum ModulesSource {
     /// `s3://BUCKET/PREFIX/`; the prefix is empty or ends in `/`.
     S3 {

@@ -1,1 +1,221 @@
-//! sandbox
+//! Runs a handler: a fresh store for each attempt, under the handler's limits, with nothing but its grants.
+//!
+//! Owns the engine, the budgets and the translation of the contract's types. Knows nothing of where modules come from, of
+//! routing, or of what an outcome leads to.
+
+mod attempt;
+mod budget;
+mod engine;
+mod wasi;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime::{Engine, Store, UpdateDeadline};
+
+pub(crate) use attempt::Attempt;
+pub use attempt::Task;
+pub use engine::Capacity;
+
+use crate::bindings::hostler::handler::types;
+use crate::bindings::{Handler, HandlerPre};
+use crate::capabilities::Ports;
+use crate::capabilities::clock::unix_milliseconds;
+use crate::outcome::{BudgetSpent, Failure, Outcome, Retry};
+use budget::{CpuMeter, Metered};
+
+/// What one call may hand from guest to host, in bytes: enough for a file of a megabyte on standard input.
+const HOSTCALL_BYTES: usize = 4 << 20;
+
+/// The longest a guest runs before others get the thread.
+const SLICE: Duration = Duration::from_millis(2);
+
+/// The longest `state` a handler may leave for its next attempt, in bytes.
+const STATE_BYTES: usize = 64 << 10;
+
+/// What is kept of a note, or of a handler's error, in bytes.
+const NOTE_BYTES: usize = 1 << 10;
+
+/// What is kept of a trap's message, in bytes: a backtrace of a deep recursion is long.
+const TRAP_BYTES: usize = 4 << 10;
+
+/// How attempts share time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// Real time: a guest that computes for long yields to others.
+    Real,
+    /// Virtual time: guests never yield, since a yield follows real time and would reorder tasks; and their random numbers are
+    /// the same in every run.
+    Virtual,
+}
+
+/// The place where guests run. One per process.
+pub struct Sandbox {
+    engine: Engine,
+    linker: Linker<Attempt>,
+    /// One permit for each slot of the pool.
+    slots: Semaphore,
+    pace: Pace,
+}
+
+/// A module that has been compiled and linked: everything about it that is the same for every attempt.
+pub struct Module {
+    /// SHA-256 of the `.wasm`, in hexadecimal.
+    pub digest: String,
+    /// Size of the `.wasm`, in bytes.
+    pub size: usize,
+    pre: HandlerPre<Attempt>,
+}
+
+impl std::fmt::Debug for Module {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Module").field("digest", &self.digest).field("size", &self.size).finish_non_exhaustive()
+    }
+}
+
+/// What an attempt came to, and what it took.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// What it came to.
+    pub outcome: Outcome,
+    /// CPU time of the guest and of host code run for it.
+    pub cpu: Duration,
+    /// From start to end.
+    pub wall: Duration,
+    /// The most its memories and tables took together, in bytes.
+    pub peak_memory: u64,
+    /// Host calls made.
+    pub host_calls: u32,
+    /// Log lines that did not fit the `log` limit.
+    pub log_dropped: u64,
+}
+
+impl Sandbox {
+    /// Sets up engine, linker and the epoch thread.
+    pub fn new(capacity: Capacity, pace: Pace) -> wasmtime::Result<Self> {
+        let engine = engine::build(capacity)?;
+        engine::tick(&engine)?;
+        let mut linker = Linker::new(&engine);
+        wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+        Handler::add_to_linker::<_, HasSelf<Attempt>>(&mut linker, |attempt| attempt)?;
+        Ok(Self { engine, linker, slots: Semaphore::new(capacity.attempts as usize), pace })
+    }
+
+    /// Compiles and links a component, on this thread: milliseconds for a Rust plugin, seconds for a Python one.
+    pub fn compile(&self, bytes: &[u8], digest: String) -> wasmtime::Result<Module> {
+        let component = Component::new(&self.engine, bytes)?;
+        let pre = HandlerPre::new(self.linker.instantiate_pre(&component)?)?;
+        Ok(Module { digest, size: bytes.len(), pre })
+    }
+
+    /// Runs one attempt. `wall` bounds it: the handler's limit, or what the door has left if that is less.
+    pub async fn run(&self, module: &Module, task: Task, ports: Ports, wall: Duration) -> Report {
+        // Never closed, so this waits for a slot and cannot fail.
+        let _slot = self.slots.acquire().await;
+        let began = Instant::now();
+        let meter = Arc::new(CpuMeter::default());
+        let event = wire_event(&task);
+        let mut store = self.store(Attempt::new(task, ports, began + wall, self.pace), &meter);
+
+        let call = async {
+            let handler = module.pre.instantiate_async(&mut store).await?;
+            handler.call_handle(&mut store, &event).await
+        };
+        let returned = tokio::time::timeout(wall, Metered::new(call, Arc::clone(&meter))).await;
+
+        let budget = &store.data().budget;
+        let outcome = match returned {
+            Ok(Ok(returned)) => outcome(returned),
+            Ok(Err(error)) => Outcome::Failed(match budget.memory_spent() {
+                Some(spent) => Failure::Budget(spent),
+                None => failure(&error),
+            }),
+            Err(_elapsed) => Outcome::Failed(Failure::Budget(budget.wall_spent(wall))),
+        };
+        Report {
+            outcome,
+            cpu: meter.spent(),
+            wall: began.elapsed(),
+            peak_memory: budget.peak_memory(),
+            host_calls: budget.host_calls(),
+            log_dropped: store.data().log.dropped(),
+        }
+    }
+
+    fn store(&self, attempt: Attempt, meter: &Arc<CpuMeter>) -> Store<Attempt> {
+        let mut store = Store::new(&self.engine, attempt);
+        store.limiter(|attempt| &mut attempt.budget);
+        store.set_hostcall_fuel(HOSTCALL_BYTES);
+        store.set_epoch_deadline(1);
+        let (meter, pace) = (Arc::clone(meter), self.pace);
+        store.epoch_deadline_callback(move |store| {
+            let this_poll = meter.this_poll();
+            match store.data().budget.cpu_spent(meter.spent() + this_poll) {
+                Some(spent) => Err(spent.into()),
+                None if this_poll > SLICE && pace == Pace::Real => Ok(UpdateDeadline::Yield(1)),
+                None => Ok(UpdateDeadline::Continue(1)),
+            }
+        });
+        store
+    }
+}
+
+/// The event in the contract's form.
+fn wire_event(task: &Task) -> types::Event {
+    let event = &task.event;
+    types::Event {
+        id: event.id.clone(),
+        kind: event.kind.as_str().to_owned(),
+        source: event.source.clone(),
+        detail_type: event.detail_type.clone(),
+        account: event.account.to_string(),
+        region: event.region.to_string(),
+        time: unix_milliseconds(event.time),
+        instance: event.instance.as_ref().map(ToString::to_string),
+        group: event.group.as_ref().map(ToString::to_string),
+        deadline: task.deadline.map(unix_milliseconds),
+        attempt: task.attempt,
+        state: task.state.clone(),
+        detail: event.detail(),
+    }
+}
+
+/// What a handler returned, held to the contract's bounds.
+fn outcome(returned: Result<types::Outcome, String>) -> Outcome {
+    match returned {
+        Ok(types::Outcome::Done) => Outcome::Done,
+        Ok(types::Outcome::Abandon(why)) => Outcome::Abandon { why: cut(&why, NOTE_BYTES) },
+        Ok(types::Outcome::Again(retry)) => match retry.state {
+            Some(state) if state.len() > STATE_BYTES => Outcome::Failed(Failure::Contract(format!(
+                "the handler left a state of {} bytes for its next attempt; at most {STATE_BYTES} are kept",
+                state.len()
+            ))),
+            state => Outcome::Again(Retry {
+                after: Duration::from_secs(retry.after_seconds.into()),
+                note: cut(&retry.note, NOTE_BYTES),
+                state,
+            }),
+        },
+        Err(why) => Outcome::Failed(Failure::Handler(cut(&why, NOTE_BYTES))),
+    }
+}
+
+/// Why a call into the guest did not return.
+fn failure(error: &wasmtime::Error) -> Failure {
+    match error.downcast_ref::<BudgetSpent>() {
+        Some(spent) => Failure::Budget(spent.clone()),
+        None => Failure::Trap(cut(&format!("{error:?}"), TRAP_BYTES)),
+    }
+}
+
+/// Cuts a text a guest wrote, at a character's boundary.
+fn cut(text: &str, bytes: usize) -> String {
+    let cut = &text[..text.floor_char_boundary(bytes)];
+    if cut.len() < text.len() { format!("{cut}…") } else { cut.to_owned() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,168 @@
-//! sim
+//! The ports on a simulated world, under virtual time.
+//!
+//! Owns what the world is ([`World::parse`], [`World::around`]), how AWS's rules move it, and the journal of what was asked
+//! of it. Knows nothing of policy, plugins or what is being tested. The rules are those of AWS's documents, each named where
+//! it is applied; where the simulation knows that it differs, its docs say so ("not as AWS does it"). In general: calls take
+//! no time, see every change at once, and are never throttled.
+//!
+//! Time is tokio's alone: run a world on a runtime whose clock is paused, and an hour of draining takes milliseconds.
+
+mod arrival;
+mod autoscaling;
+mod ec2;
+mod ecs;
+mod file;
+mod journal;
+mod keys;
+mod lifecycle;
+mod node;
+mod ssh;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+pub use self::file::Mistake;
+pub use self::journal::{Entry, Reply, Source};
+use self::ssh::Script;
+use self::state::State;
+use crate::capabilities::Ports;
+use crate::clock::Clock;
+use crate::dispatch::Place;
+use crate::dispatch::lifecycle::Lifecycle;
+use crate::event::Event;
+use crate::ports::{ClusterName, PortError};
+
+/// A simulated AWS account in one region. A handle: clones share one world.
+///
+/// Its time begins at the first look at it: a delivery, a call, or its clock.
+#[derive(Debug, Clone)]
+pub struct World {
+    state: Arc<Mutex<State>>,
+}
+
+/// Why there is no such world, or why an event cannot happen in it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WorldError {
+    /// The file does not describe a world.
+    #[error("{}", file::explain(.name, .mistakes))]
+    File {
+        /// The file's name.
+        name: String,
+        /// At least one, in the order of the file.
+        mistakes: Vec<Mistake>,
+    },
+    /// The event contradicts the world.
+    #[error("the event does not fit the simulated world: {0}")]
+    Event(String),
+}
+
+impl World {
+    /// Reads a world from TOML, or explains what is wrong with it. `name` is the file's, for messages.
+    ///
+    /// The keys, all times with their units (`"90s"`, `"5m"`), counted from the beginning of the world:
+    /// - `start`: what the clock says at the beginning; the time of the first event when absent. `account`, `region`.
+    /// - `[[cluster]]`: `name`.
+    /// - `[[group]]`: `name`; its `[[group.hook]]`: `name`, `transition` (`launching` or `terminating`),
+    ///   `heartbeat-timeout` (1h), `global-timeout` (48 h or 100 heartbeats), `default-result` (`ABANDON`).
+    /// - `[[instance]]`: `id`; `type`, `lifecycle` (`on-demand`), `state` (`running`), `address`, `availability-zone`,
+    ///   `launched-at`, `tags`, `reclaimed-after` (Spot only: when EC2 takes it back); `group`, `lifecycle-state`
+    ///   (`InService`), `held-for` (how long its hooks have held it at the beginning), `protected-from-scale-in`,
+    ///   `health-status`; `cluster`, `registered-after` (a late registration), `container-instance-status` (`ACTIVE`),
+    ///   `agent-connected` (true).
+    /// - `[[task]]`: `instance`; `service`, or `family` for a standalone task; `daemon`; `starts-in` (PENDING until then);
+    ///   `stops-in` (10s), or `stuck = true` for one that never stops; `definition`.
+    /// - `[[ssh]]`: what a node answers, the first that fits: `instance` (any), `command` (any; `*` stands for one argument, a
+    ///   last `**` for any further ones); `exit-status` (0) or `signal`, `stdout`, `stderr`, `delay`; or one of `hang`,
+    ///   `refused`, `wrong-host-key`. A command that nothing fits ends with status 127.
+    pub fn parse(name: &str, text: &str) -> Result<Self, WorldError> {
+        Ok(Self::from(file::parse(name, text)?))
+    }
+
+    /// The small world used when none is given: `event` can happen in it, and a handler finds everything it may look for.
+    ///
+    /// The event's instance runs at 10.0.0.10, is in the event's group with the event's hook, and is a member of `cluster`
+    /// (normally the first one the policy grants) with two service tasks that stop in 20 s and 45 s and one standalone task.
+    /// An instance on its way into service has no tasks yet; one of a warm pool on its way out is stopped. Any
+    /// command over SSH ends with status 0.
+    pub fn around(event: &Event, cluster: Option<ClusterName>) -> Self {
+        Self::from(arrival::around(event, cluster))
+    }
+
+    /// Makes happen what `event` tells: its lifecycle action begins (with its token and the hook's timers), or EC2 will take the
+    /// Spot instance back when the warning says. Call it before a handler sees the event; another time changes nothing.
+    ///
+    /// An event of another account or region changes nothing. An error, and no change, when the event contradicts the world.
+    pub fn deliver(&self, event: &Event) -> Result<(), WorldError> {
+        arrival::deliver(&mut self.lock(), event).map_err(WorldError::Event)
+    }
+
+    /// What handlers reach of this world.
+    pub fn ports(&self) -> Ports {
+        let world = Arc::new(self.clone());
+        Ports { ecs: world.clone(), autoscaling: world.clone(), ec2: world.clone(), ssh: world.clone(), clock: world }
+    }
+
+    /// Auto Scaling's side of lifecycle actions in this world.
+    pub fn lifecycle(&self) -> Arc<dyn Lifecycle> {
+        Arc::new(self.clone())
+    }
+
+    /// The world's clock: what it began with, and as much time as tokio has seen pass since.
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        Arc::new(self.clone())
+    }
+
+    /// The world's account and region.
+    pub fn place(&self) -> Place {
+        self.lock().place.clone()
+    }
+
+    /// Every call and every change up to now, in order. The first ten thousand are kept.
+    pub fn journal(&self) -> Vec<Entry> {
+        let mut state = self.lock();
+        state.settle();
+        state.journal.entries().to_vec()
+    }
+
+    /// One call of a port that is answered at once: lets the world catch up, writes the call down, carries it out, and
+    /// writes down what `tell` makes of the answer.
+    fn call<T>(
+        &self,
+        operation: &str,
+        target: String,
+        carry_out: impl FnOnce(&mut State, Duration) -> Result<T, PortError>,
+        tell: impl FnOnce(&T) -> String,
+    ) -> Result<T, PortError> {
+        let mut state = self.lock();
+        let now = state.settle();
+        let start = state.start();
+        let asked = state.journal.call(start, now, operation, target);
+        let result = carry_out(&mut state, now);
+        state.journal.answer(asked, now, result.as_ref().map(tell));
+        result
+    }
+
+    /// The state, for a moment. A panic elsewhere cannot have left it half-changed in a way that matters to a simulation.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl From<State> for World {
+    fn from(state: State) -> Self {
+        Self { state: Arc::new(Mutex::new(state)) }
+    }
+}
+
+impl Clock for World {
+    fn now(&self) -> Timestamp {
+        let mut state = self.lock();
+        let now = state.settle();
+        state.after(now)
+    }
+}

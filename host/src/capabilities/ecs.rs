@@ -2,15 +2,19 @@
 
 use async_trait::async_trait;
 
-use crate::policy::{Drain, FindContainerInstance, Granted, ListTasks, StopTask};
-use crate::ports::{ContainerInstance, PortError, Task};
+use super::call::{CallError, HostError};
+use crate::bindings::hostler::handler::ecs as wit;
+use crate::policy::{Drain, EcsCall, FindContainerInstance, Granted, ListTasks, StopTask};
+use crate::ports::{ContainerInstance, InstanceId, PortError, PortErrorKind, Task, TaskArn};
+use crate::sandbox::Attempt;
 
 /// Amazon ECS, as far as handlers reach it.
 #[async_trait]
 pub trait Ecs: Send + Sync {
     /// Finds the container instance of an EC2 instance in the clusters the request names; none when it is in none of them.
     ///
-    /// A cluster the request names literally and ECS does not know is an error that names it: a typo in the policy must not read as "not a member".
+    /// A cluster that the request names literally and ECS does not know is an error that names it: a typo in the policy must
+    /// not read as "not a member".
     async fn find_container_instance(
         &self,
         request: Granted<FindContainerInstance>,
@@ -24,4 +28,106 @@ pub trait Ecs: Send + Sync {
 
     /// Asks for a task to be stopped. One that has ended already is success.
     async fn stop_task(&self, request: Granted<StopTask>) -> Result<(), PortError>;
+}
+
+impl wit::Host for Attempt {
+    async fn find_container_instance(&mut self, instance: String) -> Result<Option<wit::ContainerInstance>, CallError> {
+        let call = self.reading("ecs.find-container-instance", &instance)?;
+        let found = self.find(EcsCall::FindContainerInstance, &instance).await;
+        self.end(call, found.map(|found| found.map(Into::into)))
+    }
+
+    async fn drain(&mut self, instance: String) -> Result<wit::ContainerInstance, CallError> {
+        let call = self.mutating("ecs.drain", &instance)?;
+        let drained = async {
+            let seen = self.member(EcsCall::Drain, &instance).await?;
+            let request = self.scope.drain(seen)?;
+            Ok(self.ports.ecs.drain(request).await?.into())
+        };
+        let drained = drained.await;
+        self.end(call, drained)
+    }
+
+    async fn list_tasks(&mut self, instance: String) -> Result<Vec<wit::Task>, CallError> {
+        let call = self.reading("ecs.list-tasks", &instance)?;
+        let tasks = async {
+            let seen = self.member(EcsCall::ListTasks, &instance).await?;
+            let request = self.scope.list_tasks(EcsCall::ListTasks, seen)?;
+            Ok(self.ports.ecs.list_tasks(request).await?.into_iter().map(Into::into).collect())
+        };
+        let tasks = tasks.await;
+        self.end(call, tasks)
+    }
+
+    async fn stop_task(&mut self, instance: String, task: String, reason: String) -> Result<(), CallError> {
+        let call = self.mutating("ecs.stop-task", &task)?;
+        let stopped = async {
+            let arn = TaskArn::parse(&task)?;
+            let on = self.member(EcsCall::StopTask, &instance).await?;
+            let listing = self.scope.list_tasks(EcsCall::StopTask, on.clone())?;
+            let tasks = self.ports.ecs.list_tasks(listing).await?;
+            let seen = tasks.iter().find(|task| task.arn == arn).ok_or_else(|| {
+                let message = format!("no task {arn} runs on {instance}: it has ended, or it is elsewhere");
+                PortError::new(PortErrorKind::NotFound, message)
+            })?;
+            let request = self.scope.stop_task(on, seen, &reason)?;
+            Ok(self.ports.ecs.stop_task(request).await?)
+        };
+        let stopped = stopped.await;
+        self.end(call, stopped)
+    }
+}
+
+impl Attempt {
+    /// Searches the granted clusters, and remembers what was found for the rest of the attempt.
+    async fn find(&mut self, call: EcsCall, instance: &str) -> Result<Option<ContainerInstance>, HostError> {
+        let instance = InstanceId::parse(instance)?;
+        let request = self.scope.find_container_instance(call, instance.clone())?;
+        let found = self.ports.ecs.find_container_instance(request).await?;
+        match &found {
+            Some(found) => self.found.insert(instance, found.clone()),
+            None => self.found.remove(&instance),
+        };
+        Ok(found)
+    }
+
+    /// The container instance, as found earlier in this attempt or else searched for; `not-found` when there is none.
+    async fn member(&mut self, call: EcsCall, instance: &str) -> Result<ContainerInstance, HostError> {
+        let id = InstanceId::parse(instance)?;
+        if let Some(found) = self.found.get(&id) {
+            return Ok(found.clone());
+        }
+        self.find(call, instance).await?.ok_or_else(|| {
+            let message = format!("{id} is a container instance of no cluster that grants.ecs.clusters matches");
+            PortError::new(PortErrorKind::NotFound, message).into()
+        })
+    }
+}
+
+impl From<ContainerInstance> for wit::ContainerInstance {
+    fn from(seen: ContainerInstance) -> Self {
+        Self {
+            arn: seen.arn,
+            cluster: seen.cluster.into(),
+            instance: seen.instance.into(),
+            status: seen.status,
+            agent_connected: seen.agent_connected,
+            running_tasks: seen.running_tasks,
+            pending_tasks: seen.pending_tasks,
+        }
+    }
+}
+
+impl From<Task> for wit::Task {
+    fn from(seen: Task) -> Self {
+        Self {
+            service: seen.service().map(str::to_owned),
+            arn: seen.arn.into(),
+            group: seen.group,
+            definition: seen.definition,
+            last_status: seen.last_status,
+            desired_status: seen.desired_status,
+            started_at: seen.started_at.map(super::clock::unix_milliseconds),
+        }
+    }
 }

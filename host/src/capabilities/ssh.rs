@@ -1,13 +1,57 @@
 //! `hostler:handler/ssh`: commands on the node.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
+use super::call::CallError;
+use crate::bindings::hostler::handler::ssh as wit;
 use crate::policy::{Exec, Granted};
-use crate::ports::{CommandOutput, PortError};
+use crate::ports::{CommandOutput, InstanceId, PortError, PortErrorKind};
+use crate::sandbox::Attempt;
 
 /// SSH to a node.
 #[async_trait]
 pub trait Ssh: Send + Sync {
     /// Runs a command and waits for its end, within the timeouts of the request. An exit status other than zero is an output.
     async fn exec(&self, request: Granted<Exec>) -> Result<CommandOutput, PortError>;
+}
+
+impl wit::Host for Attempt {
+    async fn exec(&mut self, instance: String, command: wit::Command) -> Result<wit::Output, CallError> {
+        let mut words = vec![command.program];
+        words.extend(command.arguments);
+        let call = self.mutating("ssh.exec", &format!("{instance}: {words:?}"))?;
+        let (stdin, timeout) = (command.stdin, command.timeout_milliseconds.map(u64::from).map(Duration::from_millis));
+        let output = async {
+            if words.iter().any(|word| word.contains('\0')) {
+                let message = "a command holds a NUL byte, which no program can be given as an argument";
+                return Err(PortError::new(PortErrorKind::Invalid, message).into());
+            }
+            // EC2 says at this moment where the instance is; an address is never remembered, since addresses are reused.
+            let look = self.scope.describe_for_exec(InstanceId::parse(&instance)?, &words)?;
+            let seen = self.ports.ec2.describe_instance(look).await?;
+            let address = seen.private_address.ok_or_else(|| {
+                let message = format!("{instance} is {} and has no address to connect to", seen.state);
+                PortError::new(PortErrorKind::Conflict, message)
+            })?;
+            let request = self.scope.exec(&seen, address, words, stdin, timeout)?;
+            Ok(self.ports.ssh.exec(request).await?.into())
+        };
+        let output = output.await;
+        self.end(call, output)
+    }
+}
+
+impl From<CommandOutput> for wit::Output {
+    fn from(output: CommandOutput) -> Self {
+        Self {
+            exit_status: output.exit_status,
+            signal: output.signal,
+            stdout: output.stdout,
+            stdout_truncated: output.stdout_truncated,
+            stderr: output.stderr,
+            stderr_truncated: output.stderr_truncated,
+        }
+    }
 }

@@ -1,4 +1,219 @@
 //! Modules from a folder.
-/// A folder of modules.
-#[derive(Debug)]
-pub struct DirSource;
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::{Component, Path, PathBuf};
+
+use async_trait::async_trait;
+use sha2::{Digest, Sha256};
+
+use super::{Fetched, Source, SourceError, SourceErrorKind};
+
+/// A folder of modules, `source = "dir:PATH"`.
+///
+/// The version of a module is the SHA-256 of its content, so a file written again with the same bytes is no new version.
+/// A module's name cannot lead out of the folder: neither by `..`, nor by an absolute path, nor through a symbolic link.
+#[derive(Debug, Clone)]
+pub struct DirSource {
+    folder: PathBuf,
+}
+
+impl DirSource {
+    /// The modules in `folder`. It need not exist before the first is fetched.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into() }
+    }
+}
+
+#[async_trait]
+impl Source for DirSource {
+    async fn fetch(&self, module: &str, known: Option<&str>, max_size: u64) -> Result<Fetched, SourceError> {
+        let (folder, module, known) = (self.folder.clone(), module.to_owned(), known.map(str::to_owned));
+        let place = self.locate(&module);
+        let read = tokio::task::spawn_blocking(move || {
+            let bytes = read(&folder, &module, max_size)?;
+            let version = version_of(&bytes);
+            Ok(if known.as_deref() == Some(&version) { Fetched::Unchanged } else { Fetched::New { bytes, version } })
+        });
+        read.await.unwrap_or_else(|error| {
+            Err(SourceError {
+                kind: SourceErrorKind::Unavailable,
+                message: format!("reading {place} was broken off: {error}; the next event tries again"),
+            })
+        })
+    }
+
+    fn locate(&self, module: &str) -> String {
+        self.folder.join(module).display().to_string()
+    }
+}
+
+/// The content of a module, of at most `max_size` bytes.
+fn read(folder: &Path, module: &str, max_size: u64) -> Result<Vec<u8>, SourceError> {
+    let path = folder.join(module);
+    let fail = |kind, what: String| Err(SourceError { kind, message: format!("{} {what}", path.display()) });
+    let plain = |part: Component<'_>| matches!(part, Component::Normal(_) | Component::CurDir);
+    if module.is_empty() || !Path::new(module).components().all(plain) {
+        let folder = folder.display();
+        return fail(
+            SourceErrorKind::Denied,
+            format!("is not in {folder}; name the module by its path below that folder"),
+        );
+    }
+    let found = folder.canonicalize().and_then(|folder| Ok((folder, path.canonicalize()?)));
+    let (real_folder, real) = match found {
+        Ok(found) => found,
+        Err(error) => return unreadable(&path, folder, &error),
+    };
+    if !real.starts_with(&real_folder) {
+        let what = format!("is a link to {}, outside the folder of modules; put the file itself there", real.display());
+        return fail(SourceErrorKind::Denied, what);
+    }
+    // Before it is opened: opening a pipe would wait for somebody to write to it.
+    let metadata = match real.metadata() {
+        Ok(metadata) => metadata,
+        Err(error) => return unreadable(&path, folder, &error),
+    };
+    if !metadata.is_file() {
+        return fail(SourceErrorKind::Denied, "is not a file; name a .wasm file".to_owned());
+    }
+    let too_large = |size: &str| {
+        fail(
+            SourceErrorKind::TooLarge,
+            format!(
+                "has {size} bytes, and max-size allows {max_size}; make it smaller, or raise max-size in [modules]"
+            ),
+        )
+    };
+    if metadata.len() > max_size {
+        return too_large(&metadata.len().to_string());
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or_default());
+    // One byte more than is allowed, so that a file that grew meanwhile is noticed.
+    let opened = File::open(&real);
+    if let Err(error) = opened.and_then(|file| file.take(max_size.saturating_add(1)).read_to_end(&mut bytes)) {
+        return unreadable(&path, folder, &error);
+    }
+    if u64::try_from(bytes.len()).is_ok_and(|len| len > max_size) {
+        return too_large(&format!("more than {max_size}"));
+    }
+    Ok(bytes)
+}
+
+fn unreadable<T>(path: &Path, folder: &Path, error: &std::io::Error) -> Result<T, SourceError> {
+    let place = path.display();
+    let (kind, message) = match error.kind() {
+        ErrorKind::NotFound | ErrorKind::NotADirectory if !folder.is_dir() => (
+            SourceErrorKind::NotFound,
+            format!("{place} is not there, nor is its folder; correct `source` in [modules], or make the folder"),
+        ),
+        ErrorKind::NotFound | ErrorKind::NotADirectory => (
+            SourceErrorKind::NotFound,
+            format!("{place} is not there; build it to that place, or correct the handler's `module`"),
+        ),
+        ErrorKind::PermissionDenied => {
+            (SourceErrorKind::Denied, format!("{place} may not be read by this process; give its user read permission"))
+        }
+        _ => (SourceErrorKind::Unavailable, format!("{place} cannot be read: {error}")),
+    };
+    Err(SourceError { kind, message })
+}
+
+fn version_of(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const PLENTY: u64 = 1 << 20;
+
+    /// A folder with one module, and beside it a file that is none of our business.
+    fn folder() -> (tempfile::TempDir, DirSource) {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("dist/team")).unwrap();
+        fs::write(root.path().join("dist/drain.wasm"), b"first").unwrap();
+        fs::write(root.path().join("secret.wasm"), b"secret").unwrap();
+        let source = DirSource::new(root.path().join("dist"));
+        (root, source)
+    }
+
+    async fn refused(source: &DirSource, module: &str) -> (SourceErrorKind, String) {
+        let error = source.fetch(module, None, PLENTY).await.unwrap_err();
+        let full = source.locate(module);
+        assert!(error.message.contains(&full), "{error} does not name {full}");
+        (error.kind, error.message)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_module_is_fetched_again_only_when_its_content_differs() {
+        let (root, source) = folder();
+        let Fetched::New { bytes, version } = source.fetch("drain.wasm", None, PLENTY).await.unwrap() else { panic!() };
+        assert_eq!(bytes, b"first");
+        fs::write(root.path().join("dist/drain.wasm"), b"first").unwrap();
+        assert_eq!(source.fetch("drain.wasm", Some(&version), PLENTY).await, Ok(Fetched::Unchanged));
+        fs::write(root.path().join("dist/drain.wasm"), b"other").unwrap();
+        let again = source.fetch("drain.wasm", Some(&version), PLENTY).await.unwrap();
+        assert!(matches!(again, Fetched::New { bytes, .. } if bytes == b"other"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_missing_module_or_folder_is_named_with_what_to_do() {
+        let (root, source) = folder();
+        let (kind, message) = refused(&source, "gone.wasm").await;
+        assert_eq!(kind, SourceErrorKind::NotFound);
+        assert!(
+            message.ends_with("is not there; build it to that place, or correct the handler's `module`"),
+            "{message}"
+        );
+        let (kind, message) = refused(&DirSource::new(root.path().join("nowhere")), "drain.wasm").await;
+        assert_eq!(kind, SourceErrorKind::NotFound);
+        assert!(message.contains("nor is its folder; correct `source`"), "{message}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_name_cannot_lead_out_of_the_folder() {
+        let (root, source) = folder();
+        let absolute = root.path().join("secret.wasm").display().to_string();
+        for name in ["../secret.wasm", "team/../../secret.wasm", "..", "", absolute.as_str()] {
+            let (kind, message) = refused(&source, name).await;
+            assert_eq!(kind, SourceErrorKind::Denied, "{name}: {message}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[tokio::test(start_paused = true)]
+    async fn a_link_cannot_lead_out_of_the_folder_but_may_stay_inside() {
+        let (root, source) = folder();
+        let dist = root.path().join("dist");
+        std::os::unix::fs::symlink(root.path().join("secret.wasm"), dist.join("file.wasm")).unwrap();
+        std::os::unix::fs::symlink(root.path(), dist.join("up")).unwrap();
+        std::os::unix::fs::symlink("drain.wasm", dist.join("alias.wasm")).unwrap();
+        for name in ["file.wasm", "up/secret.wasm"] {
+            let (kind, message) = refused(&source, name).await;
+            assert_eq!(kind, SourceErrorKind::Denied, "{name}: {message}");
+            assert!(message.contains("secret.wasm, outside the folder of modules"), "{message}");
+        }
+        assert!(source.fetch("alias.wasm", None, PLENTY).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_large_module_is_not_read() {
+        let (_root, source) = folder();
+        assert!(source.fetch("drain.wasm", None, 5).await.is_ok());
+        let error = source.fetch("drain.wasm", None, 4).await.unwrap_err();
+        assert_eq!(error.kind, SourceErrorKind::TooLarge);
+        assert!(error.message.contains("has 5 bytes, and max-size allows 4"), "{error}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_folder_is_not_a_module() {
+        let (_root, source) = folder();
+        let (kind, message) = refused(&source, "team").await;
+        assert_eq!(kind, SourceErrorKind::Denied);
+        assert!(message.ends_with("is not a file; name a .wasm file"), "{message}");
+    }
+}

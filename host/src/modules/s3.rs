@@ -1,4 +1,290 @@
 //! Modules from S3.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::operation::get_object::{GetObjectError, GetObjectOutput};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
+use bytesize::ByteSize;
+use tokio::time::timeout;
+
+use super::{Fetched, Source, SourceError, SourceErrorKind};
+use crate::aws::error::Call;
+use crate::ports::PortErrorKind;
+
+/// For the body of one object. The largest plugins (Python, JavaScript) have 20 MB, which is 3 Mbit/s; meanwhile the module in use works on.
+const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// A bucket of modules.
-#[derive(Debug)]
-pub struct S3Source;
+#[derive(Debug, Clone)]
+pub struct S3Source {
+    client: Client,
+    bucket: String,
+    /// What every key begins with; empty, or ends in `/`.
+    prefix: String,
+}
+
+impl S3Source {
+    /// The modules in `bucket` whose keys begin with `prefix`.
+    pub fn new(client: Client, bucket: &str, prefix: &str) -> Self {
+        Self { client, bucket: bucket.to_owned(), prefix: prefix.to_owned() }
+    }
+
+    /// Why S3 did not hand out `module`, with the remedy.
+    fn refused(&self, module: &str, error: &SdkError<GetObjectError, HttpResponse>) -> SourceError {
+        let place = self.locate(module);
+        let failed = Call::new("s3:GetObject", place.clone()).failed(error);
+        let response = error.raw_response();
+        match response.map(|response| response.status().as_u16()) {
+            _ if error.code() == Some("NoSuchBucket") => {
+                let what = format!("there is no bucket {}, so no {place}; correct source in [modules]", self.bucket);
+                SourceError { kind: SourceErrorKind::NotFound, message: what }
+            }
+            Some(404) => {
+                let what = format!("{place} does not exist; upload it, or correct module in the policy");
+                SourceError { kind: SourceErrorKind::NotFound, message: what }
+            }
+            Some(301) => {
+                let region = response.and_then(|response| response.headers().get("x-amz-bucket-region"));
+                let what = format!(
+                    "{place} is in another region ({}); Hostler reads modules from its own region only",
+                    region.unwrap_or("S3 does not say which")
+                );
+                SourceError { kind: SourceErrorKind::Unavailable, message: what }
+            }
+            Some(403) if error.code().is_none_or(|code| code.starts_with("AccessDenied")) => SourceError {
+                kind: SourceErrorKind::Denied,
+                message: format!(
+                    "{}; or there is no such object: S3 says so only to those who are also allowed s3:ListBucket on bucket {}",
+                    failed.message, self.bucket
+                ),
+            },
+            _ => SourceError {
+                kind: if failed.kind == PortErrorKind::Denied {
+                    SourceErrorKind::Denied
+                } else {
+                    SourceErrorKind::Unavailable
+                },
+                message: failed.message,
+            },
+        }
+    }
+
+    fn too_large(&self, module: &str, has: Option<u64>, max_size: u64) -> SourceError {
+        let place = self.locate(module);
+        let has = has.map_or_else(|| "more".to_owned(), |has| format!("{} ({has} bytes)", ByteSize::b(has)));
+        SourceError {
+            kind: SourceErrorKind::TooLarge,
+            message: format!(
+                "{place} has {has}, and max-size in [modules] is {} ({max_size} bytes)",
+                ByteSize::b(max_size)
+            ),
+        }
+    }
+
+    /// Reads the body, never more than `max_size` bytes of it, whatever its announced length.
+    async fn read(&self, module: &str, object: GetObjectOutput, max_size: u64) -> Result<Vec<u8>, SourceError> {
+        let announced = object.content_length().and_then(|length| u64::try_from(length).ok());
+        if let Some(length) = announced.filter(|length| *length > max_size) {
+            return Err(self.too_large(module, Some(length), max_size));
+        }
+        let mut bytes =
+            Vec::with_capacity(announced.and_then(|length| usize::try_from(length).ok()).unwrap_or_default());
+        let mut body = object.body;
+        while let Some(chunk) = body.next().await {
+            let chunk = chunk.map_err(|error| self.broken_off(module, bytes.len(), &error))?;
+            if (bytes.len() + chunk.len()) as u64 > max_size {
+                return Err(self.too_large(module, None, max_size));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes)
+    }
+
+    fn broken_off(&self, module: &str, after: usize, error: &dyn std::error::Error) -> SourceError {
+        let place = self.locate(module);
+        let why = std::iter::successors(Some(error), |&error| error.source()).last().unwrap_or(error);
+        SourceError {
+            kind: SourceErrorKind::Unavailable,
+            message: format!("the download of {place} broke off after {after} bytes: {why}"),
+        }
+    }
+}
+
+#[async_trait]
+impl Source for S3Source {
+    async fn fetch(&self, module: &str, known: Option<&str>, max_size: u64) -> Result<Fetched, SourceError> {
+        let result = self
+            .client
+            .get_object()
+            .bucket(&self.bucket)
+            .key(format!("{}{module}", self.prefix))
+            .set_if_none_match(known.filter(|etag| !etag.is_empty()).map(str::to_owned))
+            .send()
+            .await;
+        let object = match result {
+            Ok(object) => object,
+            Err(error) if error.raw_response().is_some_and(|response| response.status().as_u16() == 304) => {
+                return Ok(Fetched::Unchanged);
+            }
+            Err(error) => return Err(self.refused(module, &error)),
+        };
+        let version = object.e_tag().unwrap_or_default().to_owned();
+        match timeout(DOWNLOAD_TIMEOUT, self.read(module, object, max_size)).await {
+            Ok(read) => Ok(Fetched::New { bytes: read?, version }),
+            Err(_) => Err(SourceError {
+                kind: SourceErrorKind::Unavailable,
+                message: format!("the download of {} took longer than {DOWNLOAD_TIMEOUT:?}", self.locate(module)),
+            }),
+        }
+    }
+
+    fn locate(&self, module: &str) -> String {
+        format!("s3://{}/{}{module}", self.bucket, self.prefix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::pin::Pin;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Context, Poll};
+
+    use aws_smithy_types::body::SdkBody;
+    use bytes::Bytes;
+    use http_body::{Body, Frame};
+
+    use super::*;
+    use crate::aws::fake::{Fake, Reply};
+
+    const MAX_SIZE: u64 = 32 * 1024 * 1024;
+
+    fn source(fake: &Fake) -> S3Source {
+        S3Source::new(Client::new(&fake.config()), "modules", "plugins/")
+    }
+
+    async fn fetch(fake: &Fake, known: Option<&str>, max_size: u64) -> Result<Fetched, SourceError> {
+        source(fake).fetch("a.wasm", known, max_size).await
+    }
+
+    fn s3_error(status: u16, code: &str, message: &str) -> Reply {
+        Reply::xml(status, &format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>"))
+    }
+
+    /// A body of 1 KiB pieces without end, which counts them; after `pieces` it stays silent.
+    struct Endless {
+        served: Arc<AtomicUsize>,
+        pieces: usize,
+    }
+
+    impl Body for Endless {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            if self.served.fetch_add(1, Ordering::Relaxed) >= self.pieces {
+                return Poll::Pending;
+            }
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[0; 1024])))))
+        }
+    }
+
+    /// A server of one such body, and the count of its pieces.
+    fn endless(pieces: usize, announced: Option<u64>) -> (Fake, Arc<AtomicUsize>) {
+        let served = Arc::new(AtomicUsize::new(0));
+        let counter = served.clone();
+        let fake = Fake::new(move |_| {
+            let reply = Reply::new(200, SdkBody::from_body_1_x(Endless { served: counter.clone(), pieces }));
+            match announced {
+                Some(length) => reply.header("content-length", length.to_string()),
+                None => reply,
+            }
+        });
+        (fake, served)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_module_comes_with_its_etag() {
+        let fake = Fake::always(Reply::new(200, "bytes").header("etag", "\"v1\"").header("content-length", "5"));
+        let expected = Fetched::New { bytes: b"bytes".to_vec(), version: "\"v1\"".into() };
+        assert_eq!(fetch(&fake, None, MAX_SIZE).await, Ok(expected));
+        let call = &fake.calls()[0];
+        assert!(call.uri.contains("modules") && call.uri.contains("/plugins/a.wasm"), "{}", call.uri);
+        assert_eq!(call.if_none_match, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_known_module_is_not_sent_again() {
+        let fake = Fake::always(Reply::new(304, ""));
+        assert_eq!(fetch(&fake, Some("\"v1\""), MAX_SIZE).await, Ok(Fetched::Unchanged));
+        assert_eq!(fake.calls()[0].if_none_match.as_deref(), Some("\"v1\""));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_missing_module_and_a_missing_bucket_are_told_apart() {
+        let fake = Fake::always(s3_error(404, "NoSuchKey", "The specified key does not exist."));
+        let error = fetch(&fake, None, MAX_SIZE).await.unwrap_err();
+        assert_eq!(error.kind, SourceErrorKind::NotFound);
+        insta::assert_snapshot!(error, @"");
+        let fake = Fake::always(s3_error(404, "NoSuchBucket", "The specified bucket does not exist"));
+        let error = fetch(&fake, None, MAX_SIZE).await.unwrap_err();
+        assert_eq!(error.kind, SourceErrorKind::NotFound);
+        insta::assert_snapshot!(error, @"");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_names_both_permissions() {
+        let fake = Fake::always(s3_error(403, "AccessDenied", "Access Denied"));
+        let error = fetch(&fake, None, MAX_SIZE).await.unwrap_err();
+        assert_eq!(error.kind, SourceErrorKind::Denied);
+        insta::assert_snapshot!(error, @"");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_bucket_elsewhere_names_its_region() {
+        let moved = s3_error(301, "PermanentRedirect", "use the endpoint").header("x-amz-bucket-region", "us-east-1");
+        let error = fetch(&Fake::always(moved), None, MAX_SIZE).await.unwrap_err();
+        insta::assert_snapshot!(error, @"");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_s3_that_is_faulty_silent_or_away_is_unavailable() {
+        for reply in
+            [s3_error(500, "InternalError", "We encountered an internal error."), Reply::Silence, Reply::Refused]
+        {
+            let error = fetch(&Fake::always(reply), None, MAX_SIZE).await.unwrap_err();
+            assert_eq!(error.kind, SourceErrorKind::Unavailable);
+            assert!(error.message.contains("s3://modules/plugins/a.wasm"), "{error}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_too_large_is_refused_unread() {
+        let (fake, served) = endless(usize::MAX, Some(200 * 1024 * 1024));
+        let error = fetch(&fake, None, MAX_SIZE).await.unwrap_err();
+        assert_eq!(error.kind, SourceErrorKind::TooLarge);
+        insta::assert_snapshot!(error, @"");
+        assert_eq!(served.load(Ordering::Relaxed), 0, "some of it was read");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_without_a_length_is_read_to_the_limit_and_no_further() {
+        let (fake, served) = endless(usize::MAX, None);
+        let error = fetch(&fake, None, 10 * 1024).await.unwrap_err();
+        assert_eq!(error.kind, SourceErrorKind::TooLarge);
+        assert_eq!(served.load(Ordering::Relaxed), 11);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_download_that_stalls_ends() {
+        let (fake, _) = endless(3, None);
+        let error = fetch(&fake, None, MAX_SIZE).await.unwrap_err();
+        assert_eq!(error.kind, SourceErrorKind::Unavailable);
+        assert!(error.message.contains("the download of s3://modules/plugins/a.wasm"), "{error}");
+    }
+}

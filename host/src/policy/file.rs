@@ -1,13 +1,311 @@
-//! The file format.
+//! The file format: one set of types, from which the reading, its mistakes and the JSON Schema all come.
+//!
+//! Every key is optional to serde; see `read` for why. The doc comments here are what an editor shows the operator.
 
-use super::{Mistakes, Policy};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Deserialize;
+use serde::de::{self, Deserializer, SeqAccess, Visitor};
+
+use super::pattern::EventPattern;
+use super::read::{At, Table};
+use super::texts::{ClusterPattern, GroupPattern, HandlerName, ModuleName, PublicKey, User};
+use super::units::{Size, Time};
+use super::{ClientKey, CommandPattern, HostKeys, Instances, ModulesSource, OnFailure};
 
 /// The JSON Schema of the file.
 pub fn schema() -> serde_json::Value {
-    unimplemented!()
+    schemars::schema_for!(File).to_value()
 }
 
-pub(super) fn parse(name: &str, text: &str) -> Result<Policy, Mistakes> {
-    let _ = (name, text);
-    unimplemented!()
+/// A table, with its place.
+pub(super) type Section<T> = At<Table<T>>;
+
+/// A Hostler policy: which events go to which handler, what each handler may do, and within which limits.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(title = "Hostler policy")]
+pub(super) struct File {
+    /// Where plugins come from and how they are accepted.
+    #[schemars(required)]
+    pub(super) modules: Option<Section<ModulesSection>>,
+    /// The durable record of work items. Not used by this version.
+    pub(super) ledger: Option<Section<LedgerSection>>,
+    /// The handlers. The first that matches, in the order of the file, takes the event.
+    #[schemars(required)]
+    pub(super) handler: Option<Handlers>,
+}
+
+/// Where plugins come from and how they are accepted.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct ModulesSection {
+    /// The place: s3://BUCKET/PREFIX/ or dir:PATH.
+    #[schemars(required)]
+    pub(super) source: Option<ModulesSource>,
+    /// How stale a module may be: 10s unless said otherwise, 0s to ask before every event, at most 1 day.
+    pub(super) refresh: Option<At<Time>>,
+    /// The largest module that is accepted: 32MiB unless said otherwise, at most 512MiB.
+    pub(super) max_size: Option<At<Size>>,
+    /// Minisign public keys of those who may sign plugins. This version verifies no signatures.
+    pub(super) trusted_keys: Option<Vec<PublicKey>>,
+    /// Accept plugins without a verified signature. Has to be true: this version verifies none.
+    #[schemars(required)]
+    pub(super) allow_unsigned: Option<At<bool>>,
+}
+
+/// The durable record of work items. Not used by this version.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct LedgerSection {
+    /// The place: s3://BUCKET/PREFIX/ or dir:PATH.
+    #[schemars(required)]
+    pub(super) store: Option<ModulesSource>,
+}
+
+/// A plugin bound to events, grants and limits.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct HandlerSection {
+    /// What the log and the metrics call it; unique in the file.
+    #[schemars(required)]
+    pub(super) name: Option<At<HandlerName>>,
+    /// The module below modules.source.
+    #[schemars(required)]
+    pub(super) module: Option<ModuleName>,
+    /// Which events it takes.
+    #[schemars(required)]
+    pub(super) event: Option<At<EventPattern>>,
+    /// How a work item ends when the handler does not end it.
+    pub(super) finish: Option<Section<FinishSection>>,
+    /// Ceilings on one attempt.
+    pub(super) limits: Option<Section<LimitsSection>>,
+    /// What the plugin may do. What is not granted is denied.
+    pub(super) grants: Option<Section<GrantsSection>>,
+    /// Settings that the plugin reads. Values are texts.
+    pub(super) config: Option<BTreeMap<String, Setting>>,
+}
+
+/// How a work item ends when the handler does not end it.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct FinishSection {
+    /// For the whole work item, from the time of the event: 1h unless said otherwise, 1s to 48h.
+    pub(super) deadline: Option<At<Time>>,
+    /// After max-attempts, or past the deadline. Unless said otherwise: abandon for an instance that is leaving, leave for one that is launching.
+    pub(super) on_failure: Option<OnFailure>,
+    /// Failures in a row, not `again`s: 5 unless said otherwise, 1 to 100.
+    pub(super) max_attempts: Option<At<i64>>,
+}
+
+/// Ceilings on one attempt.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct LimitsSection {
+    /// CPU time: 2s unless said otherwise, at most wall.
+    pub(super) cpu: Option<At<Time>>,
+    /// From start to end, host calls included: 60s unless said otherwise, 1s to 15m.
+    pub(super) wall: Option<At<Time>>,
+    /// All memories and tables together: 64MiB unless said otherwise, 1MiB to 1GiB.
+    pub(super) memory: Option<At<Size>>,
+    /// How many: 500 unless said otherwise, 1 to 100000.
+    pub(super) host_calls: Option<At<i64>>,
+    /// What the plugin may write to the log: 256KiB unless said otherwise, at most 16MiB.
+    pub(super) log: Option<At<Size>>,
+}
+
+/// What the plugin may do. What is not granted is denied.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct GrantsSection {
+    /// Amazon ECS.
+    pub(super) ecs: Option<Section<EcsSection>>,
+    /// EC2 Auto Scaling.
+    pub(super) autoscaling: Option<Section<AutoScalingSection>>,
+    /// Amazon EC2.
+    pub(super) ec2: Option<Section<Ec2Section>>,
+    /// Commands on the node.
+    pub(super) ssh: Option<Section<SshSection>>,
+}
+
+/// What the plugin may do in Amazon ECS.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct EcsSection {
+    /// The clusters that exist for the plugin, by name; * stands for any run of characters.
+    #[schemars(required)]
+    pub(super) clusters: Option<At<Vec<ClusterPattern>>>,
+    /// What it may do there.
+    #[schemars(required)]
+    pub(super) allow: Option<At<Vec<EcsAction>>>,
+    /// "event": the event's own instance only, which is the default. "any": every instance.
+    pub(super) instances: Option<At<Instances>>,
+}
+
+/// What can be allowed in Amazon ECS.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum EcsAction {
+    /// Find container instances and list tasks.
+    Read,
+    /// Set container instances to DRAINING.
+    Drain,
+    /// Stop tasks.
+    StopTask,
+}
+
+/// What the plugin may do in EC2 Auto Scaling.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct AutoScalingSection {
+    /// The groups that exist for the plugin, by name; * stands for any run of characters.
+    #[schemars(required)]
+    pub(super) groups: Option<At<Vec<GroupPattern>>>,
+    /// What it may do there.
+    #[schemars(required)]
+    pub(super) allow: Option<At<Vec<AutoScalingAction>>>,
+    /// "event": the event's own instance only, which is the default. "any": every instance.
+    pub(super) instances: Option<At<Instances>>,
+}
+
+/// What can be allowed in EC2 Auto Scaling.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum AutoScalingAction {
+    /// Describe instances as members of their group.
+    Read,
+    /// Set and remove the protection from scale-in.
+    Protect,
+}
+
+/// What the plugin may do in Amazon EC2.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Ec2Section {
+    /// What it may do there.
+    #[schemars(required)]
+    pub(super) allow: Option<At<Vec<Ec2Action>>>,
+    /// "event": the event's own instance only, which is the default. "any": every instance.
+    pub(super) instances: Option<At<Instances>>,
+}
+
+/// What can be allowed in Amazon EC2.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Ec2Action {
+    /// Describe instances.
+    Read,
+}
+
+/// What the plugin may run on the node, and how the host gets there.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct SshSection {
+    /// Who to log in as.
+    #[schemars(required)]
+    pub(super) user: Option<User>,
+    /// Where our private key comes from: file:PATH, env:NAME, secretsmanager:NAME-OR-ARN or instance-connect.
+    #[schemars(required)]
+    pub(super) key: Option<ClientKey>,
+    /// How the node proves itself: ca:PATH (recommended), known-hosts:PATH, console or insecure-accept-any.
+    #[schemars(required)]
+    pub(super) host_keys: Option<At<HostKeys>>,
+    /// The commands that may run, each a list of arguments.
+    #[schemars(required)]
+    pub(super) commands: Option<At<Vec<CommandPattern>>>,
+    /// The port to connect to: 22 unless said otherwise.
+    pub(super) port: Option<At<i64>>,
+    /// For connecting and authenticating: 10s unless said otherwise, 1s to 5m.
+    pub(super) connect_timeout: Option<At<Time>>,
+    /// The longest a command may run: 60s unless said otherwise, 1s to 15m.
+    pub(super) command_timeout: Option<At<Time>>,
+    /// How much of each output stream is kept: 64KiB unless said otherwise, at most 1MiB.
+    pub(super) max_output: Option<At<Size>>,
+    /// "event": the event's own instance only, which is the default. "any": every instance.
+    pub(super) instances: Option<At<Instances>>,
+}
+
+/// `[[handler]]`, once or several times.
+#[derive(Debug)]
+pub(super) struct Handlers(pub(super) Vec<Section<HandlerSection>>);
+
+impl<'de> Deserialize<'de> for Handlers {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Sections;
+
+        impl<'de> Visitor<'de> for Sections {
+            type Value = Handlers;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("[[handler]], in double brackets, since there can be several")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Handlers, A::Error> {
+                let mut handlers = Vec::new();
+                while let Some(handler) = seq.next_element()? {
+                    handlers.push(handler);
+                }
+                Ok(Handlers(handlers))
+            }
+        }
+
+        deserializer.deserialize_any(Sections)
+    }
+}
+
+impl JsonSchema for Handlers {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Handlers".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        schemars::json_schema!({ "type": "array", "items": generator.subschema_for::<HandlerSection>(), "minItems": 1 })
+    }
+}
+
+/// A value of `[handler.config]`: a text.
+#[derive(Debug, JsonSchema)]
+pub(super) struct Setting(pub(super) String);
+
+impl<'de> Deserialize<'de> for Setting {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+
+        fn quote<E: de::Error>(value: impl fmt::Display) -> E {
+            E::custom(format!("settings are texts: put it in quotes, \"{value}\""))
+        }
+
+        impl Visitor<'_> for Text {
+            type Value = Setting;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text in quotes, since settings are texts")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Setting, E> {
+                Ok(Setting(text.to_owned()))
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Setting, E> {
+                Err(quote(number))
+            }
+
+            fn visit_f64<E: de::Error>(self, number: f64) -> Result<Setting, E> {
+                Err(quote(number))
+            }
+
+            fn visit_bool<E: de::Error>(self, bool: bool) -> Result<Setting, E> {
+                Err(quote(bool))
+            }
+        }
+
+        deserializer.deserialize_any(Text)
+    }
 }

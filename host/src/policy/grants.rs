@@ -1,12 +1,22 @@
 //! `[handler.grants]`: what a handler may do, as the policy writes it.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+use serde::de::{self, Deserializer, SeqAccess, Visitor};
+
+use super::wildcard::Wildcard;
+
 /// What one handler is granted. A missing section grants nothing.
 #[derive(Debug, Clone, Default)]
 pub struct Grants {
+    /// The line of the policy where `[handler.grants]` stands, or else the handler itself, for denials.
+    pub line: usize,
     /// `ecs`.
     pub ecs: Option<EcsGrant>,
     /// `autoscaling`.
@@ -18,7 +28,8 @@ pub struct Grants {
 }
 
 /// Which instances a grant reaches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Instances {
     /// The event's own instance, and nothing else.
     #[default]
@@ -95,8 +106,10 @@ pub struct SshGrant {
     pub line: usize,
 }
 
-/// Where the client's private key comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Where the client's private key comes from: `file:PATH`, `env:NAME`, `secretsmanager:NAME-OR-ARN` or `instance-connect`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+#[schemars(extend("pattern" = "^(file:.+|env:[A-Za-z_][A-Za-z0-9_]*|secretsmanager:.+|instance-connect)$"))]
 pub enum ClientKey {
     /// `file:PATH`, read at each use so that a rotated key is taken.
     File(PathBuf),
@@ -108,8 +121,34 @@ pub enum ClientKey {
     InstanceConnect,
 }
 
-/// How a node proves that it is the instance it should be.
-#[derive(Debug, Clone, PartialEq, Eq)]
+impl TryFrom<String> for ClientKey {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let env_name = |name: &str| {
+            !name.starts_with(|char: char| char.is_ascii_digit())
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        };
+        match form(&text) {
+            ("file", Some(path)) => Ok(Self::File(path.into())),
+            ("env", Some(name)) if env_name(name) => Ok(Self::Env(name.to_owned())),
+            ("secretsmanager", Some(secret)) => Ok(Self::SecretsManager(secret.to_owned())),
+            ("instance-connect", None) => Ok(Self::InstanceConnect),
+            _ if text.contains("PRIVATE KEY") => {
+                Err("a private key does not belong in the policy: write where it is, such as \"file:/run/keys/node\""
+                    .to_owned())
+            }
+            _ => Err(format!(
+                "{text:?} is not a place for a key: write \"file:PATH\", \"env:NAME\", \"secretsmanager:NAME-OR-ARN\" or \"instance-connect\""
+            )),
+        }
+    }
+}
+
+/// How a node proves that it is the instance it should be: `ca:PATH`, `known-hosts:PATH`, `console` or `insecure-accept-any`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+#[schemars(extend("pattern" = "^(ca:.+|known-hosts:.+|console|insecure-accept-any)$"))]
 pub enum HostKeys {
     /// `ca:PATH`: host certificates signed by a CA whose public key is in the file.
     Ca(PathBuf),
@@ -121,23 +160,55 @@ pub enum HostKeys {
     InsecureAcceptAny,
 }
 
+impl TryFrom<String> for HostKeys {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match form(&text) {
+            ("ca", Some(path)) => Ok(Self::Ca(path.into())),
+            ("known-hosts", Some(path)) => Ok(Self::KnownHosts(path.into())),
+            ("console", None) => Ok(Self::Console),
+            ("insecure-accept-any", None) => Ok(Self::InsecureAcceptAny),
+            _ => Err(format!(
+                "{text:?} is no way to know a host: write \"ca:PATH\" (recommended), \"known-hosts:PATH\", \"console\" or \"insecure-accept-any\""
+            )),
+        }
+    }
+}
+
+/// `WORD:REST` or `WORD`; an empty rest, or one with control characters in it, is no form at all.
+fn form(text: &str) -> (&str, Option<&str>) {
+    match text.split_once(':') {
+        Some((_, rest)) if rest.is_empty() || rest.contains(char::is_control) => ("", None),
+        Some((word, rest)) => (word, Some(rest)),
+        None => (text, None),
+    }
+}
+
 /// A list of names, each literal or with `*` for any run of characters.
 #[derive(Debug, Clone)]
 pub struct NamePatterns {
     /// As the policy writes them, in order.
     written: Vec<String>,
+    wildcards: Vec<Wildcard>,
 }
 
 impl NamePatterns {
     /// Reads the patterns, or says which is not one.
     pub fn new(written: Vec<String>) -> Result<Self, String> {
-        Ok(Self { written })
+        if written.is_empty() {
+            return Err("an empty list matches nothing: name at least one, or write \"*\" for all".to_owned());
+        }
+        if written.iter().any(String::is_empty) {
+            return Err("an empty name matches nothing: write \"*\" for all".to_owned());
+        }
+        let wildcards = written.iter().map(|pattern| Wildcard::name(pattern)).collect();
+        Ok(Self { written, wildcards })
     }
 
     /// Whether one of the patterns matches all of `name`.
     pub fn matches(&self, name: &str) -> bool {
-        let _ = name;
-        unimplemented!()
+        self.wildcards.iter().any(|wildcard| wildcard.matches(name))
     }
 
     /// The patterns that are plain names, in order.
@@ -145,9 +216,21 @@ impl NamePatterns {
         self.written.iter().map(String::as_str).filter(|pattern| !pattern.contains('*'))
     }
 
+    /// A name that the first pattern matches, with `sim` in place of each `*`: for a world made up around a policy.
+    pub fn example(&self) -> Option<String> {
+        self.written.first().map(|pattern| pattern.replace('*', "sim"))
+    }
+
     /// Whether every pattern is a plain name, so that nothing has to be listed to find the matching ones.
     pub fn all_literal(&self) -> bool {
         self.written.iter().all(|pattern| !pattern.contains('*'))
+    }
+}
+
+impl fmt::Display for NamePatterns {
+    /// As the policy writes them: `"nuproj-*", "batch"`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_list(f, &self.written)
     }
 }
 
@@ -166,4 +249,191 @@ pub enum ArgumentPattern {
     One,
     /// `**`, in the last place only: any further arguments, or none.
     Rest,
+}
+
+impl CommandPattern {
+    /// Reads a command as the policy writes it, or says why it is not one.
+    pub fn new(written: Vec<String>) -> Result<Self, String> {
+        let last =
+            written.len().checked_sub(1).ok_or("an empty command: name the program first, as in [\"uptime\"]")?;
+        let argument = |(index, argument): (usize, String)| match argument.as_str() {
+            "*" | "**" if index == 0 => Err(format!("{argument:?} as the program would allow any: name the program")),
+            "" if index == 0 => Err("the program has no name".to_owned()),
+            "**" if index < last => {
+                Err("\"**\" stands for the rest of the arguments, so it can only be the last".to_owned())
+            }
+            "*" => Ok(ArgumentPattern::One),
+            "**" => Ok(ArgumentPattern::Rest),
+            text if text.contains('\0') => Err("an argument cannot hold a NUL byte".to_owned()),
+            _ => Ok(ArgumentPattern::Literal(argument)),
+        };
+        let arguments = written.into_iter().enumerate().map(argument).collect::<Result<_, _>>()?;
+        Ok(Self { arguments })
+    }
+
+    /// Whether `command`, the program first, is one of those allowed. Never so when an argument holds a NUL byte.
+    pub fn matches(&self, command: &[String]) -> bool {
+        let (fixed, rest) = match self.arguments.split_last() {
+            Some((ArgumentPattern::Rest, fixed)) => (fixed, true),
+            _ => (self.arguments.as_slice(), false),
+        };
+        let long_enough = if rest { command.len() >= fixed.len() } else { command.len() == fixed.len() };
+        long_enough
+            && !command.iter().any(|argument| argument.contains('\0'))
+            && fixed.iter().zip(command).all(|(pattern, argument)| match pattern {
+                ArgumentPattern::Literal(literal) => literal == argument,
+                ArgumentPattern::One | ArgumentPattern::Rest => true,
+            })
+    }
+}
+
+impl fmt::Display for CommandPattern {
+    /// As the policy writes it: `["docker", "ps", "**"]`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let written = self.arguments.iter().map(|argument| match argument {
+            ArgumentPattern::Literal(literal) => literal.as_str(),
+            ArgumentPattern::One => "*",
+            ArgumentPattern::Rest => "**",
+        });
+        f.write_str("[")?;
+        write_list(f, written)?;
+        f.write_str("]")
+    }
+}
+
+impl<'de> Deserialize<'de> for CommandPattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Arguments;
+
+        impl<'de> Visitor<'de> for Arguments {
+            type Value = CommandPattern;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a command as a list of arguments, such as [\"docker\", \"ps\", \"**\"]")
+            }
+
+            fn visit_str<E: de::Error>(self, line: &str) -> Result<CommandPattern, E> {
+                let mut arguments = String::new();
+                write_list(&mut arguments, line.split_whitespace()).map_err(E::custom)?;
+                Err(E::custom(format!("a command is a list of arguments, not a line for a shell: write [{arguments}]")))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<CommandPattern, A::Error> {
+                let mut written = Vec::new();
+                while let Some(argument) = seq.next_element()? {
+                    written.push(argument);
+                }
+                CommandPattern::new(written).map_err(de::Error::custom)
+            }
+        }
+
+        deserializer.deserialize_any(Arguments)
+    }
+}
+
+impl JsonSchema for CommandPattern {
+    fn schema_name() -> Cow<'static, str> {
+        "Command".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "array",
+            "description": "The program, then its arguments: literal, \"*\" for exactly one, a last \"**\" for any further ones.",
+            "items": { "type": "string" },
+            "minItems": 1,
+            "examples": [["docker", "ps", "**"]],
+        })
+    }
+}
+
+/// Writes quoted texts with commas between them, as TOML does.
+pub(super) fn write_list(f: &mut dyn fmt::Write, items: impl IntoIterator<Item = impl AsRef<str>>) -> fmt::Result {
+    items.into_iter().enumerate().try_for_each(|(index, item)| {
+        let comma = if index == 0 { "" } else { ", " };
+        write!(f, "{comma}{:?}", item.as_ref())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<String> {
+        text.split_whitespace().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn names_match_whole_and_only_the_star_is_special() {
+        let patterns = NamePatterns::new(words("nuproj-* batch a?[b]{c}")).unwrap();
+        for name in ["nuproj-", "nuproj-prod", "batch", "a?[b]{c}"] {
+            assert!(patterns.matches(name), "{name}");
+        }
+        for name in ["", "nuproj", "my-nuproj-prod", "batch2", "axb"] {
+            assert!(!patterns.matches(name), "{name}");
+        }
+        assert_eq!(patterns.literals().collect::<Vec<_>>(), ["batch", "a?[b]{c}"]);
+        assert!(!patterns.all_literal());
+        assert!(NamePatterns::new(vec![]).is_err() && NamePatterns::new(vec![String::new()]).is_err());
+    }
+
+    #[test]
+    fn commands_match_argument_by_argument() {
+        let cases = [
+            ("docker ps", "docker ps", true),
+            ("docker ps", "docker ps -a", false),
+            ("docker ps", "docker", false),
+            ("docker *", "docker ps", true),
+            ("docker *", "docker", false),
+            ("docker *", "docker ps -a", false),
+            ("docker ps **", "docker ps", true),
+            ("docker ps **", "docker ps -a --no-trunc", true),
+            ("docker ps **", "docker rm", false),
+            ("docker ps **", "docker", false),
+            ("docker", "/usr/bin/docker", false),
+        ];
+        for (pattern, command, expected) in cases {
+            let matches = CommandPattern::new(words(pattern)).unwrap().matches(&words(command));
+            assert_eq!(matches, expected, "{pattern:?} against {command:?}");
+        }
+        let any = CommandPattern::new(words("docker **")).unwrap();
+        assert!(!any.matches(&["docker".to_owned(), "a\0b".to_owned()]), "a NUL byte was matched");
+        assert!(!any.matches(&[]), "the empty command was matched");
+        assert_eq!(any.to_string(), r#"["docker", "**"]"#);
+    }
+
+    #[test]
+    fn a_command_pattern_names_its_program_and_ends_with_its_rest() {
+        let error = |text: &str| CommandPattern::new(words(text)).unwrap_err();
+        insta::assert_snapshot!(error(""), @"");
+        insta::assert_snapshot!(error("* ps"), @"");
+        insta::assert_snapshot!(error("**"), @"");
+        insta::assert_snapshot!(error("docker ** ps"), @"");
+    }
+
+    #[test]
+    fn keys_have_the_forms_the_policy_names() {
+        let key = |text: &str| ClientKey::try_from(text.to_owned());
+        assert_eq!(key("file:/run/keys/node"), Ok(ClientKey::File("/run/keys/node".into())));
+        assert_eq!(key("env:SSH_KEY"), Ok(ClientKey::Env("SSH_KEY".to_owned())));
+        let arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:node";
+        assert_eq!(key(&format!("secretsmanager:{arn}")), Ok(ClientKey::SecretsManager(arn.to_owned())));
+        assert_eq!(key("instance-connect"), Ok(ClientKey::InstanceConnect));
+        for bad in ["", "file:", "env:1X", "env:A B", "instance-connect:x", "/run/keys/node", "file:a\nb"] {
+            assert!(key(bad).is_err(), "{bad:?} passed for a key");
+        }
+        insta::assert_snapshot!(key("/run/keys/node").unwrap_err(), @"");
+        let pasted = key("-----BEGIN OPENSSH PRIVATE KEY-----\nsecret").unwrap_err();
+        assert!(!pasted.contains("secret"), "{pasted}");
+    }
+
+    #[test]
+    fn host_keys_have_the_forms_the_policy_names() {
+        let host_keys = |text: &str| HostKeys::try_from(text.to_owned());
+        assert_eq!(host_keys("ca:/etc/ca.pub"), Ok(HostKeys::Ca("/etc/ca.pub".into())));
+        assert_eq!(host_keys("known-hosts:hosts"), Ok(HostKeys::KnownHosts("hosts".into())));
+        assert_eq!(host_keys("console"), Ok(HostKeys::Console));
+        assert_eq!(host_keys("insecure-accept-any"), Ok(HostKeys::InsecureAcceptAny));
+        insta::assert_snapshot!(host_keys("accept").unwrap_err(), @"");
+    }
 }

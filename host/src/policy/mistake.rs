@@ -1,7 +1,9 @@
 //! What is wrong with a policy, and where.
 
+use std::fmt;
+
 /// One mistake, with its place.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Mistake {
     /// The line, from 1.
     pub line: usize,
@@ -9,6 +11,24 @@ pub struct Mistake {
     pub column: usize,
     /// What is wrong and what would mend it.
     pub message: String,
+    /// The line as it is written; empty when it is too long to show.
+    pub source: String,
+}
+
+impl Mistake {
+    /// Writes the mistake as compilers do: place, message, and the line with a caret below it.
+    pub fn render(&self, f: &mut dyn fmt::Write, name: &str, severity: &str) -> fmt::Result {
+        writeln!(f, "{name}:{}:{}: {severity}{}", self.line, self.column, self.message)?;
+        if self.source.is_empty() {
+            return Ok(());
+        }
+        let number = self.line.to_string();
+        // Tabs stay tabs, so that the caret stands where the terminal puts the character.
+        let indent: String =
+            self.source.chars().take(self.column - 1).map(|char| if char == '\t' { '\t' } else { ' ' }).collect();
+        writeln!(f, "  {number} | {}", self.source)?;
+        writeln!(f, "  {:1$} | {indent}^", "", number.len())
+    }
 }
 
 /// Every mistake of a policy, in the order of the file.
@@ -18,4 +38,97 @@ pub struct Mistakes {
     pub name: String,
     /// At least one.
     pub mistakes: Vec<Mistake>,
+}
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.mistakes.iter().try_for_each(|mistake| mistake.render(f, &self.name, ""))
+    }
+}
+
+impl std::error::Error for Mistakes {}
+
+/// A longer line of source is not shown.
+const SHOWN_CHARS: usize = 160;
+
+/// What has been found in a text so far. Places are byte offsets.
+#[derive(Debug)]
+pub(super) struct Findings<'t> {
+    text: &'t str,
+    mistakes: Vec<(usize, String)>,
+    warnings: Vec<(usize, String)>,
+}
+
+impl<'t> Findings<'t> {
+    pub(super) fn new(text: &'t str) -> Self {
+        Self { text, mistakes: Vec::new(), warnings: Vec::new() }
+    }
+
+    pub(super) fn mistake(&mut self, at: usize, message: impl Into<String>) {
+        self.mistakes.push((at, message.into()));
+    }
+
+    pub(super) fn warn(&mut self, at: usize, message: impl Into<String>) {
+        self.warnings.push((at, message.into()));
+    }
+
+    /// The line of a place, from 1.
+    pub(super) fn line(&self, at: usize) -> usize {
+        place(self.text, at).0
+    }
+
+    /// The mistakes and the warnings, each in the order of the file.
+    pub(super) fn finish(self) -> (Vec<Mistake>, Vec<Mistake>) {
+        let located = |mut found: Vec<(usize, String)>| {
+            found.sort();
+            found.into_iter().map(|(at, message)| locate(self.text, at, message)).collect()
+        };
+        (located(self.mistakes), located(self.warnings))
+    }
+}
+
+/// Line and column of a byte offset, both from 1, and the line itself.
+fn place(text: &str, at: usize) -> (usize, usize, &str) {
+    let before = &text[..text.floor_char_boundary(at)];
+    let start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let line = text[start..].lines().next().unwrap_or_default();
+    (before.matches('\n').count() + 1, before[start..].chars().count() + 1, line)
+}
+
+fn locate(text: &str, at: usize, message: String) -> Mistake {
+    let (line, column, source) = place(text, at);
+    let shown = source.chars().nth(SHOWN_CHARS).is_none();
+    Mistake { line, column, message, source: if shown { source.to_owned() } else { String::new() } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_counts_characters_not_bytes() {
+        let text = "a = 1\nname = \"é\" x\n";
+        assert_eq!(place(text, text.find('x').unwrap()), (2, 12, "name = \"é\" x"));
+        assert_eq!(place(text, text.len()), (3, 1, ""));
+        assert_eq!(place("", 10), (1, 1, ""));
+    }
+
+    #[test]
+    fn mistakes_come_in_the_order_of_the_file_and_read_like_a_compilers() {
+        let text = "first = 1\n\tsecond = 2\n";
+        let mut findings = Findings::new(text);
+        findings.mistake(text.find('2').unwrap(), "two is too many");
+        findings.mistake(0, "one is too few");
+        let mistakes = Mistakes { name: "hostler.toml".to_owned(), mistakes: findings.finish().0 };
+        insta::assert_snapshot!(mistakes.to_string().replace('\t', "→"), @"");
+    }
+
+    #[test]
+    fn a_very_long_line_is_not_shown() {
+        let text = "x".repeat(1000);
+        let mut findings = Findings::new(&text);
+        findings.mistake(500, "here");
+        let mistakes = Mistakes { name: "p".to_owned(), mistakes: findings.finish().0 };
+        assert_eq!(mistakes.to_string(), "p:1:501: here\n");
+    }
 }

@@ -7,8 +7,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{ClientKey, Handler, HostKeys, NamePatterns};
-use crate::ports::{ContainerInstance, GroupInstance, Instance, InstanceId, Task, TaskArn};
+use super::grants::write_list;
+use super::{AutoScalingGrant, ClientKey, EcsGrant, Handler, HostKeys, Instances, NamePatterns, SshGrant};
+use crate::ports::{ClusterName, ContainerInstance, GroupInstance, GroupName, Instance, InstanceId, Task, TaskArn};
 
 /// A request the policy has allowed. Only this module makes one, and a port consumes it: it is neither `Clone` nor `Copy`.
 #[derive(Debug)]
@@ -120,6 +121,26 @@ pub enum EcsCall {
     StopTask,
 }
 
+impl EcsCall {
+    fn name(self) -> &'static str {
+        match self {
+            Self::FindContainerInstance => "ecs.find-container-instance",
+            Self::Drain => "ecs.drain",
+            Self::ListTasks => "ecs.list-tasks",
+            Self::StopTask => "ecs.stop-task",
+        }
+    }
+
+    /// The word in `allow`, and whether `grant` has it.
+    fn needs(self, grant: &EcsGrant) -> (&'static str, bool) {
+        match self {
+            Self::FindContainerInstance | Self::ListTasks => ("read", grant.read),
+            Self::Drain => ("drain", grant.drain),
+            Self::StopTask => ("stop-task", grant.stop_task),
+        }
+    }
+}
+
 /// The host functions of `autoscaling`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AutoScalingCall {
@@ -127,6 +148,23 @@ pub enum AutoScalingCall {
     DescribeInstance,
     /// `autoscaling.set-instance-protection`.
     SetInstanceProtection,
+}
+
+impl AutoScalingCall {
+    fn name(self) -> &'static str {
+        match self {
+            Self::DescribeInstance => "autoscaling.describe-instance",
+            Self::SetInstanceProtection => "autoscaling.set-instance-protection",
+        }
+    }
+
+    /// The word in `allow`, and whether `grant` has it.
+    fn needs(self, grant: &AutoScalingGrant) -> (&'static str, bool) {
+        match self {
+            Self::DescribeInstance => ("read", grant.read),
+            Self::SetInstanceProtection => ("protect", grant.protect),
+        }
+    }
 }
 
 /// A refusal: which handler, which call, the rule that refused it, and what in the policy would allow it.
@@ -142,6 +180,12 @@ pub struct Denial {
     /// What to write, and where, to allow it.
     pub remedy: String,
 }
+
+/// AWS keeps at most this much of the reason for stopping a task (ECS StopTask).
+const REASON_CHARS: usize = 255;
+
+/// How much of a refused command a denial quotes: the guest wrote it, and it can be of any length.
+const QUOTED_CHARS: usize = 200;
 
 /// A handler's grants, for one event: every grant reaches the event's own instance and nothing else, unless the policy
 /// says `instances = "any"`.
@@ -163,26 +207,32 @@ impl Scope {
         call: EcsCall,
         instance: InstanceId,
     ) -> Result<Granted<FindContainerInstance>, Denial> {
-        let _ = (call, instance);
-        unimplemented!()
+        let grant = self.ecs(call, &instance)?;
+        Ok(Granted(FindContainerInstance { instance, clusters: Arc::clone(&grant.clusters) }))
     }
 
     /// `ecs.drain`.
     pub fn drain(&self, seen: ContainerInstance) -> Result<Granted<Drain>, Denial> {
-        let _ = seen;
-        unimplemented!()
+        self.ecs_in_cluster(EcsCall::Drain, &seen.instance, &seen.cluster)?;
+        Ok(Granted(Drain { container_instance: seen }))
     }
 
     /// The listing of tasks for `ecs.list-tasks`, or for `ecs.stop-task` to see the task it is to stop.
     pub fn list_tasks(&self, call: EcsCall, seen: ContainerInstance) -> Result<Granted<ListTasks>, Denial> {
-        let _ = (call, seen);
-        unimplemented!()
+        self.ecs_in_cluster(call, &seen.instance, &seen.cluster)?;
+        Ok(Granted(ListTasks { container_instance: seen }))
     }
 
     /// `ecs.stop-task`, of a task seen on the container instance.
     pub fn stop_task(&self, on: ContainerInstance, task: &Task, reason: &str) -> Result<Granted<StopTask>, Denial> {
-        let _ = (on, task, reason);
-        unimplemented!()
+        self.ecs_in_cluster(EcsCall::StopTask, &on.instance, &on.cluster)?;
+        if task.on != on.instance {
+            let rule = format!("the task {} is on another instance", task.arn);
+            let remedy = "stop only tasks that list-tasks gives for the instance".to_owned();
+            return Err(self.denial(EcsCall::StopTask.name(), &on.instance, rule, remedy));
+        }
+        let reason = reason.chars().take(REASON_CHARS).collect();
+        Ok(Granted(StopTask { container_instance: on, task: task.arn.clone(), reason }))
     }
 
     /// The look at an instance's membership that `call` begins with; needs what `call` itself needs.
@@ -191,14 +241,14 @@ impl Scope {
         call: AutoScalingCall,
         instance: InstanceId,
     ) -> Result<Granted<DescribeGroupInstance>, Denial> {
-        let _ = (call, instance);
-        unimplemented!()
+        self.autoscaling(call, &instance)?;
+        Ok(Granted(DescribeGroupInstance { instance }))
     }
 
     /// Lets a handler see a membership only when the group is granted to it for reading.
     pub fn reveal_group_instance(&self, seen: GroupInstance) -> Result<GroupInstance, Denial> {
-        let _ = seen;
-        unimplemented!()
+        self.autoscaling_in_group(AutoScalingCall::DescribeInstance, &seen.instance, &seen.group)?;
+        Ok(seen)
     }
 
     /// `autoscaling.set-instance-protection`.
@@ -207,14 +257,19 @@ impl Scope {
         seen: GroupInstance,
         protected: bool,
     ) -> Result<Granted<SetInstanceProtection>, Denial> {
-        let _ = (seen, protected);
-        unimplemented!()
+        self.autoscaling_in_group(AutoScalingCall::SetInstanceProtection, &seen.instance, &seen.group)?;
+        Ok(Granted(SetInstanceProtection { member: seen, protected }))
     }
 
     /// `ec2.describe-instance`.
     pub fn describe_instance(&self, instance: InstanceId) -> Result<Granted<DescribeInstance>, Denial> {
-        let _ = instance;
-        unimplemented!()
+        let call = "ec2.describe-instance";
+        let Some(grant) = &self.handler.grants.ec2 else {
+            return Err(self.no_grant(call, &instance, "ec2", "{ allow = [\"read\"] }"));
+        };
+        self.check_allowed(call, &instance, "ec2", grant.line, ("read", grant.read), &[])?;
+        self.check_reach(call, &instance, "ec2", grant.line, grant.instances)?;
+        Ok(Granted(DescribeInstance { instance }))
     }
 
     /// The look at the node that precedes `ssh.exec`; needs the ssh grant and a command it allows, not `ec2`.
@@ -223,8 +278,8 @@ impl Scope {
         instance: InstanceId,
         command: &[String],
     ) -> Result<Granted<DescribeInstance>, Denial> {
-        let _ = (instance, command);
-        unimplemented!()
+        self.ssh(&instance, command)?;
+        Ok(Granted(DescribeInstance { instance }))
     }
 
     /// `ssh.exec`, on a node as EC2 gives it at this moment. `timeout` can shorten the grant's, never lengthen it.
@@ -236,7 +291,167 @@ impl Scope {
         stdin: Option<Vec<u8>>,
         timeout: Option<Duration>,
     ) -> Result<Granted<Exec>, Denial> {
-        let _ = (seen, address, command, stdin, timeout);
-        unimplemented!()
+        let grant = self.ssh(&seen.instance, &command)?;
+        Ok(Granted(Exec {
+            instance: seen.instance.clone(),
+            address,
+            availability_zone: seen.availability_zone.clone(),
+            port: grant.port,
+            user: grant.user.clone(),
+            key: grant.key.clone(),
+            host_keys: grant.host_keys.clone(),
+            command,
+            stdin,
+            connect_timeout: grant.connect_timeout,
+            command_timeout: timeout.map_or(grant.command_timeout, |timeout| timeout.min(grant.command_timeout)),
+            max_output: grant.max_output,
+        }))
+    }
+
+    fn ecs(&self, call: EcsCall, instance: &InstanceId) -> Result<&EcsGrant, Denial> {
+        let Some(grant) = &self.handler.grants.ecs else {
+            // What it needs does not hang on a grant, so any word will do for the example but the right one is best.
+            let example = match call {
+                EcsCall::FindContainerInstance | EcsCall::ListTasks => "{ clusters = [\"…\"], allow = [\"read\"] }",
+                EcsCall::Drain => "{ clusters = [\"…\"], allow = [\"drain\"] }",
+                EcsCall::StopTask => "{ clusters = [\"…\"], allow = [\"stop-task\"] }",
+            };
+            return Err(self.no_grant(call.name(), instance, "ecs", example));
+        };
+        let allowed = [("read", grant.read), ("drain", grant.drain), ("stop-task", grant.stop_task)];
+        self.check_allowed(call.name(), instance, "ecs", grant.line, call.needs(grant), &allowed)?;
+        self.check_reach(call.name(), instance, "ecs", grant.line, grant.instances)?;
+        Ok(grant)
+    }
+
+    fn ecs_in_cluster(&self, call: EcsCall, instance: &InstanceId, cluster: &ClusterName) -> Result<(), Denial> {
+        let grant = self.ecs(call, instance)?;
+        if grant.clusters.matches(cluster.as_str()) {
+            return Ok(());
+        }
+        let (line, clusters) = (grant.line, &grant.clusters);
+        let rule =
+            format!("its ecs grant (line {line}) is for clusters {clusters}, and the instance is in \"{cluster}\"");
+        let remedy = format!("to allow it, add \"{cluster}\" to grants.ecs.clusters");
+        Err(self.denial(call.name(), instance, rule, remedy))
+    }
+
+    fn autoscaling(&self, call: AutoScalingCall, instance: &InstanceId) -> Result<&AutoScalingGrant, Denial> {
+        let Some(grant) = &self.handler.grants.autoscaling else {
+            let example = match call {
+                AutoScalingCall::DescribeInstance => "{ groups = [\"…\"], allow = [\"read\"] }",
+                AutoScalingCall::SetInstanceProtection => "{ groups = [\"…\"], allow = [\"protect\"] }",
+            };
+            return Err(self.no_grant(call.name(), instance, "autoscaling", example));
+        };
+        let allowed = [("read", grant.read), ("protect", grant.protect)];
+        self.check_allowed(call.name(), instance, "autoscaling", grant.line, call.needs(grant), &allowed)?;
+        self.check_reach(call.name(), instance, "autoscaling", grant.line, grant.instances)?;
+        Ok(grant)
+    }
+
+    fn autoscaling_in_group(
+        &self,
+        call: AutoScalingCall,
+        instance: &InstanceId,
+        group: &GroupName,
+    ) -> Result<(), Denial> {
+        let grant = self.autoscaling(call, instance)?;
+        if grant.groups.matches(group.as_str()) {
+            return Ok(());
+        }
+        let (line, groups) = (grant.line, &grant.groups);
+        let rule =
+            format!("its autoscaling grant (line {line}) is for groups {groups}, and the instance is in \"{group}\"");
+        let remedy = format!("to allow it, add \"{group}\" to grants.autoscaling.groups");
+        Err(self.denial(call.name(), instance, rule, remedy))
+    }
+
+    fn ssh(&self, instance: &InstanceId, command: &[String]) -> Result<&SshGrant, Denial> {
+        let call = "ssh.exec";
+        let Some(grant) = &self.handler.grants.ssh else {
+            let example = "{ user = \"…\", key = \"…\", host-keys = \"…\", commands = [[\"…\"]] }";
+            return Err(self.no_grant(call, instance, "ssh", example));
+        };
+        self.check_reach(call, instance, "ssh", grant.line, grant.instances)?;
+        if command.iter().any(|argument| argument.contains('\0')) {
+            let rule = "an argument holds a NUL byte, which no command can carry".to_owned();
+            return Err(self.denial(call, instance, rule, "pass such bytes on standard input".to_owned()));
+        }
+        if !grant.commands.iter().any(|pattern| pattern.matches(command)) {
+            let rule = format!("no pattern in its ssh grant (line {}) matches {}", grant.line, quote(command));
+            let remedy = "to allow it, add the command, or a pattern for it, to grants.ssh.commands".to_owned();
+            return Err(self.denial(call, instance, rule, remedy));
+        }
+        Ok(grant)
+    }
+
+    fn check_allowed(
+        &self,
+        call: &str,
+        instance: &InstanceId,
+        grant: &str,
+        line: usize,
+        (needed, granted): (&str, bool),
+        allow: &[(&str, bool)],
+    ) -> Result<(), Denial> {
+        if granted {
+            return Ok(());
+        }
+        let mut allowed = String::new();
+        // Writing to a string cannot fail.
+        let _ = write_list(&mut allowed, allow.iter().filter(|(_, granted)| *granted).map(|(word, _)| word));
+        let allowed = if allowed.is_empty() { "nothing".to_owned() } else { format!("only {allowed}") };
+        let rule = format!("its {grant} grant (line {line}) allows {allowed}");
+        let remedy = format!("to allow it, add \"{needed}\" to grants.{grant}.allow");
+        Err(self.denial(call, instance, rule, remedy))
+    }
+
+    fn check_reach(
+        &self,
+        call: &str,
+        instance: &InstanceId,
+        grant: &str,
+        line: usize,
+        reach: Instances,
+    ) -> Result<(), Denial> {
+        if reach == Instances::Any || self.instance.as_ref() == Some(instance) {
+            return Ok(());
+        }
+        let rule = match &self.instance {
+            Some(own) => format!("its {grant} grant (line {line}) reaches only the event's own instance, {own}"),
+            None => format!(
+                "its {grant} grant (line {line}) reaches only the event's own instance, and this event names none"
+            ),
+        };
+        let remedy = format!("to allow it, set grants.{grant}.instances = \"any\"");
+        Err(self.denial(call, instance, rule, remedy))
+    }
+
+    fn no_grant(&self, call: &str, instance: &InstanceId, grant: &str, example: &str) -> Denial {
+        let line = self.handler.grants.line;
+        let rule = format!("it has no {grant} grant");
+        let remedy = format!("to allow it, add {grant} = {example} to its [handler.grants] (line {line})");
+        self.denial(call, instance, rule, remedy)
+    }
+
+    fn denial(&self, call: &str, instance: &InstanceId, rule: String, remedy: String) -> Denial {
+        Denial { handler: self.handler.name.clone(), call: format!("{call} on {instance}"), rule, remedy }
     }
 }
+
+/// A command as the policy would write it, cut to what is worth reading. The guest wrote it.
+fn quote(command: &[String]) -> String {
+    let mut quoted = String::new();
+    // Writing to a string cannot fail. No argument is quoted further than the whole will be.
+    let arguments =
+        command.iter().take(QUOTED_CHARS).map(|argument| argument.chars().take(QUOTED_CHARS).collect::<String>());
+    let _ = write_list(&mut quoted, arguments);
+    match quoted.char_indices().nth(QUOTED_CHARS) {
+        Some((cut, _)) => format!("[{}…", &quoted[..cut]),
+        None => format!("[{quoted}]"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

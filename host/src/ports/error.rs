@@ -31,6 +31,22 @@ pub enum PortErrorKind {
     Other,
 }
 
+impl PortErrorKind {
+    /// The word of the contract, such as `not-found`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Denied => "denied",
+            Self::NotFound => "not-found",
+            Self::Invalid => "invalid",
+            Self::Throttled => "throttled",
+            Self::Unavailable => "unavailable",
+            Self::Timeout => "timeout",
+            Self::Conflict => "conflict",
+            Self::Other => "other",
+        }
+    }
+}
+
 impl PortError {
     /// A failure of `kind` with its message.
     pub fn new(kind: PortErrorKind, message: impl Into<String>) -> Self {

@@ -1,0 +1,135 @@
+# Everything a person or a build machine runs. A recipe installs what it lacks, and says what it is doing.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench build emulators guest python sshd
+.PHONY: check-format check-lints check-guests check-docs check-dependencies check-spelling
+
+# Absolute, since tests run in the folders of their packages.
+TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
+HOSTLER := $(TARGET)/release/hostler
+
+# Tools that do not come with Rust. Each lives in TOOLS/name, where a file called like the version says that it is whole.
+TOOLS := $(TARGET)/tools
+CARGO_DENY := $(TOOLS)/cargo-deny/0.20.2
+MINISTACK := $(TOOLS)/ministack/1.5.33
+MOTO := $(TOOLS)/moto/5.2.5
+TYPOS := $(TOOLS)/typos/1.52.0
+
+DEMO := asg-lifecycle spot-interruption
+PLUGINS := $(filter-out sdk,$(patsubst plugins/%/Cargo.toml,%,$(wildcard plugins/*/Cargo.toml)))
+GUESTS := -p hostler-plugin $(PLUGINS:%=-p %)
+TEST_GUESTS := $(patsubst %/Cargo.toml,%,$(wildcard tests/guests/*/Cargo.toml))
+
+help:
+	@echo 'make demo    watch one termination being handled, on a simulated world'
+	@echo 'make test    every test, with those against real servers on this machine'
+	@echo 'make check   format, lints, documentation, dependencies, spelling'
+	@echo 'make bench   what the host costs per event'
+
+# The host without AWS, SSH and Lambda: the simulated world needs none of them, and the first build takes half as long.
+demo: guest
+	@echo '==> building the host without AWS (minutes the first time, seconds after that)'
+	@cargo build --locked -p hostler --no-default-features
+	@echo '==> building the plugins'
+	@$(TARGET)/debug/hostler build $(DEMO:%=plugins/%) --out plugins/dist
+	@echo '==> one termination, on a simulated world'
+	@$(TARGET)/debug/hostler run --policy host/demo/hostler.toml --event host/demo/terminate.json --world host/demo/world.toml
+
+test: build emulators sshd
+	@echo '==> building the guests of the tests'
+	@$(HOSTLER) build $(TEST_GUESTS) --out $(TARGET)/guests
+	@echo '==> testing the plugins natively, apart from the host: its features must not leak into them'
+	@cargo test --locked $(GUESTS)
+	@echo '==> testing the host, and all of it together against real servers'
+	@HOSTLER_BIN=$(HOSTLER) cargo test --locked -p hostler -p hostler-tests
+
+check: check-format check-lints check-guests check-docs check-dependencies check-spelling
+
+bench: build
+	@echo '==> measuring what the host costs per event'
+	@cargo bench --locked -p hostler
+
+# The release binary, and the plugins as it builds them.
+build: guest
+	@echo '==> building the release binary'
+	@cargo build --locked --release -p hostler
+	@echo '==> building the plugins'
+	@$(HOSTLER) build $(PLUGINS:%=plugins/%) --out plugins/dist
+
+check-format:
+	@echo '==> format'
+	@cargo fmt --all --check
+
+check-lints:
+	@echo '==> lints'
+	@cargo clippy --locked --workspace --all-targets -- -D warnings
+	@echo '==> lints without AWS'
+	@cargo clippy --locked -p hostler --no-default-features --all-targets -- -D warnings
+
+check-guests: guest
+	@if $(guest-target); \
+	then echo '==> lints of the plugins as WebAssembly'; \
+	     cargo clippy --locked --target wasm32-unknown-unknown $(GUESTS) $(patsubst tests/guests/%,-p %,$(TEST_GUESTS)) -- -D warnings; \
+	else echo '==> NOT checked: lints of the plugins as WebAssembly. Debian has no clippy for that target'; fi
+
+check-docs:
+	@echo '==> documentation'
+	@RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps
+
+check-dependencies: $(CARGO_DENY)
+	@echo '==> dependencies: what is banned, licences, sources'
+	@PATH="$(<D)/bin:$$PATH" cargo deny --locked check bans licenses sources
+	@if GIT_TERMINAL_PROMPT=0 timeout 30 git ls-remote -q https://github.com/RustSec/advisory-db HEAD >/dev/null 2>&1; \
+	then echo '==> dependencies: advisories'; PATH="$(<D)/bin:$$PATH" cargo deny --locked check advisories; \
+	else echo '==> NOT checked: advisories. Their database is on github.com, which cannot be reached from here'; fi
+
+check-spelling: $(TYPOS)
+	@echo '==> spelling'
+	@$(<D)/bin/typos
+
+# What it takes to compile guests: the installed target, else rustup's, else Debian's sources of std. `hostler build` looks
+# for the three in this order.
+guest-target = [ -d "$$(rustc --print sysroot)/lib/rustlib/wasm32-unknown-unknown/lib" ]
+guest:
+	@if $(guest-target) || [ -e /usr/share/doc/rust-web-src ]; then exit; fi; \
+	echo '==> installing the target wasm32-unknown-unknown'; \
+	if command -v rustup >/dev/null && rustup target add wasm32-unknown-unknown; then exit; fi; \
+	$(call apt-get,rustc-web rust-web-src lld)
+
+emulators: $(MINISTACK) $(MOTO)
+
+# A Python package in a virtual environment of its own.
+$(MINISTACK): package = ministack
+$(MOTO): package = moto[server]
+$(TYPOS): package = typos
+$(MINISTACK) $(MOTO) $(TYPOS): | python
+	@echo '==> installing $(package) $(@F)'
+	@rm -rf $(@D)
+	@python3 -m venv $(@D)
+	@$(@D)/bin/pip install --quiet --disable-pip-version-check '$(package)==$(@F)'
+	@touch $@
+
+# Compiled without optimisation: it runs for seconds.
+$(CARGO_DENY):
+	@echo '==> installing cargo-deny $(@F)'
+	@rm -rf $(@D)
+	@env -u CARGO_TARGET_DIR CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off \
+	CARGO_PROFILE_RELEASE_DEBUG=false CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+	cargo install --quiet --locked --root $(@D) cargo-deny@$(@F)
+	@touch $@
+
+python:
+	@if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then \
+	echo '==> installing python3 with venv'; $(call apt-get,python3 python3-venv); fi
+
+# A user's PATH seldom leads to sshd.
+sshd:
+	@if ! PATH="$$PATH:/usr/sbin" command -v sshd >/dev/null || ! command -v ssh >/dev/null; then \
+	echo '==> installing sshd'; $(call apt-get,openssh-server openssh-client); fi
+
+# $(call apt-get,PACKAGES): installs them where that is possible, else says what is to be done.
+apt-get = if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
+	then apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(1) >/dev/null; \
+	else echo 'cannot install it here; on Debian, as root: apt-get install $(1)' >&2; exit 1; fi

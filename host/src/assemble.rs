@@ -1,0 +1,82 @@
+//! Puts the parts together: once at start, for the real world or for a simulated one.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::capabilities::Ports;
+use crate::dispatch::lifecycle::Lifecycle;
+use crate::dispatch::{Dispatch, Place};
+use crate::modules::{DirSource, Modules, Source};
+use crate::policy::{ModulesSource, Policy};
+use crate::sandbox::{Capacity, Pace, Sandbox};
+use crate::sim::World;
+
+/// Attempts side by side: a full batch of an SQS event source mapping, and some.
+const ATTEMPTS: u32 = 16;
+
+/// Why the parts do not fit together.
+#[derive(Debug, thiserror::Error)]
+pub enum AssembleError {
+    /// The sandbox could not be set up.
+    #[error("the sandbox cannot be set up on this machine: {0:#}")]
+    Sandbox(wasmtime::Error),
+    /// The world that was asked for cannot serve the policy.
+    #[error(
+        "the policy takes its modules from s3://{bucket}/, which the simulated world does not have: give a folder with --modules, or run with --live"
+    )]
+    NoBucket {
+        /// The bucket.
+        bucket: String,
+    },
+    /// AWS cannot be reached, or does not know us.
+    #[cfg(feature = "live")]
+    #[error(transparent)]
+    Aws(#[from] crate::aws::AwsError),
+}
+
+/// For the real world: AWS as the environment configures it, and SSH.
+#[cfg(feature = "live")]
+pub async fn live(policy: Policy, modules: Option<&Path>) -> Result<Dispatch, AssembleError> {
+    use crate::clock::SystemClock;
+
+    let aws = crate::aws::Aws::connect().await?;
+    let source: Arc<dyn Source> = match (modules, &policy.modules.source) {
+        (Some(folder), _) => Arc::new(DirSource::new(folder)),
+        (None, ModulesSource::Dir(folder)) => Arc::new(DirSource::new(folder)),
+        (None, ModulesSource::S3 { bucket, prefix }) => Arc::new(aws.modules(bucket, prefix)),
+    };
+    let ports = Ports {
+        ecs: aws.ecs(),
+        autoscaling: aws.autoscaling(),
+        ec2: aws.ec2(),
+        ssh: aws.ssh(),
+        clock: Arc::new(SystemClock),
+    };
+    let place = aws.place().clone();
+    assemble(policy, source, ports, aws.lifecycle(), place, Pace::Real)
+}
+
+/// For a simulated world, under virtual time: the caller pauses tokio's clock. Modules come from a folder.
+pub fn simulated(policy: Policy, modules: Option<&Path>, world: &World) -> Result<Dispatch, AssembleError> {
+    let source = match (modules, &policy.modules.source) {
+        (Some(folder), _) => DirSource::new(folder),
+        (None, ModulesSource::Dir(folder)) => DirSource::new(folder),
+        (None, ModulesSource::S3 { bucket, .. }) => return Err(AssembleError::NoBucket { bucket: bucket.clone() }),
+    };
+    assemble(policy, Arc::new(source), world.ports(), world.lifecycle(), world.place(), Pace::Virtual)
+}
+
+fn assemble(
+    policy: Policy,
+    source: Arc<dyn Source>,
+    ports: Ports,
+    lifecycle: Arc<dyn Lifecycle>,
+    place: Place,
+    pace: Pace,
+) -> Result<Dispatch, AssembleError> {
+    let memory = policy.handlers.iter().map(|handler| handler.limits.memory).max().unwrap_or_default();
+    let sandbox = Sandbox::new(Capacity { attempts: ATTEMPTS, memory }, pace).map_err(AssembleError::Sandbox)?;
+    let sandbox = Arc::new(sandbox);
+    let modules = Modules::new(source, Arc::clone(&sandbox), Arc::clone(&ports.clock), &policy.modules);
+    Ok(Dispatch { policy, modules, sandbox, ports, lifecycle, place })
+}

@@ -1,0 +1,130 @@
+//! The search for the container instance of an EC2 instance.
+
+use aws_sdk_ecs::Client;
+
+use super::{BATCH, PAGE, arns, container_instance, id_of, missing};
+use crate::aws::error::Call;
+use crate::policy::{FindContainerInstance, NamePatterns};
+use crate::ports::{ClusterName, ContainerInstance, InstanceId, PortError, PortErrorKind};
+
+pub(super) async fn find(
+    client: &Client,
+    request: FindContainerInstance,
+) -> Result<Option<ContainerInstance>, PortError> {
+    let FindContainerInstance { instance, clusters } = request;
+    let mut found = Vec::new();
+    for cluster in clusters_to_search(client, &clusters).await? {
+        let named = clusters.literals().any(|name| name == cluster.as_str());
+        match in_cluster(client, &cluster, &instance).await {
+            Ok(more) => found.extend(more),
+            // It was listed a moment ago, so it has just been deleted.
+            Err(error) if error.kind == PortErrorKind::NotFound && !named => {}
+            Err(error) => return Err(error),
+        }
+    }
+    choose(found)
+}
+
+/// The clusters the policy names, then those its patterns match.
+async fn clusters_to_search(client: &Client, patterns: &NamePatterns) -> Result<Vec<ClusterName>, PortError> {
+    let mut clusters = Vec::new();
+    for name in patterns.literals() {
+        let cluster = ClusterName::parse(name).map_err(|error| {
+            PortError::new(PortErrorKind::Invalid, format!("{error}; correct clusters in the handler's grants.ecs"))
+        })?;
+        if !clusters.contains(&cluster) {
+            clusters.push(cluster);
+        }
+    }
+    if patterns.all_literal() {
+        return Ok(clusters);
+    }
+    let call = Call::new("ecs:ListClusters", "the patterns of clusters in grants.ecs");
+    let listing = client.list_clusters().into_paginator().page_size(PAGE).items().send();
+    for arn in arns(&call, listing).await? {
+        let matching = ClusterName::parse(id_of(&arn)).ok().filter(|name| patterns.matches(name.as_str()));
+        if let Some(cluster) = matching.filter(|cluster| !clusters.contains(cluster)) {
+            clusters.push(cluster);
+        }
+    }
+    Ok(clusters)
+}
+
+/// The container instances of `instance` in one cluster, in any state but INACTIVE (which is what ListContainerInstances leaves out
+/// when no status is asked for).
+async fn in_cluster(
+    client: &Client,
+    cluster: &ClusterName,
+    instance: &InstanceId,
+) -> Result<Vec<ContainerInstance>, PortError> {
+    let call = Call::new("ecs:ListContainerInstances", format!("{instance} in cluster {cluster}"));
+    let listing = client
+        .list_container_instances()
+        .cluster(cluster.as_str())
+        .filter(format!("ec2InstanceId=={instance}"))
+        .into_paginator()
+        .page_size(PAGE)
+        .items()
+        .send();
+    let arns = arns(&call, listing).await.map_err(|error| no_such_cluster(cluster, error))?;
+    let mut found = Vec::new();
+    for batch in arns.chunks(BATCH) {
+        found.extend(describe(client, cluster, instance, batch).await?);
+    }
+    Ok(found)
+}
+
+async fn describe(
+    client: &Client,
+    cluster: &ClusterName,
+    instance: &InstanceId,
+    batch: &[String],
+) -> Result<Vec<ContainerInstance>, PortError> {
+    let call = Call::new("ecs:DescribeContainerInstances", format!("{instance} in cluster {cluster}"));
+    let answer = client
+        .describe_container_instances()
+        .cluster(cluster.as_str())
+        .set_container_instances(Some(batch.to_vec()))
+        .send()
+        .await
+        .map_err(|error| no_such_cluster(cluster, call.failed(&error)))?;
+    let gone = missing(&call, answer.failures())?;
+    let described = answer.container_instances();
+    // Without this, an answer that leaves one out would read as "not a member of the cluster".
+    for arn in batch.iter().map(|arn| id_of(arn)) {
+        let known =
+            described.iter().filter_map(|found| found.container_instance_arn()).any(|found| id_of(found) == arn)
+                || gone.iter().any(|gone| id_of(gone) == arn);
+        if !known {
+            let what = format!("the answer says nothing of container instance {arn}");
+            return Err(call.error(PortErrorKind::Unavailable, what));
+        }
+    }
+    let ours = described.iter().filter_map(|found| container_instance(cluster, found));
+    Ok(ours.filter(|found| found.instance == *instance).collect())
+}
+
+fn no_such_cluster(cluster: &ClusterName, error: PortError) -> PortError {
+    if error.kind != PortErrorKind::NotFound {
+        return error;
+    }
+    let remedy = "correct clusters in the handler's grants.ecs.clusters, or create it";
+    PortError::new(PortErrorKind::NotFound, format!("ECS has no cluster {cluster} here; {remedy} ({error})"))
+}
+
+/// The one to act on. An instance that changed clusters may have left a registration behind that is no longer in use; two in use mean that we do not know.
+fn choose(found: Vec<ContainerInstance>) -> Result<Option<ContainerInstance>, PortError> {
+    let live = |found: &&ContainerInstance| matches!(found.status.as_str(), "ACTIVE" | "DRAINING");
+    let mut candidates = found.iter().filter(live);
+    match (candidates.next(), candidates.next()) {
+        (Some(one), Some(other)) => Err(PortError::new(
+            PortErrorKind::Conflict,
+            format!(
+                "{} is registered twice: {} in cluster {} ({}) and {} in cluster {} ({}); deregister the one that is not in use",
+                one.instance, one.arn, one.cluster, one.status, other.arn, other.cluster, other.status
+            ),
+        )),
+        (Some(one), None) => Ok(Some(one.clone())),
+        (None, _) => Ok(found.into_iter().next()),
+    }
+}

@@ -1,0 +1,208 @@
+//! The host's own port to EC2 Auto Scaling: lifecycle actions.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_autoscaling::Client;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+
+use super::error::Call;
+use crate::dispatch::lifecycle::{Answer, HookTimes, Lifecycle, LifecycleResult};
+use crate::event::LifecycleAction;
+use crate::ports::PortError;
+
+/// How Auto Scaling begins its message when an action is over; the id or the token follows. The code is the one for every mistake.
+const OVER: &str = "No active Lifecycle Action found";
+
+/// The hook's timeout when Auto Scaling names none (PutLifecycleHook: "The default is 3600").
+const DEFAULT_HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(3600);
+
+/// The most that heartbeats can make of it: 100 times the timeout, and never more than this (PutLifecycleHook).
+const LONGEST_ACTION: Duration = Duration::from_secs(48 * 3600);
+
+/// EC2 Auto Scaling's lifecycle actions.
+#[derive(Debug)]
+pub(super) struct LifecycleActions {
+    client: Client,
+}
+
+impl LifecycleActions {
+    pub(super) fn new(client: Client) -> Self {
+        Self { client }
+    }
+}
+
+#[async_trait]
+impl Lifecycle for LifecycleActions {
+    async fn hook(&self, action: &LifecycleAction) -> Result<Option<HookTimes>, PortError> {
+        let call = call("autoscaling:DescribeLifecycleHooks", action);
+        let result = self
+            .client
+            .describe_lifecycle_hooks()
+            .auto_scaling_group_name(action.group.as_str())
+            .lifecycle_hook_names(action.hook.as_str())
+            .send()
+            .await;
+        let answer = match result {
+            Ok(answer) => answer,
+            // "AutoScalingGroup name not found": its hooks went with it.
+            Err(error) if is_validation_error(&error, |message| message.contains("name not found")) => return Ok(None),
+            Err(error) => return Err(call.failed(&error)),
+        };
+        let ours =
+            answer.lifecycle_hooks().iter().find(|hook| hook.lifecycle_hook_name() == Some(action.hook.as_str()));
+        Ok(ours.map(|hook| {
+            let heartbeat_timeout = seconds(hook.heartbeat_timeout()).unwrap_or(DEFAULT_HEARTBEAT_TIMEOUT);
+            let global_timeout =
+                seconds(hook.global_timeout()).unwrap_or_else(|| LONGEST_ACTION.min(heartbeat_timeout * 100));
+            HookTimes { heartbeat_timeout, global_timeout }
+        }))
+    }
+
+    async fn heartbeat(&self, action: &LifecycleAction) -> Result<Answer, PortError> {
+        let result = self
+            .client
+            .record_lifecycle_action_heartbeat()
+            .auto_scaling_group_name(action.group.as_str())
+            .lifecycle_hook_name(action.hook.as_str())
+            .instance_id(action.instance.as_str())
+            .set_lifecycle_action_token(action.token.clone())
+            .send()
+            .await;
+        answer(&call("autoscaling:RecordLifecycleActionHeartbeat", action), result)
+    }
+
+    async fn complete(&self, action: &LifecycleAction, outcome: LifecycleResult) -> Result<Answer, PortError> {
+        let result = self
+            .client
+            .complete_lifecycle_action()
+            .auto_scaling_group_name(action.group.as_str())
+            .lifecycle_hook_name(action.hook.as_str())
+            .instance_id(action.instance.as_str())
+            .set_lifecycle_action_token(action.token.clone())
+            .lifecycle_action_result(outcome.as_str())
+            .send()
+            .await;
+        answer(&call("autoscaling:CompleteLifecycleAction", action), result)
+    }
+}
+
+fn call(operation: &'static str, action: &LifecycleAction) -> Call {
+    Call::new(operation, format!("{}, hook {} of group {}", action.instance, action.hook, action.group))
+}
+
+/// Tells "over" from every other refusal: that an action is over ends the work on it, so nothing else may pass for it.
+fn answer<O, E>(call: &Call, result: Result<O, SdkError<E, HttpResponse>>) -> Result<Answer, PortError>
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    match result {
+        Ok(_) => Ok(Answer::Accepted),
+        Err(error) if is_validation_error(&error, |message| message.starts_with(OVER)) => Ok(Answer::Over),
+        Err(error) => Err(call.failed(&error)),
+    }
+}
+
+fn is_validation_error(error: &impl ProvideErrorMetadata, says: impl FnOnce(&str) -> bool) -> bool {
+    error.code() == Some("ValidationError") && error.message().is_some_and(says)
+}
+
+fn seconds(seconds: Option<i32>) -> Option<Duration> {
+    seconds.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aws::fake::{Fake, Reply};
+    use crate::event::Transition;
+    use crate::ports::{GroupName, HookName, InstanceId, PortErrorKind};
+
+    fn action(token: Option<&str>) -> LifecycleAction {
+        LifecycleAction {
+            group: GroupName::parse("web").unwrap(),
+            hook: HookName::parse("drain").unwrap(),
+            instance: InstanceId::parse("i-0123456789abcdef0").unwrap(),
+            token: token.map(str::to_owned),
+            transition: Transition::Terminating,
+        }
+    }
+
+    fn port(fake: &Fake) -> LifecycleActions {
+        LifecycleActions::new(Client::new(&fake.config()))
+    }
+
+    fn validation_error(message: &str) -> Fake {
+        Fake::always(Reply::query_error(400, "ValidationError", message))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn completing_sends_the_token_and_everything_else() {
+        let fake = Fake::always(Reply::query("CompleteLifecycleAction", ""));
+        let token = "87654321-4321-4321-4321-210987654321";
+        let answer = port(&fake).complete(&action(Some(token)), LifecycleResult::Abandon).await;
+        assert_eq!(answer, Ok(Answer::Accepted));
+        let body = &fake.calls()[0].body;
+        for part in [
+            "AutoScalingGroupName=web",
+            "LifecycleHookName=drain",
+            "InstanceId=i-0123456789abcdef0",
+            "LifecycleActionResult=ABANDON",
+            "LifecycleActionToken=87654321-4321-4321-4321-210987654321",
+        ] {
+            assert!(body.contains(part), "{part} is not in {body}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_token_the_instance_names_the_action() {
+        let fake = Fake::always(Reply::query("RecordLifecycleActionHeartbeat", ""));
+        assert_eq!(port(&fake).heartbeat(&action(None)).await, Ok(Answer::Accepted));
+        let body = &fake.calls()[0].body;
+        assert!(body.contains("InstanceId=i-0123456789abcdef0") && !body.contains("LifecycleActionToken"), "{body}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_auto_scalings_own_words_mean_that_an_action_is_over() {
+        let over = validation_error("No active Lifecycle Action found with instance ID i-0123456789abcdef0");
+        assert_eq!(port(&over).complete(&action(None), LifecycleResult::Continue).await, Ok(Answer::Over));
+        assert_eq!(port(&over).heartbeat(&action(None)).await, Ok(Answer::Over));
+
+        for message in ["AutoScalingGroup name not found - no such group: web", "is No active Lifecycle Action found?"]
+        {
+            let error =
+                port(&validation_error(message)).complete(&action(None), LifecycleResult::Continue).await.unwrap_err();
+            assert_eq!(error.kind, PortErrorKind::Invalid);
+            assert!(error.message.contains(message) && error.message.contains("hook drain of group web"), "{error}");
+        }
+        let elsewhere = Fake::always(Reply::query_error(400, "InvalidParameterValue", OVER));
+        assert!(port(&elsewhere).heartbeat(&action(None)).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hook_has_two_times() {
+        let hooks =
+            |hooks: &str| Reply::query("DescribeLifecycleHooks", &format!("<LifecycleHooks>{hooks}</LifecycleHooks>"));
+        let times = |heartbeat, global| HookTimes {
+            heartbeat_timeout: Duration::from_secs(heartbeat),
+            global_timeout: Duration::from_secs(global),
+        };
+        for (reply, expected) in [
+            ("<member><LifecycleHookName>other</LifecycleHookName></member>", None),
+            ("", None),
+            (
+                "<member><LifecycleHookName>drain</LifecycleHookName><HeartbeatTimeout>300</HeartbeatTimeout>\
+                 <GlobalTimeout>30000</GlobalTimeout></member>",
+                Some(times(300, 30_000)),
+            ),
+            ("<member><LifecycleHookName>drain</LifecycleHookName></member>", Some(times(3600, 172_800))),
+        ] {
+            let fake = Fake::always(hooks(reply));
+            assert_eq!(port(&fake).hook(&action(None)).await, Ok(expected), "{reply}");
+        }
+        let gone = validation_error("AutoScalingGroup name not found - AutoScalingGroup web not found");
+        assert_eq!(port(&gone).hook(&action(None)).await, Ok(None));
+    }
+}

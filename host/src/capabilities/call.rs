@@ -1,0 +1,121 @@
+//! What every host function has in common: it is counted before, and timed, logged and mapped to the contract after.
+
+use tokio::time::Instant;
+
+use crate::bindings::hostler::handler::types;
+use crate::policy::Denial;
+use crate::ports::{IdError, PortError, PortErrorKind};
+use crate::sandbox::Attempt;
+
+/// Why a host function did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HostError {
+    /// The policy does not allow it.
+    #[error(transparent)]
+    Denied(#[from] Denial),
+    /// The guest named something by an id that is not one.
+    #[error(transparent)]
+    Id(#[from] IdError),
+    /// The outside world failed.
+    #[error(transparent)]
+    Port(#[from] PortError),
+}
+
+impl HostError {
+    fn kind(&self) -> PortErrorKind {
+        match self {
+            Self::Denied(_) => PortErrorKind::Denied,
+            Self::Id(_) => PortErrorKind::Invalid,
+            Self::Port(error) => error.kind,
+        }
+    }
+
+    fn retryable(&self) -> bool {
+        matches!(self, Self::Port(error) if error.retryable())
+    }
+}
+
+/// What a host function gives back to wasmtime when it does not return: an error value, or the end of the attempt.
+#[derive(Debug)]
+pub(crate) enum CallError {
+    /// A value for the guest.
+    Value(types::Error),
+    /// A spent budget.
+    Trap(wasmtime::Error),
+}
+
+impl types::Host for Attempt {
+    fn convert_error(&mut self, error: CallError) -> wasmtime::Result<types::Error> {
+        match error {
+            CallError::Value(error) => Ok(error),
+            CallError::Trap(trap) => Err(trap),
+        }
+    }
+}
+
+/// A host call under way.
+pub(crate) struct Call {
+    name: &'static str,
+    target: String,
+    mutating: bool,
+    began: Instant,
+}
+
+/// What is logged of a target that a guest wrote: enough to recognise it.
+const TARGET_CHARS: usize = 2048;
+
+impl Attempt {
+    /// Counts a call that only looks.
+    pub(crate) fn reading(&mut self, name: &'static str, target: &str) -> Result<Call, CallError> {
+        self.begin(name, target, false)
+    }
+
+    /// Counts a call that changes something.
+    pub(crate) fn mutating(&mut self, name: &'static str, target: &str) -> Result<Call, CallError> {
+        self.begin(name, target, true)
+    }
+
+    fn begin(&mut self, name: &'static str, target: &str, mutating: bool) -> Result<Call, CallError> {
+        self.budget.begin_call(name).map_err(|spent| CallError::Trap(spent.into()))?;
+        Ok(Call { name, target: target.chars().take(TARGET_CHARS).collect(), mutating, began: Instant::now() })
+    }
+
+    /// Logs how a call ended, one line for each that changes something or was denied, and maps its error to the contract.
+    pub(crate) fn end<T>(&mut self, call: Call, result: Result<T, HostError>) -> Result<T, CallError> {
+        self.budget.end_call();
+        let milliseconds = call.began.elapsed().as_secs_f64() * 1e3;
+        let (handler, event) = (self.task.handler.name.as_str(), self.task.event.id.as_str());
+        let (attempt, name, target) = (self.task.attempt, call.name, call.target.as_str());
+        match &result {
+            Err(error @ HostError::Denied(_)) => {
+                tracing::warn!(handler, event, attempt, call = name, target, result = "denied", %error, "host call");
+            }
+            Err(error) if call.mutating => {
+                let result = error.kind().as_str();
+                tracing::warn!(handler, event, attempt, call = name, target, result, %error, milliseconds, "host call");
+            }
+            Ok(_) if call.mutating => {
+                tracing::info!(handler, event, attempt, call = name, target, result = "ok", milliseconds, "host call");
+            }
+            Err(error) => tracing::debug!(handler, event, attempt, call = name, target, %error, milliseconds, "host call"),
+            Ok(_) => tracing::debug!(handler, event, attempt, call = name, target, result = "ok", milliseconds, "host call"),
+        }
+        result.map_err(|error| {
+            let (code, retryable) = (code(error.kind()), error.retryable());
+            CallError::Value(types::Error { code, retryable, message: error.to_string() })
+        })
+    }
+}
+
+fn code(kind: PortErrorKind) -> types::ErrorCode {
+    match kind {
+        PortErrorKind::Denied => types::ErrorCode::Denied,
+        PortErrorKind::NotFound => types::ErrorCode::NotFound,
+        PortErrorKind::Invalid => types::ErrorCode::Invalid,
+        PortErrorKind::Throttled => types::ErrorCode::Throttled,
+        PortErrorKind::Unavailable => types::ErrorCode::Unavailable,
+        PortErrorKind::Timeout => types::ErrorCode::Timeout,
+        PortErrorKind::Conflict => types::ErrorCode::Conflict,
+        PortErrorKind::Other => types::ErrorCode::Other,
+    }
+}

@@ -1,0 +1,198 @@
+//! `hostler build`: from the source of a plugin to the component that the host runs.
+//!
+//! Cargo compiles the package to a core module, which then becomes a component. The same input gives the same bytes: paths
+//! of this machine are kept out of them.
+
+mod component;
+mod package;
+mod toolchain;
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{Context, bail};
+use bytesize::ByteSize;
+use clap::Args;
+use serde::Deserialize;
+
+use component::Component;
+use package::Package;
+use toolchain::Toolchain;
+
+/// Builds plugins: one component, NAME.wasm, for each folder NAME.
+///
+/// Compiles for wasm32-unknown-unknown with the cargo profile `plugin`. Where the toolchain lacks that target, rustup is asked
+/// to add it; where rustup cannot, Debian's rustc-web and rust-web-src are used.
+#[derive(Debug, Args)]
+#[command(after_help = "Exit codes:\n  0  every plugin is built\n  1  one is not, and those after it were not tried")]
+pub struct Arguments {
+    /// Folders of plugins, each with its Cargo.toml
+    #[arg(value_name = "PATH", default_value = ".")]
+    pub paths: Vec<PathBuf>,
+    /// Where the components go [default: `dist` at the root of the package's workspace]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+/// The target that plugins are compiled for: the one whose components import nothing but what they use.
+const TARGET: &str = "wasm32-unknown-unknown";
+
+/// The profile that plugins are compiled with, where their workspace has none of that name.
+const PROFILE: [(&str, &str); 6] = [
+    ("inherits", "\"release\""),
+    ("codegen-units", "1"),
+    ("lto", "true"),
+    ("opt-level", "\"s\""),
+    ("panic", "\"abort\""),
+    ("strip", "\"debuginfo\""),
+];
+
+impl Arguments {
+    /// Runs the command.
+    pub fn run(&self) -> ExitCode {
+        match self.build() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("error: {error:#}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    /// Builds each plugin, and prints a line for it.
+    pub fn build(&self) -> anyhow::Result<()> {
+        // All mistakes in the arguments come before the first long compilation.
+        let packages = self.paths.iter().map(|path| Package::read(path)).collect::<anyhow::Result<Vec<Package>>>()?;
+        for package in &packages {
+            let toolchain = Toolchain::find(&package.folder)?;
+            eprintln!("building {}{}", package.plugin, toolchain.remark());
+            let module = compile(package, &toolchain)?;
+            let module = fs::read(&module).with_context(|| format!("cannot read {}", module.display()))?;
+            let component = Component::encode(&module).with_context(|| package.plugin.clone())?;
+            let out = self.out.clone().unwrap_or_else(|| package.workspace_root.join("dist"));
+            let path = out.join(format!("{}.wasm", package.plugin));
+            write(&path, &component.bytes)?;
+            let size = ByteSize::b(component.bytes.len() as u64);
+            println!("{}: {size}, imports {}", path.display(), component.imports.join(" "));
+        }
+        Ok(())
+    }
+}
+
+/// Compiles the package to a core module and returns where it is. What cargo says goes to standard error as it is.
+fn compile(package: &Package, toolchain: &Toolchain) -> anyhow::Result<PathBuf> {
+    let mut cargo = package::cargo(&package.folder);
+    cargo.args(["build", "--lib", "--target", TARGET, "--profile", "plugin"]);
+    cargo.args(["--message-format", "json-render-diagnostics", "--package", &package.id]);
+    if !package.has_profile {
+        for (key, value) in PROFILE {
+            cargo.arg("--config").arg(format!("profile.plugin.{key}={value}"));
+        }
+    }
+    remap_paths(&mut cargo, package);
+    toolchain.configure(&mut cargo);
+
+    let mut running = cargo.stdout(Stdio::piped()).spawn().context("cannot start cargo: is Rust installed?")?;
+    let mut messages = String::new();
+    let read = running.stdout.take().map(|mut stdout| stdout.read_to_string(&mut messages));
+    let status = running.wait().context("cannot wait for cargo")?;
+    if !status.success() {
+        bail!("{} does not compile: cargo says why above", package.plugin);
+    }
+    read.transpose().context("cannot read what cargo says")?;
+    module(&messages, &package.id)
+        .with_context(|| format!("{}: cargo built no .wasm file, although it says it succeeded", package.plugin))
+}
+
+/// The module among the artifacts that cargo tells of, one JSON object in a line.
+fn module(messages: &str, package_id: &str) -> Option<PathBuf> {
+    #[derive(Deserialize)]
+    struct Message {
+        package_id: Option<String>,
+        #[serde(default)]
+        filenames: Vec<PathBuf>,
+    }
+
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Message>(line).ok())
+        .filter(|message| message.package_id.as_deref() == Some(package_id))
+        .flat_map(|message| message.filenames)
+        .find(|file| file.extension().is_some_and(|extension| extension == "wasm"))
+}
+
+/// Keeps the paths of this machine out of the module: panics carry the place they come from, be it in a dependency or in code
+/// that a build script wrote.
+///
+/// Flags in the environment hide those of the configuration, so ours are added wherever the author's are.
+fn remap_paths(cargo: &mut Command, package: &Package) {
+    // The last that matches counts, and the target directory is usually below the root.
+    let paths = [
+        (Some(package.workspace_root.clone()), "/plugin"),
+        (Some(package.target_directory.clone()), "/target"),
+        (cargo_home(), "/cargo"),
+    ];
+    let flags: Vec<String> = paths
+        .into_iter()
+        .filter_map(|(from, to)| Some(format!("--remap-path-prefix={}={to}", from?.display())))
+        .collect();
+    let separator = "\u{1f}";
+    let inherited = std::env::var("CARGO_ENCODED_RUSTFLAGS").or_else(|_| {
+        std::env::var("RUSTFLAGS").map(|flags| flags.split_whitespace().collect::<Vec<_>>().join(separator))
+    });
+    match inherited {
+        Ok(inherited) if !inherited.is_empty() => {
+            cargo.env("CARGO_ENCODED_RUSTFLAGS", format!("{inherited}{separator}{}", flags.join(separator)));
+        }
+        _ => {
+            let flags = toml::Value::from(flags);
+            cargo.arg("--config").arg(format!("target.{TARGET}.rustflags={flags}"));
+        }
+    }
+}
+
+/// Where cargo keeps the sources of dependencies.
+fn cargo_home() -> Option<PathBuf> {
+    std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(std::env::home_dir()?.join(".cargo")))
+}
+
+/// Writes the whole file or nothing: a host that watches the folder never sees half of it.
+fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let part = path.with_extension(format!("wasm.{}.part", std::process::id()));
+    path.parent()
+        .map_or(Ok(()), fs::create_dir_all)
+        .and_then(|()| fs::write(&part, bytes))
+        .and_then(|()| fs::rename(&part, path))
+        .inspect_err(|_| drop(fs::remove_file(&part)))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_module_is_found_among_what_cargo_says() {
+        let messages = r#"{"reason":"compiler-artifact","package_id":"path+file:///w/sdk#0.1.0","filenames":["/t/libsdk.rlib"]}
+not json
+{"reason":"compiler-artifact","package_id":"path+file:///w/drain#0.1.0","filenames":["/t/libdrain.rlib","/t/drain.wasm"]}
+{"reason":"build-finished","success":true}"#;
+        assert_eq!(module(messages, "path+file:///w/drain#0.1.0"), Some(PathBuf::from("/t/drain.wasm")));
+        assert_eq!(module(messages, "path+file:///w/sdk#0.1.0"), None);
+    }
+
+    #[test]
+    fn a_component_is_written_whole_and_leaves_nothing_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/folder/drain.wasm");
+        write(&path, b"one").unwrap();
+        write(&path, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+
+        let error = write(&path.join("under-a-file.wasm"), b"x").unwrap_err();
+        assert!(error.to_string().starts_with("cannot write "), "{error:#}");
+    }
+}

@@ -1,0 +1,235 @@
+//! `hostler policy`: check a policy, or print the JSON Schema of the format.
+//!
+//! Also the one place that reads a policy from disk, for every command and door that needs one.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::policy::{Grants, Handler, Instances, Mistake, Mistakes, NamePatterns, Policy, schema};
+
+/// A larger file is no policy.
+const MAX_POLICY_BYTES: u64 = 1 << 20;
+
+/// The policy is sound.
+pub const SOUND: u8 = 0;
+/// There are mistakes in the policy.
+pub const MISTAKEN: u8 = 1;
+/// The policy cannot be read.
+pub const UNREADABLE: u8 = 2;
+
+/// Where the policy is: an argument that several commands take.
+#[derive(Debug, Clone, clap::Args)]
+pub struct PolicyFile {
+    /// The policy
+    #[arg(long = "policy", value_name = "FILE", env = "HOSTLER_POLICY", default_value = "hostler.toml")]
+    pub path: PathBuf,
+}
+
+impl PolicyFile {
+    /// Where the policy is when there are no arguments: in Lambda.
+    pub fn of_environment() -> Self {
+        Self { path: std::env::var_os("HOSTLER_POLICY").map_or_else(|| "hostler.toml".into(), PathBuf::from) }
+    }
+}
+
+/// Check a policy, or print the JSON Schema of the format
+#[derive(Debug, Clone, clap::Subcommand)]
+pub enum PolicyCommand {
+    /// Read a policy and explain every mistake in it, or say what it allows
+    ///
+    /// Exit code: 0 when it is sound, 1 when there are mistakes in it, 2 when it cannot be read.
+    Check {
+        /// Where the policy is
+        #[command(flatten)]
+        file: PolicyFile,
+        /// Print one JSON object instead of text
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the JSON Schema of the format, for editors
+    Schema,
+}
+
+impl PolicyCommand {
+    /// Runs the command and returns its exit code. What it has to say goes to `out`, also when it is about mistakes.
+    pub fn run(&self, out: &mut dyn Write) -> io::Result<u8> {
+        match self {
+            Self::Schema => {
+                writeln!(out, "{:#}", schema())?;
+                Ok(SOUND)
+            }
+            Self::Check { file, json } => {
+                let read = read_policy(&file.path);
+                let code = match &read {
+                    Ok(_) => SOUND,
+                    Err(PolicyError::Mistaken(_)) => MISTAKEN,
+                    Err(
+                        PolicyError::Unreadable { .. } | PolicyError::TooLarge { .. } | PolicyError::NotText { .. },
+                    ) => UNREADABLE,
+                };
+                let name = file.path.display().to_string();
+                if *json {
+                    writeln!(out, "{:#}", as_json(&name, &read))?;
+                } else {
+                    write!(out, "{}", as_text(&name, &read))?;
+                }
+                Ok(code)
+            }
+        }
+    }
+}
+
+/// Why there is no policy to work with. The operator's to mend.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyError {
+    /// The file cannot be read.
+    #[error("cannot read the policy {}: {source}; say where it is with --policy FILE or HOSTLER_POLICY", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is larger than a policy can be.
+    #[error("{} is larger than 1 MiB, which no policy is; say where the policy is with --policy FILE or HOSTLER_POLICY", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is not text.
+    #[error("{} is not UTF-8 text, which a policy is; say where the policy is with --policy FILE or HOSTLER_POLICY", path.display())]
+    NotText {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is a policy with mistakes in it.
+    #[error("the policy has mistakes\n{0}")]
+    Mistaken(Mistakes),
+}
+
+/// Reads the policy at `path`.
+pub fn read_policy(path: &Path) -> Result<Policy, PolicyError> {
+    let unreadable = |source| PolicyError::Unreadable { path: path.to_owned(), source };
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(unreadable)?;
+    file.take(MAX_POLICY_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > MAX_POLICY_BYTES {
+        return Err(PolicyError::TooLarge { path: path.to_owned() });
+    }
+    let text = String::from_utf8(bytes).map_err(|_| PolicyError::NotText { path: path.to_owned() })?;
+    Policy::parse(&path.display().to_string(), &text).map_err(PolicyError::Mistaken)
+}
+
+fn as_text(name: &str, read: &Result<Policy, PolicyError>) -> String {
+    let mut text = String::new();
+    match read {
+        Ok(policy) => {
+            let handlers = counted(policy.handlers.len(), "handler");
+            text += &format!("{name}: sound, {handlers}, {}\n", counted(policy.warnings.len(), "warning"));
+            for (index, handler) in policy.handlers.iter().enumerate() {
+                text += &format!("\n{}. {}: {}\n", index + 1, handler.name, handler.module);
+                for line in powers(handler) {
+                    text += &format!("   {line}\n");
+                }
+            }
+            if !policy.warnings.is_empty() {
+                text.push('\n');
+            }
+            for warning in &policy.warnings {
+                // Writing to a string cannot fail.
+                let _ = warning.render(&mut text, name, "warning: ");
+            }
+        }
+        Err(PolicyError::Mistaken(mistakes)) => {
+            text += &format!("{mistakes}\n{name}: {}\n", counted(mistakes.mistakes.len(), "mistake"));
+        }
+        Err(error) => text += &format!("{error}\n"),
+    }
+    text
+}
+
+fn as_json(name: &str, read: &Result<Policy, PolicyError>) -> Value {
+    let none: &[Mistake] = &[];
+    match read {
+        Ok(policy) => json!({
+            "file": name,
+            "sound": true,
+            "digest": policy.digest,
+            "handlers": policy.handlers.iter().map(|handler| json!({
+                "name": handler.name,
+                "module": handler.module,
+                "may": powers(handler),
+            })).collect::<Vec<_>>(),
+            "mistakes": none,
+            "warnings": policy.warnings,
+        }),
+        Err(PolicyError::Mistaken(mistakes)) => {
+            json!({ "file": name, "sound": false, "mistakes": mistakes.mistakes, "warnings": none })
+        }
+        Err(error) => json!({ "file": name, "sound": false, "error": error.to_string() }),
+    }
+}
+
+fn counted(count: usize, what: &str) -> String {
+    match count {
+        0 => format!("no {what}s"),
+        1 => format!("1 {what}"),
+        _ => format!("{count} {what}s"),
+    }
+}
+
+/// What a handler may do, in words.
+fn powers(handler: &Handler) -> Vec<String> {
+    let Grants { ecs, autoscaling, ec2, ssh, .. } = &handler.grants;
+    let mut powers = Vec::new();
+    if let Some(grant) = ecs {
+        let verbs = [(grant.read, "read"), (grant.drain, "drain"), (grant.stop_task, "stop tasks of")];
+        powers.push(format!(
+            "ecs: may {} {} in clusters {}",
+            list(&verbs),
+            whom(grant.instances),
+            named(&grant.clusters)
+        ));
+    }
+    if let Some(grant) = autoscaling {
+        let verbs = [(grant.read, "read"), (grant.protect, "protect from scale-in")];
+        powers.push(format!(
+            "autoscaling: may {} {} in groups {}",
+            list(&verbs),
+            whom(grant.instances),
+            named(&grant.groups)
+        ));
+    }
+    if let Some(grant) = ec2 {
+        powers.push(format!("ec2: may {} {}", list(&[(grant.read, "read")]), whom(grant.instances)));
+    }
+    if let Some(grant) = ssh {
+        powers.push(format!("ssh: may run, as {}, on {}:", grant.user, whom(grant.instances)));
+        powers.extend(grant.commands.iter().map(|command| format!("  {command}")));
+    }
+    if powers.is_empty() {
+        powers.push("may do nothing but log, wait and read its settings".to_owned());
+    }
+    powers
+}
+
+fn list(verbs: &[(bool, &'static str)]) -> String {
+    verbs.iter().filter(|(granted, _)| *granted).map(|(_, verb)| *verb).collect::<Vec<_>>().join(", ")
+}
+
+fn whom(instances: Instances) -> &'static str {
+    match instances {
+        Instances::Event => "the event's own instance",
+        Instances::Any => "ANY instance",
+    }
+}
+
+fn named(patterns: &NamePatterns) -> String {
+    patterns.to_string()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,205 @@
+//! `hostler run`: one event, handled to its end, in a simulated world or the real one.
+
+mod timeline;
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Args;
+use serde_json::json;
+
+use super::policy::{PolicyFile, read_policy};
+use crate::assemble;
+use crate::dispatch::{Completion, Decision, Dispatch, DispatchError, End, Worked};
+use crate::event::{Delivery, Event, Message, parse_payload};
+use crate::policy::Policy;
+use crate::ports::ClusterName;
+use crate::sim::World;
+use timeline::Timeline;
+
+/// Handles one event from a file, to its end, and shows what happens.
+///
+/// Without --live everything is simulated: AWS, the nodes, and time, so that an hour of draining takes milliseconds.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes:
+  0  done: the handler brought the event to its end
+  1  gave up: attempts failed, or the deadline passed
+  2  bad input: arguments, policy, event or world
+  3  nothing to do: no handler takes the event, or its hook is left alone
+  4  abandoned: the handler said so
+  5  not completed: another account or region, an AWS failure, or the lifecycle action was over already")]
+pub struct Arguments {
+    #[command(flatten)]
+    policy: PolicyFile,
+    /// The event, in any form that AWS delivers it in; `-` reads standard input
+    #[arg(long, value_name = "FILE")]
+    event: PathBuf,
+    /// The simulated world [default: a small one around the event's instance]
+    #[arg(long, value_name = "FILE", conflicts_with = "live")]
+    world: Option<PathBuf>,
+    /// Act on the real AWS account, and on real nodes
+    #[arg(long)]
+    live: bool,
+    /// Take modules from this folder, whatever the policy says
+    #[arg(long, value_name = "DIR")]
+    modules: Option<PathBuf>,
+    /// Print the result as one JSON object, and the log as JSON lines on standard error
+    #[arg(long)]
+    json: bool,
+}
+
+/// The largest event or world that is read, in bytes: well above what any door of AWS delivers.
+const INPUT_BYTES: u64 = 8 << 20;
+
+const BAD_INPUT: u8 = 2;
+
+impl Arguments {
+    /// Runs the command.
+    pub fn run(&self) -> ExitCode {
+        match self.handle() {
+            Ok(code) => ExitCode::from(code),
+            Err(error) => {
+                eprintln!("error: {error:#}");
+                ExitCode::from(BAD_INPUT)
+            }
+        }
+    }
+
+    fn handle(&self) -> anyhow::Result<u8> {
+        let policy = read_policy(&self.policy.path)?;
+        let events = self.events()?;
+        if self.live { self.in_the_real_world(policy, events) } else { self.in_a_simulated_world(policy, events) }
+    }
+
+    #[cfg(feature = "live")]
+    fn in_the_real_world(&self, policy: Policy, events: Vec<Event>) -> anyhow::Result<u8> {
+        if self.json { crate::telemetry::json(std::io::stderr) } else { crate::telemetry::human() }
+        super::runtime().block_on(async {
+            let dispatch = assemble::live(policy, self.modules.as_deref()).await?;
+            Ok(self.report(&handle_all(&dispatch, events).await))
+        })
+    }
+
+    #[cfg(not(feature = "live"))]
+    fn in_the_real_world(&self, _: Policy, _: Vec<Event>) -> anyhow::Result<u8> {
+        anyhow::bail!("this build has no --live: it was made without the feature `live`")
+    }
+
+    fn in_a_simulated_world(&self, policy: Policy, events: Vec<Event>) -> anyhow::Result<u8> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?;
+        runtime.block_on(async {
+            let Some(first) = events.first() else { return Ok(0) };
+            let world = match &self.world {
+                Some(path) => World::parse(&path.display().to_string(), &String::from_utf8(read(path)?)?)?,
+                None => World::around(first, cluster(&policy, first)),
+            };
+            for event in &events {
+                world.deliver(event)?;
+            }
+            let timeline = Timeline::start(self.json);
+            let dispatch = assemble::simulated(policy, self.modules.as_deref(), &world)?;
+            let ends = handle_all(&dispatch, events).await;
+            timeline.print(&world);
+            Ok(self.report(&ends))
+        })
+    }
+
+    /// Says how each event ended. The code is that of the worst end.
+    fn report(&self, ends: &[(String, Result<End, DispatchError>)]) -> u8 {
+        for (event, ended) in ends {
+            let line = if self.json { result(event, ended).to_string() } else { format!("{event}: {}", words(ended)) };
+            println!("{line}");
+        }
+        ends.iter().map(|(_, ended)| exit_code(ended)).max().unwrap_or(0)
+    }
+
+    fn events(&self) -> anyhow::Result<Vec<Event>> {
+        let bytes = read(&self.event)?;
+        let delivery = parse_payload(&bytes).with_context(|| format!("{} is not an event", self.event.display()))?;
+        let messages = match delivery {
+            Delivery::Direct(messages) => messages,
+            Delivery::Queue(messages) => messages.into_iter().map(|(_, message)| message).collect::<Result<_, _>>()?,
+        };
+        let events = messages.into_iter().flat_map(|message| match message {
+            Message::Events(events) => events,
+            Message::Test => Vec::new(),
+        });
+        Ok(events.collect())
+    }
+}
+
+/// Handles the events one after the other.
+async fn handle_all(dispatch: &Dispatch, events: Vec<Event>) -> Vec<(String, Result<End, DispatchError>)> {
+    let mut ends = Vec::new();
+    for event in events {
+        let id = event.id.clone();
+        ends.push((id, dispatch.handle(event, None).await));
+    }
+    ends
+}
+
+/// The cluster a simulated world is built with: the first that the handler of `event` is granted.
+fn cluster(policy: &Policy, event: &Event) -> Option<ClusterName> {
+    let granted = policy.route(event)?.grants.ecs.as_ref()?;
+    ClusterName::parse(&granted.clusters.example()?).ok()
+}
+
+/// Reads a file, or standard input for `-`, up to a bound.
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let name = path.display();
+    let mut bytes = Vec::new();
+    let from: Box<dyn Read> = if path == Path::new("-") {
+        Box::new(std::io::stdin())
+    } else {
+        Box::new(std::fs::File::open(path).with_context(|| format!("cannot read {name}"))?)
+    };
+    from.take(INPUT_BYTES + 1).read_to_end(&mut bytes).with_context(|| format!("cannot read {name}"))?;
+    anyhow::ensure!(bytes.len() as u64 <= INPUT_BYTES, "{name} has more than {INPUT_BYTES} bytes, which no event has");
+    Ok(bytes)
+}
+
+fn exit_code(ended: &Result<End, DispatchError>) -> u8 {
+    match ended {
+        Ok(End::Worked(Worked { lifecycle: Some(Completion::Late), .. })) | Err(_) => 5,
+        Ok(End::Worked(Worked { decision: Decision::Done, .. })) => 0,
+        Ok(End::Worked(Worked { decision: Decision::GaveUp { .. }, .. })) => 1,
+        Ok(End::Worked(Worked { decision: Decision::Abandon { .. }, .. })) => 4,
+        Ok(End::NoHandler | End::LeftAlone { .. }) => 3,
+    }
+}
+
+fn result(event: &str, ended: &Result<End, DispatchError>) -> serde_json::Value {
+    match ended {
+        Ok(end) => json!({ "event": event, "result": end }),
+        Err(error) => json!({ "event": event, "error": error.to_string() }),
+    }
+}
+
+/// How it ended, for people.
+fn words(ended: &Result<End, DispatchError>) -> String {
+    let worked = match ended {
+        Err(error) => return format!("not completed: {error}"),
+        Ok(End::NoHandler) => return "no handler of the policy takes this event".to_owned(),
+        Ok(End::LeftAlone { hook }) => {
+            return format!("left alone: hook {hook:?} belongs to ECS, and no handler's pattern names it");
+        }
+        Ok(End::Worked(worked)) => worked,
+    };
+    let decision = match &worked.decision {
+        Decision::Done => "done".to_owned(),
+        Decision::Abandon { why } => format!("abandoned: {why}"),
+        Decision::GaveUp { why } => format!("gave up: {why}"),
+    };
+    let lifecycle = match worked.lifecycle {
+        None => "no lifecycle action to complete",
+        Some(Completion::Continue) => "lifecycle action completed with CONTINUE",
+        Some(Completion::Abandon) => "lifecycle action completed with ABANDON",
+        Some(Completion::Left) => "lifecycle action left to the hook's timeout",
+        Some(Completion::Late) => "too late: the lifecycle action was over already",
+    };
+    let attempts = if worked.attempts == 1 { "attempt" } else { "attempts" };
+    format!("{decision} after {} {attempts} of {}; {lifecycle}", worked.attempts, worked.handler)
+}

@@ -1,0 +1,234 @@
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+
+use super::*;
+use crate::modules::{Fetched, Source, SourceError, SourceErrorKind};
+use crate::ports::PortErrorKind;
+use crate::sandbox::{Capacity, Pace};
+use crate::testing::{INSTANCE, guests, lifecycle, policy, silent, terminating};
+
+/// Auto Scaling, with a hook of five minutes, that notes what it is told.
+#[derive(Default)]
+struct Recorder {
+    told: Mutex<Vec<String>>,
+    /// What completing is answered, in order; accepted after that.
+    answers: Mutex<Vec<Result<Answer, PortError>>>,
+}
+
+#[async_trait]
+impl Lifecycle for Recorder {
+    async fn hook(&self, _: &LifecycleAction) -> Result<Option<HookTimes>, PortError> {
+        Ok(Some(HookTimes { heartbeat_timeout: Duration::from_secs(300), global_timeout: Duration::from_secs(30_000) }))
+    }
+
+    async fn heartbeat(&self, _: &LifecycleAction) -> Result<Answer, PortError> {
+        self.told.lock().unwrap().push("heartbeat".into());
+        Ok(Answer::Accepted)
+    }
+
+    async fn complete(&self, action: &LifecycleAction, result: LifecycleResult) -> Result<Answer, PortError> {
+        self.told.lock().unwrap().push(format!("{} {}", action.instance, result.as_str()));
+        let mut answers = self.answers.lock().unwrap();
+        if answers.is_empty() { Ok(Answer::Accepted) } else { answers.remove(0) }
+    }
+}
+
+/// A source with one module, or none.
+struct Only(Option<Vec<u8>>);
+
+#[async_trait]
+impl Source for Only {
+    async fn fetch(&self, _: &str, known: Option<&str>, _: u64) -> Result<Fetched, SourceError> {
+        match &self.0 {
+            Some(_) if known.is_some() => Ok(Fetched::Unchanged),
+            Some(bytes) => Ok(Fetched::New { bytes: bytes.clone(), version: "1".into() }),
+            None => Err(SourceError { kind: SourceErrorKind::NotFound, message: "there is no such object".into() }),
+        }
+    }
+
+    fn locate(&self, module: &str) -> String {
+        format!("s3://bucket/{module}")
+    }
+}
+
+/// A host with one guest behind one handler, and what its Auto Scaling is told.
+struct Host {
+    dispatch: Dispatch,
+    recorder: Arc<Recorder>,
+}
+
+fn host(guest: Option<Vec<u8>>, sections: &str) -> Host {
+    let policy = policy(sections);
+    let (ports, recorder) = (silent(), Arc::new(Recorder::default()));
+    let sandbox = Arc::new(Sandbox::new(Capacity { attempts: 2, memory: 64 << 20 }, Pace::Virtual).expect("a sandbox"));
+    let modules = Modules::new(Arc::new(Only(guest)), Arc::clone(&sandbox), Arc::clone(&ports.clock), &policy.modules);
+    let place = Place {
+        account: AccountId::parse("123456789012").expect("an account"),
+        region: Region::parse("eu-central-1").expect("a region"),
+    };
+    Host { dispatch: Dispatch { policy, modules, sandbox, ports, lifecycle: recorder.clone(), place }, recorder }
+}
+
+impl Host {
+    async fn handle(&self, event: Event) -> Result<End, DispatchError> {
+        self.dispatch.handle(event, None).await
+    }
+
+    async fn work(&self, event: Event) -> Worked {
+        match self.handle(event).await {
+            Ok(End::Worked(worked)) => worked,
+            other => panic!("it was not worked on: {other:?}"),
+        }
+    }
+
+    fn told(&self) -> Vec<String> {
+        self.recorder.told.lock().unwrap().clone()
+    }
+}
+
+fn launching() -> Event {
+    lifecycle("EC2 Instance-launch Lifecycle Action", "autoscaling:EC2_INSTANCE_LAUNCHING", "drain")
+}
+
+#[tokio::test(start_paused = true)]
+async fn done_completes_with_continue_and_abandon_with_abandon() {
+    for (guest, completion, word) in [
+        (guests::done(), Completion::Continue, "CONTINUE"),
+        (guests::abandon(), Completion::Abandon, "ABANDON"),
+    ] {
+        let host = host(Some(guest), "");
+        let worked = host.work(terminating()).await;
+        assert_eq!((worked.attempts, worked.lifecycle), (1, Some(completion)));
+        assert_eq!(host.told(), [format!("{INSTANCE} {word}")]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn again_comes_back_when_asked_with_heartbeats_between() {
+    let host = host(Some(guests::again(200, 4)), "");
+    let began = Instant::now();
+    let worked = host.work(terminating()).await;
+    assert_eq!((worked.decision, worked.attempts), (Decision::Done, 4));
+    assert_eq!(began.elapsed(), Duration::from_secs(600));
+    // Every 150 s, half of the hook's timeout: at 150, 300, 450 and, before the last attempt ended, 600.
+    let heartbeats = host.told().iter().filter(|told| *told == "heartbeat").count();
+    assert!((3..=4).contains(&heartbeats), "{heartbeats} heartbeats");
+    assert_eq!(host.told().last().unwrap(), &format!("{INSTANCE} CONTINUE"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_in_a_row_end_as_the_policy_says() {
+    for (on_failure, completion, told) in [
+        ("", Completion::Abandon, vec![format!("{INSTANCE} ABANDON")]),
+        ("on-failure = \"continue\"", Completion::Continue, vec![format!("{INSTANCE} CONTINUE")]),
+        ("on-failure = \"leave\"", Completion::Left, vec![]),
+    ] {
+        let host = host(Some(guests::error()), &format!("[handler.finish]\nmax-attempts = 3\n{on_failure}"));
+        let worked = host.work(terminating()).await;
+        let why = "3 attempts in a row failed; the last: the handler returned an error: broken".to_owned();
+        assert_eq!((worked.decision, worked.attempts), (Decision::GaveUp { why }, 3));
+        assert_eq!((worked.lifecycle, host.told()), (Some(completion), told));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broken_plugin_does_not_abandon_launching_instances() {
+    let host = host(Some(guests::error()), "");
+    assert_eq!(host.work(launching()).await.lifecycle, Some(Completion::Left));
+    assert!(host.told().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_missing_module_is_a_failed_attempt_that_says_where_it_should_be() {
+    let host = host(None, "[handler.finish]\nmax-attempts = 2");
+    let Decision::GaveUp { why } = host.work(terminating()).await.decision else { panic!("it did not give up") };
+    assert_eq!(
+        why,
+        "2 attempts in a row failed; the last: no module to run: s3://bucket/module.wasm: there is no such object"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn past_the_deadline_one_last_attempt_is_made() {
+    let host = host(Some(guests::again(60, 100)), "[handler.finish]\ndeadline = \"150s\"");
+    let began = Instant::now();
+    let worked = host.work(terminating()).await;
+    // At 0, 60, 120 and, the wait being shortened, 150 seconds.
+    assert_eq!((worked.attempts, began.elapsed()), (4, Duration::from_secs(150)));
+    let Decision::GaveUp { why } = worked.decision else { panic!("it did not give up") };
+    assert_eq!(why, "the deadline, 2026-01-15T03:02:30Z, has passed: waiting");
+    assert_eq!(host.told().last().unwrap(), &format!("{INSTANCE} ABANDON"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_the_door_closes_first_the_event_fails_and_nothing_is_completed() {
+    let host = host(Some(guests::again(60, 100)), "");
+    let closes = Instant::now() + Duration::from_secs(90);
+    let error = host.dispatch.handle(terminating(), Some(closes)).await.unwrap_err().to_string();
+    assert!(error.contains("waiting; the next attempt is due in 60s, past the time this invocation has left"), "{error}");
+    assert!(host.told().iter().all(|told| told == "heartbeat"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_is_cut_to_what_the_door_has_left() {
+    let host = host(Some(guests::sleepy(30_000)), "[handler.finish]\nmax-attempts = 1");
+    let closes = Instant::now() + Duration::from_secs(20);
+    // The pause does not fit the 15 s that are left once the time to finish is kept back, so it is refused at once.
+    let began = Instant::now();
+    host.dispatch.handle(terminating(), Some(closes)).await.unwrap();
+    assert_eq!(began.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_from_elsewhere_is_refused_and_nothing_is_called() {
+    let host = host(Some(guests::done()), "");
+    for (account, region) in [("210987654321", "eu-central-1"), ("123456789012", "us-east-1")] {
+        let mut event = terminating();
+        event.account = AccountId::parse(account).unwrap();
+        event.region = Region::parse(region).unwrap();
+        let error = host.handle(event).await.unwrap_err().to_string();
+        assert!(error.contains(&format!("is of account {account} in {region}")), "{error}");
+        assert!(error.contains("this host serves account 123456789012 in eu-central-1"), "{error}");
+    }
+    assert!(host.told().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_no_handler_takes_is_acknowledged() {
+    let host = host(Some(guests::done()), "");
+    let mut event = terminating();
+    event.envelope["source"] = "aws.ec2".into();
+    assert_eq!(host.handle(event).await, Ok(End::NoHandler));
+    assert!(host.told().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_hooks_of_ecs_are_left_alone_unless_named() {
+    let hook = "ecs-managed-draining-termination-hook";
+    let event = || lifecycle("EC2 Instance-terminate Lifecycle Action", "autoscaling:EC2_INSTANCE_TERMINATING", hook);
+    let unnamed = host(Some(guests::done()), "");
+    assert_eq!(unnamed.handle(event()).await, Ok(End::LeftAlone { hook: hook.into() }));
+    assert!(unnamed.told().is_empty());
+    let named = host(Some(guests::done()), &format!("detail.LifecycleHookName = [\"{hook}\"]"));
+    assert_eq!(named.work(event()).await.lifecycle, Some(Completion::Continue));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_action_that_is_over_already_is_late() {
+    let host = host(Some(guests::done()), "");
+    host.recorder.answers.lock().unwrap().push(Ok(Answer::Over));
+    assert_eq!(host.work(terminating()).await.lifecycle, Some(Completion::Late));
+}
+
+#[tokio::test(start_paused = true)]
+async fn completing_is_tried_again_and_what_cannot_be_completed_is_an_error() {
+    let throttled = || Err(PortError::new(PortErrorKind::Throttled, "slow down"));
+    let host = host(Some(guests::done()), "");
+    host.recorder.answers.lock().unwrap().extend([throttled(), throttled()]);
+    assert_eq!(host.work(terminating()).await.lifecycle, Some(Completion::Continue));
+
+    host.recorder.answers.lock().unwrap().push(Err(PortError::new(PortErrorKind::Denied, "no permission")));
+    let error = host.handle(terminating()).await.unwrap_err().to_string();
+    assert!(error.contains("could not be completed with CONTINUE: no permission"), "{error}");
+}

@@ -1,0 +1,109 @@
+use std::collections::VecDeque;
+
+use async_trait::async_trait;
+
+use super::*;
+use crate::sandbox::{Capacity, Pace};
+use crate::testing::{VirtualClock, guests, policy};
+
+/// A source that answers from a script, and notes what it was asked.
+#[derive(Default)]
+struct Scripted {
+    answers: Mutex<VecDeque<Result<Fetched, SourceError>>>,
+    asked: Mutex<Vec<Option<String>>>,
+}
+
+#[async_trait]
+impl Source for Scripted {
+    async fn fetch(&self, _: &str, known: Option<&str>, _: u64) -> Result<Fetched, SourceError> {
+        // As a real source would, it lets others run before it answers.
+        tokio::task::yield_now().await;
+        self.asked.lock().unwrap().push(known.map(str::to_owned));
+        self.answers.lock().unwrap().pop_front().expect("asked more often than the script says")
+    }
+
+    fn locate(&self, module: &str) -> String {
+        format!("s3://bucket/{module}")
+    }
+}
+
+fn new(bytes: Vec<u8>, version: &str) -> Result<Fetched, SourceError> {
+    Ok(Fetched::New { bytes, version: version.into() })
+}
+
+fn down() -> Result<Fetched, SourceError> {
+    Err(SourceError { kind: SourceErrorKind::Unavailable, message: "S3 does not answer".into() })
+}
+
+fn modules<const N: usize>(answers: [Result<Fetched, SourceError>; N]) -> (Arc<Scripted>, Modules) {
+    let source = Arc::new(Scripted { answers: Mutex::new(answers.into()), ..Scripted::default() });
+    let sandbox = Sandbox::new(Capacity { attempts: 1, memory: 1 << 20 }, Pace::Virtual).expect("a sandbox");
+    let clock = Arc::new(VirtualClock::new());
+    (Arc::clone(&source), Modules::new(source, Arc::new(sandbox), clock, &policy("").modules))
+}
+
+async fn refresh_is_due() {
+    tokio::time::advance(Duration::from_secs(10)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn within_refresh_the_source_is_not_asked() {
+    let (source, modules) = modules([new(guests::done(), "1"), Ok(Fetched::Unchanged)]);
+    let first = modules.current("m").await.unwrap();
+    tokio::time::advance(Duration::from_secs(9)).await;
+    assert!(Arc::ptr_eq(&first, &modules.current("m").await.unwrap()));
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert!(Arc::ptr_eq(&first, &modules.current("m").await.unwrap()));
+    assert_eq!(*source.asked.lock().unwrap(), [None, Some("1".to_owned())]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_version_replaces_the_one_in_use() {
+    let (_, modules) = modules([new(guests::done(), "1"), new(guests::abandon(), "2")]);
+    let first = modules.current("m").await.unwrap();
+    refresh_is_due().await;
+    let second = modules.current("m").await.unwrap();
+    assert_ne!(first.digest, second.digest);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_version_leaves_the_last_good_one_and_is_not_fetched_again() {
+    let (source, modules) = modules([new(guests::done(), "1"), new(b"garbage".to_vec(), "2"), Ok(Fetched::Unchanged)]);
+    let good = modules.current("m").await.unwrap();
+    for _ in 0..2 {
+        refresh_is_due().await;
+        assert!(Arc::ptr_eq(&good, &modules.current("m").await.unwrap()));
+    }
+    assert_eq!(source.asked.lock().unwrap().last().unwrap().as_deref(), Some("2"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_source_is_down_the_last_good_one_goes_on() {
+    let (_, modules) = modules([new(guests::done(), "1"), down()]);
+    let good = modules.current("m").await.unwrap();
+    refresh_is_due().await;
+    assert!(Arc::ptr_eq(&good, &modules.current("m").await.unwrap()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_good_one_the_error_says_where_and_why() {
+    let (_, modules) = modules([new(Vec::new(), "1"), Ok(Fetched::Unchanged), down()]);
+    for expected in ["refused: it is empty", "refused: it is empty", "S3 does not answer"] {
+        let error = modules.current("m.wasm").await.unwrap_err().to_string();
+        assert!(error.starts_with("s3://bucket/m.wasm: ") && error.contains(expected), "{error}");
+        refresh_is_due().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_that_come_together_fetch_once() {
+    let (source, modules) = modules([new(guests::done(), "1")]);
+    let modules = Arc::new(modules);
+    let mut asking = tokio::task::JoinSet::new();
+    for _ in 0..10 {
+        let modules = Arc::clone(&modules);
+        asking.spawn(async move { modules.current("m").await.unwrap().digest.clone() });
+    }
+    assert_eq!(asking.join_all().await.len(), 10);
+    assert_eq!(source.asked.lock().unwrap().len(), 1);
+}

@@ -1,0 +1,105 @@
+//! What an attempt came to. Pure.
+
+use std::fmt;
+use std::time::Duration;
+
+/// What an attempt returned, or why it failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// All that had to happen has happened.
+    Done,
+    /// The instance should not go the ordinary way.
+    Abandon {
+        /// Why, in the handler's words.
+        why: String,
+    },
+    /// Not there yet.
+    Again(Retry),
+    /// The attempt did not come to an outcome of its own.
+    Failed(Failure),
+}
+
+impl Outcome {
+    /// One word for logs and metrics: `done`, `abandon`, `again` or `failed`.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Abandon { .. } => "abandon",
+            Self::Again(_) => "again",
+            Self::Failed(_) => "failed",
+        }
+    }
+
+    /// What there is to say about it; empty for `done`.
+    pub fn note(&self) -> String {
+        match self {
+            Self::Done => String::new(),
+            Self::Abandon { why } => why.clone(),
+            Self::Again(retry) => retry.note.clone(),
+            Self::Failed(failure) => failure.to_string(),
+        }
+    }
+}
+
+/// When a handler wants to look again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retry {
+    /// How long to wait, as the handler asked; dispatch keeps it within bounds.
+    pub after: Duration,
+    /// What is being waited for.
+    pub note: String,
+    /// Handed to the next attempt.
+    pub state: Option<String>,
+}
+
+/// Why an attempt failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// There is no module to run.
+    NoModule(String),
+    /// The handler returned an error.
+    Handler(String),
+    /// A budget was spent.
+    Budget(BudgetSpent),
+    /// The guest trapped: a panic, or memory that was refused.
+    Trap(String),
+    /// The outcome was out of the contract's bounds.
+    Contract(String),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoModule(why) => write!(f, "no module to run: {why}"),
+            Self::Handler(why) => write!(f, "the handler returned an error: {why}"),
+            Self::Budget(spent) => write!(f, "{spent}"),
+            Self::Trap(why) => write!(f, "the plugin trapped: {why}"),
+            Self::Contract(why) => write!(f, "{why}"),
+        }
+    }
+}
+
+/// Which budget was spent, its limit, and where.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{budget} budget of {limit} spent{}", during.map(|call| format!(" during {call}")).unwrap_or_default())]
+pub struct BudgetSpent {
+    /// `cpu`, `wall`, `memory` or `host-calls`: the key in `[handler.limits]`.
+    pub budget: &'static str,
+    /// The limit, with its unit.
+    pub limit: String,
+    /// The host call that was under way, such as `ssh.exec`.
+    pub during: Option<&'static str>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spent_budget_says_which_how_much_and_where() {
+        let spent = BudgetSpent { budget: "wall", limit: "60s".into(), during: Some("ssh.exec") };
+        assert_eq!(spent.to_string(), "wall budget of 60s spent during ssh.exec");
+        let spent = BudgetSpent { budget: "cpu", limit: "2s".into(), during: None };
+        assert_eq!(spent.to_string(), "cpu budget of 2s spent");
+    }
+}

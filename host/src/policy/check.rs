@@ -1,0 +1,340 @@
+//! From what the file says to a [`Policy`]: defaults, bounds, and what only shows when several keys are seen together.
+
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::file::{
+    AutoScalingAction, AutoScalingSection, Ec2Action, Ec2Section, EcsAction, EcsSection, File, FinishSection,
+    GrantsSection, HandlerSection, LimitsSection, ModulesSection, Section, SshSection,
+};
+use super::pattern::EventPattern;
+use super::read::{At, Reading};
+use super::units::{Size, Time};
+use super::{
+    AutoScalingGrant, Ec2Grant, EcsGrant, Finish, Grants, Handler, HostKeys, Instances, Limits, Mistakes,
+    ModulesPolicy, NamePatterns, Pattern, Policy, SshGrant,
+};
+
+/// Reads a policy, or explains every mistake in it.
+pub(super) fn parse(name: &str, text: &str) -> Result<Policy, Mistakes> {
+    let mut reading = Reading::new(text);
+    let policy = reading.read::<File>(text).and_then(|file| policy(&mut reading, file));
+    let (mistakes, warnings) = reading.findings.finish();
+    match policy {
+        Some((modules, handlers)) if mistakes.is_empty() => {
+            let digest = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
+            Ok(Policy { modules, handlers, digest, warnings })
+        }
+        _ => Err(Mistakes { name: name.to_owned(), mistakes }),
+    }
+}
+
+/// None only where a mistake has been noted; all the functions below keep to that.
+fn policy(reading: &mut Reading<'_>, file: File) -> Option<(ModulesPolicy, Vec<Arc<Handler>>)> {
+    let modules = reading
+        .required(
+            0,
+            "modules",
+            file.modules,
+            "[modules] with source = \"s3://BUCKET/PREFIX/\" or \"dir:PATH\" below it",
+        )
+        .and_then(|section| modules(reading, section));
+    if let Some(ledger) = file.ledger {
+        reading.findings.warn(ledger.at, "[ledger] is not used by this version: work items are kept in no store");
+        reading.required(ledger.at, "store", ledger.value.0.store, "store = \"s3://BUCKET/PREFIX/\" or \"dir:PATH\"");
+    }
+    let written = reading.required(0, "handler", file.handler, "at least one [[handler]]");
+    let mut handlers = Vec::new();
+    let mut seen = Seen::default();
+    for section in written.map(|handlers| handlers.0).unwrap_or_default() {
+        if let Some(handler) = handler(reading, section, &mut seen) {
+            handlers.push(Arc::new(handler));
+        }
+    }
+    Some((modules?, handlers))
+}
+
+fn modules(reading: &mut Reading<'_>, At { at, value }: Section<ModulesSection>) -> Option<ModulesPolicy> {
+    let section = value.0;
+    let source = reading.required(at, "source", section.source, "source = \"s3://BUCKET/PREFIX/\" or \"dir:PATH\"");
+    let refresh =
+        within(reading, "refresh", section.refresh, Time::seconds(10), Time::seconds(0)..=Time::seconds(86_400));
+    let max_size = within(reading, "max-size", section.max_size, Size::mib(32), Size::kib(1)..=Size::mib(512));
+    let verifies_none = "this version verifies no signatures, so it takes plugins from whoever can write to the source: \
+                         write allow-unsigned = true to accept that";
+    match section.allow_unsigned {
+        Some(At { value: false, at }) => reading.findings.mistake(at, verifies_none),
+        Some(At { value: true, .. }) => {}
+        None => {
+            let example =
+                format!("allow-unsigned = true, since {}", verifies_none.split(": write").next().unwrap_or_default());
+            reading.required(at, "allow-unsigned", None::<()>, &example);
+        }
+    }
+    Some(ModulesPolicy { source: source?, refresh: refresh.0, max_size: max_size.0, allow_unsigned: true })
+}
+
+/// What earlier handlers have taken.
+#[derive(Default)]
+struct Seen {
+    /// The line of each name.
+    names: HashMap<String, usize>,
+    patterns: Vec<(String, Pattern)>,
+}
+
+fn handler(reading: &mut Reading<'_>, At { at, value }: Section<HandlerSection>, seen: &mut Seen) -> Option<Handler> {
+    let section = value.0;
+    let name = reading.required(at, "name", section.name, "name = \"…\", unique in the file");
+    let module = reading.required(at, "module", section.module, "module = \"….wasm\"");
+    let event =
+        reading.required(at, "event", section.event, "[handler.event] with source = [\"aws.autoscaling\"] below it");
+    if let Some(name) = &name {
+        let line = reading.findings.line(name.at);
+        if let Some(first) = seen.names.insert(name.value.0.clone(), line) {
+            let message = format!("the handler on line {first} has this name too: names are unique");
+            reading.findings.mistake(name.at, message);
+        }
+    }
+    let event = event.map(|event| (event.at, EventPattern::read(event.at, &event.value, reading)));
+    let finish = finish(reading, section.finish);
+    let limits = limits(reading, section.limits);
+    let grants = grants(reading, at, section.grants);
+    let config = section.config.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect();
+
+    let (name, (event_at, event)) = (name?.value.0, event?);
+    probably_not_meant(reading, event_at, &event, seen);
+    seen.patterns.push((name.clone(), event.clone()));
+    Some(Handler { name, module: module?.0, event, finish, limits, grants: grants?, config })
+}
+
+/// Warns of patterns that are sound and yet take events they should not, or none.
+fn probably_not_meant(reading: &mut Reading<'_>, at: usize, event: &Pattern, seen: &Seen) {
+    let lifecycle = ["EC2 Instance-terminate Lifecycle Action", "EC2 Instance-launch Lifecycle Action"]
+        .map(|detail_type| json!({ "source": "aws.autoscaling", "detail-type": detail_type }));
+    if !event.tests(&["detail", "LifecycleHookName"]) && lifecycle.iter().any(|known| event.could_match(known)) {
+        reading.findings.warn(
+            at,
+            "this takes the lifecycle actions of every hook, other people's among them: name yours with \
+             detail.LifecycleHookName = [\"…\"]",
+        );
+    }
+    if let Some((first, _)) = seen.patterns.iter().find(|(_, earlier)| earlier == event) {
+        let message = format!("no event gets here: handler {first:?} has the same pattern and comes first");
+        reading.findings.warn(at, message);
+    }
+}
+
+fn finish(reading: &mut Reading<'_>, section: Option<Section<FinishSection>>) -> Finish {
+    let section = section.map(|section| section.value.0).unwrap_or_default();
+    let deadline = Time::seconds(1)..=Time::seconds(48 * 3600);
+    Finish {
+        deadline: within(reading, "deadline", section.deadline, Time::seconds(3600), deadline).0,
+        on_failure: section.on_failure,
+        max_attempts: count(reading, "max-attempts", section.max_attempts, 5, 1..=100),
+    }
+}
+
+fn limits(reading: &mut Reading<'_>, section: Option<Section<LimitsSection>>) -> Limits {
+    let section = section.map(|section| section.value.0).unwrap_or_default();
+    let wall = within(reading, "wall", section.wall, Time::seconds(60), Time::seconds(1)..=Time::seconds(15 * 60));
+    let millisecond = Time(Duration::from_millis(1));
+    let cpu = within(reading, "cpu", section.cpu, Time::seconds(2).min(wall), millisecond..=Time::seconds(15 * 60));
+    if let Some(written) = section.cpu
+        && cpu > wall
+    {
+        let message = format!(
+            "cpu is {cpu}, which an attempt cut short after {wall} (wall) can never use: write at most \"{wall}\""
+        );
+        reading.findings.mistake(written.at, message);
+    }
+    Limits {
+        cpu: cpu.0,
+        wall: wall.0,
+        memory: within(reading, "memory", section.memory, Size::mib(64), Size::mib(1)..=Size::mib(1024)).0,
+        host_calls: count(reading, "host-calls", section.host_calls, 500, 1..=100_000),
+        log: within(reading, "log", section.log, Size::kib(256), Size(0)..=Size::mib(16)).0,
+    }
+}
+
+fn grants(reading: &mut Reading<'_>, handler: usize, section: Option<Section<GrantsSection>>) -> Option<Grants> {
+    let line = reading.findings.line(section.as_ref().map_or(handler, |section| section.at));
+    let section = section.map(|section| section.value.0).unwrap_or_default();
+    // All are read before the first that is wrong ends it, so that all their mistakes are found.
+    let ecs = section.ecs.map(|section| ecs(reading, section));
+    let autoscaling = section.autoscaling.map(|section| autoscaling(reading, section));
+    let ec2 = section.ec2.map(|section| ec2(reading, section));
+    let ssh = section.ssh.map(|section| ssh(reading, section));
+    let sound = |absent_or_sound: bool| absent_or_sound.then_some(());
+    sound(ecs.as_ref().is_none_or(Option::is_some))?;
+    sound(autoscaling.as_ref().is_none_or(Option::is_some))?;
+    sound(ec2.as_ref().is_none_or(Option::is_some))?;
+    sound(ssh.as_ref().is_none_or(Option::is_some))?;
+    Some(Grants {
+        line,
+        ecs: ecs.flatten(),
+        autoscaling: autoscaling.flatten(),
+        ec2: ec2.flatten(),
+        ssh: ssh.flatten(),
+    })
+}
+
+fn ecs(reading: &mut Reading<'_>, At { at, value }: Section<EcsSection>) -> Option<EcsGrant> {
+    let section = value.0;
+    let clusters =
+        reading.required(at, "clusters", section.clusters, "clusters = [\"…\"], by name, with * for any run");
+    let allow = reading.required(
+        at,
+        "allow",
+        section.allow,
+        "allow = [\"read\"], with \"drain\" and \"stop-task\" where needed",
+    );
+    let clusters = clusters.and_then(|list| names(reading, list.at, list.value.into_iter().map(|name| name.0)));
+    let allow = allow.and_then(|list| nonempty(reading, list, "allow", "\"read\", \"drain\" or \"stop-task\""));
+    let instances = instances(reading, section.instances);
+    let line = reading.findings.line(at);
+    let (clusters, allow) = (clusters?, allow?);
+    Some(EcsGrant {
+        clusters: Arc::new(clusters),
+        read: allow.contains(&EcsAction::Read),
+        drain: allow.contains(&EcsAction::Drain),
+        stop_task: allow.contains(&EcsAction::StopTask),
+        instances,
+        line,
+    })
+}
+
+fn autoscaling(reading: &mut Reading<'_>, At { at, value }: Section<AutoScalingSection>) -> Option<AutoScalingGrant> {
+    let section = value.0;
+    let groups = reading.required(at, "groups", section.groups, "groups = [\"…\"], by name, with * for any run");
+    let allow = reading.required(at, "allow", section.allow, "allow = [\"read\"], with \"protect\" where needed");
+    let groups = groups.and_then(|list| names(reading, list.at, list.value.into_iter().map(|name| name.0)));
+    let allow = allow.and_then(|list| nonempty(reading, list, "allow", "\"read\" or \"protect\""));
+    let instances = instances(reading, section.instances);
+    let line = reading.findings.line(at);
+    let (groups, allow) = (groups?, allow?);
+    Some(AutoScalingGrant {
+        groups,
+        read: allow.contains(&AutoScalingAction::Read),
+        protect: allow.contains(&AutoScalingAction::Protect),
+        instances,
+        line,
+    })
+}
+
+fn ec2(reading: &mut Reading<'_>, At { at, value }: Section<Ec2Section>) -> Option<Ec2Grant> {
+    let section = value.0;
+    let allow = reading.required(at, "allow", section.allow, "allow = [\"read\"]");
+    let allow = allow.and_then(|list| nonempty(reading, list, "allow", "\"read\""));
+    let instances = instances(reading, section.instances);
+    let line = reading.findings.line(at);
+    Some(Ec2Grant { read: allow?.contains(&Ec2Action::Read), instances, line })
+}
+
+fn ssh(reading: &mut Reading<'_>, At { at, value }: Section<SshSection>) -> Option<SshGrant> {
+    let section = value.0;
+    let user = reading.required(at, "user", section.user, "user = \"ec2-user\"");
+    let key = reading.required(
+        at,
+        "key",
+        section.key,
+        "key = \"file:PATH\", \"env:NAME\", \"secretsmanager:NAME\" or \"instance-connect\"",
+    );
+    let host_keys = reading.required(
+        at,
+        "host-keys",
+        section.host_keys,
+        "host-keys = \"ca:PATH\", \"known-hosts:PATH\" or \"console\"",
+    );
+    let commands = reading.required(at, "commands", section.commands, "commands = [[\"program\", \"argument\"]]");
+    let commands = commands.and_then(|list| nonempty(reading, list, "commands", "[\"program\", \"argument\"]"));
+    if let Some(At { value: HostKeys::InsecureAcceptAny, at }) = host_keys {
+        reading
+            .findings
+            .warn(at, "any machine that answers at the node's address is taken for the node: prefer \"ca:PATH\"");
+    }
+    let second = Time::seconds(1);
+    let quarter = Time::seconds(15 * 60);
+    let port = count(reading, "port", section.port, 22, 1..=65_535);
+    let connect =
+        within(reading, "connect-timeout", section.connect_timeout, Time::seconds(10), second..=Time::seconds(300));
+    let command = within(reading, "command-timeout", section.command_timeout, Time::seconds(60), second..=quarter);
+    let max_output = within(reading, "max-output", section.max_output, Size::kib(64), Size(1)..=Size::mib(1));
+    let instances = instances(reading, section.instances);
+    let line = reading.findings.line(at);
+    Some(SshGrant {
+        user: user?.0,
+        key: key?,
+        host_keys: host_keys?.value,
+        commands: commands?,
+        port: u16::try_from(port).ok()?,
+        connect_timeout: connect.0,
+        command_timeout: command.0,
+        max_output: usize::try_from(max_output.0).ok()?,
+        instances,
+        line,
+    })
+}
+
+fn instances(reading: &mut Reading<'_>, written: Option<At<Instances>>) -> Instances {
+    if let Some(At { value: Instances::Any, at }) = written {
+        reading.findings.warn(at, "this grant reaches every instance there is, not only the event's own");
+    }
+    written.map(|written| written.value).unwrap_or_default()
+}
+
+fn names(reading: &mut Reading<'_>, at: usize, written: impl Iterator<Item = String>) -> Option<NamePatterns> {
+    match NamePatterns::new(written.collect()) {
+        Ok(names) => Some(names),
+        Err(_) if reading.lost_part(at) => None,
+        Err(why) => {
+            reading.findings.mistake(at, why);
+            None
+        }
+    }
+}
+
+fn nonempty<T>(reading: &mut Reading<'_>, list: At<Vec<T>>, key: &str, example: &str) -> Option<Vec<T>> {
+    if list.value.is_empty() && !reading.lost_part(list.at) {
+        let message = format!("{key} is empty, so the grant allows nothing: name {example}, or leave the grant out");
+        reading.findings.mistake(list.at, message);
+    }
+    (!list.value.is_empty()).then_some(list.value)
+}
+
+/// A value within its bounds; the default when it is not written, or not sound.
+fn within<T: Copy + Ord + Display>(
+    reading: &mut Reading<'_>,
+    key: &str,
+    written: Option<At<T>>,
+    default: T,
+    bounds: RangeInclusive<T>,
+) -> T {
+    match written {
+        Some(At { value, .. }) if bounds.contains(&value) => value,
+        Some(At { value, at }) => {
+            let message = format!("{key} is {value}, but has to be from {} to {}", bounds.start(), bounds.end());
+            reading.findings.mistake(at, message);
+            default
+        }
+        None => default,
+    }
+}
+
+fn count(
+    reading: &mut Reading<'_>,
+    key: &str,
+    written: Option<At<i64>>,
+    default: u32,
+    bounds: RangeInclusive<i64>,
+) -> u32 {
+    u32::try_from(within(reading, key, written, default.into(), bounds)).unwrap_or(default)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,144 @@
+//! What unit tests build on: tiny guests, an event, a handler, and ports that stand still.
+
+pub(crate) mod guests;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
+
+use crate::capabilities::Ports;
+use crate::capabilities::autoscaling::AutoScaling;
+use crate::capabilities::ec2::Ec2;
+use crate::capabilities::ecs::Ecs;
+use crate::capabilities::ssh::Ssh;
+use crate::clock::Clock;
+use crate::event::{Event, Message, parse_message};
+use crate::policy::{
+    DescribeGroupInstance, DescribeInstance, Drain, Exec, FindContainerInstance, Granted, Handler, ListTasks, Policy,
+    SetInstanceProtection, StopTask,
+};
+use crate::ports::{CommandOutput, ContainerInstance, GroupInstance, Instance, PortError, Task};
+
+pub(crate) const INSTANCE: &str = "i-0123456789abcdef0";
+pub(crate) const START: &str = "2026-01-15T03:00:00Z";
+
+/// A termination, held back by the hook `drain` of the group `web`.
+pub(crate) fn terminating() -> Event {
+    lifecycle("EC2 Instance-terminate Lifecycle Action", "autoscaling:EC2_INSTANCE_TERMINATING", "drain")
+}
+
+/// A lifecycle action of the group `web`.
+pub(crate) fn lifecycle(detail_type: &str, transition: &str, hook: &str) -> Event {
+    let event = serde_json::json!({
+        "version": "0", "id": "12345678-1234-1234-1234-123456789012", "detail-type": detail_type,
+        "source": "aws.autoscaling", "account": "123456789012", "time": START, "region": "eu-central-1",
+        "resources": [],
+        "detail": {
+            "LifecycleActionToken": "87654321-4321-4321-4321-210987654321", "AutoScalingGroupName": "web",
+            "LifecycleHookName": hook, "EC2InstanceId": INSTANCE, "LifecycleTransition": transition,
+        },
+    });
+    match parse_message(event.to_string().as_bytes(), None) {
+        Ok(Message::Events(mut events)) => events.remove(0),
+        other => panic!("not one event: {other:?}"),
+    }
+}
+
+/// A policy with one handler, `under-test`, for all events of Auto Scaling; `sections` are further lines of it.
+pub(crate) fn policy(sections: &str) -> Policy {
+    let text = format!(
+        r#"
+        [modules]
+        source = "dir:unused"
+        refresh = "10s"
+        allow-unsigned = true
+        [[handler]]
+        name = "under-test"
+        module = "module.wasm"
+        [handler.event]
+        source = ["aws.autoscaling"]
+        {sections}
+        "#
+    );
+    Policy::parse("hostler.toml", &text).unwrap_or_else(|mistakes| panic!("{mistakes}"))
+}
+
+/// The handler of [`policy`].
+pub(crate) fn handler(sections: &str) -> Arc<Handler> {
+    Arc::clone(&policy(sections).handlers[0])
+}
+
+/// Ports of a world that never answers, with a virtual clock.
+pub(crate) fn silent() -> Ports {
+    let silence = Arc::new(Silence);
+    Ports {
+        ecs: silence.clone(),
+        autoscaling: silence.clone(),
+        ec2: silence.clone(),
+        ssh: silence,
+        clock: Arc::new(VirtualClock::new()),
+    }
+}
+
+/// [`START`], and what tokio's clock has advanced since.
+pub(crate) struct VirtualClock(Instant);
+
+impl VirtualClock {
+    pub(crate) fn new() -> Self {
+        Self(Instant::now())
+    }
+}
+
+impl Clock for VirtualClock {
+    fn now(&self) -> Timestamp {
+        let start: Timestamp = START.parse().expect("a timestamp");
+        start + SignedDuration::try_from(self.0.elapsed()).expect("a short time")
+    }
+}
+
+struct Silence;
+
+#[async_trait]
+impl Ecs for Silence {
+    async fn find_container_instance(
+        &self,
+        _: Granted<FindContainerInstance>,
+    ) -> Result<Option<ContainerInstance>, PortError> {
+        std::future::pending().await
+    }
+    async fn drain(&self, _: Granted<Drain>) -> Result<ContainerInstance, PortError> {
+        std::future::pending().await
+    }
+    async fn list_tasks(&self, _: Granted<ListTasks>) -> Result<Vec<Task>, PortError> {
+        std::future::pending().await
+    }
+    async fn stop_task(&self, _: Granted<StopTask>) -> Result<(), PortError> {
+        std::future::pending().await
+    }
+}
+
+#[async_trait]
+impl AutoScaling for Silence {
+    async fn describe_instance(&self, _: Granted<DescribeGroupInstance>) -> Result<Option<GroupInstance>, PortError> {
+        std::future::pending().await
+    }
+    async fn set_instance_protection(&self, _: Granted<SetInstanceProtection>) -> Result<(), PortError> {
+        std::future::pending().await
+    }
+}
+
+#[async_trait]
+impl Ec2 for Silence {
+    async fn describe_instance(&self, _: Granted<DescribeInstance>) -> Result<Instance, PortError> {
+        std::future::pending().await
+    }
+}
+
+#[async_trait]
+impl Ssh for Silence {
+    async fn exec(&self, _: Granted<Exec>) -> Result<CommandOutput, PortError> {
+        std::future::pending().await
+    }
+}

@@ -1,0 +1,470 @@
+//! One step of emptying a node: what most handlers begin with.
+//!
+//! ```
+//! use hostler_plugin::drain::{Drain, Step};
+//! use hostler_plugin::prelude::*;
+//!
+//! fn handle(event: &Event) -> Result<Outcome> {
+//!     match Drain::new().stop_standalone_after(Duration::from_secs(600)).step(event)? {
+//!         Step::Drained | Step::NotAMember => Ok(Outcome::Done),
+//!         Step::Wait(wait) => Ok(wait.into()),
+//!     }
+//! }
+//! # use hostler_plugin::testing::{self, World};
+//! # let mut world = World::new().member("ACTIVE").service_task("web").service_task("web").standalone_task("cron");
+//! # let outcome = world.run(|| handle(&testing::event(Kind::InstanceTerminating)));
+//! # assert_eq!(outcome, Ok(Outcome::again(Duration::from_secs(15), "3 tasks still running: web x2, cron x1")));
+//! ```
+//!
+//! Needs the grant `ecs` with `allow = ["read", "drain", "stop-task"]`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::ecs::{self, ContainerInstance, Task};
+use crate::{Error, ErrorCode, Event, Outcome, Result, Time, clock, config, log, time};
+
+/// Looking again for an instance that has not registered, or while ECS changes its mind about one.
+const SOON: Duration = Duration::from_secs(5);
+
+/// Looking again after ECS asked to slow down, or did not answer.
+const BACK_OFF: Duration = Duration::from_secs(10);
+
+/// How a node is emptied.
+///
+/// Everything is measured from the time of the event, so that a step needs no memory: an attempt lost or repeated changes
+/// nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drain {
+    registration_grace: Duration,
+    stop_standalone_after: Option<Duration>,
+    look_every: Duration,
+}
+
+/// Where the node is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// Every task that was placed on the node has come to an end.
+    Drained,
+    /// The instance is a member of no granted cluster, or no longer, and the time for registering late is over: nothing to
+    /// drain.
+    NotAMember,
+    /// Not there yet.
+    Wait(Wait),
+}
+
+/// When to take the next step, and why not now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Wait {
+    /// How long to wait.
+    pub after: Duration,
+    /// What is being waited for, such as `3 tasks still running: web x2, cron x1; 52m left`.
+    pub note: String,
+    /// The tasks that have not come to an end. Empty when what is awaited is something else.
+    pub tasks: Vec<Task>,
+}
+
+impl From<Wait> for Outcome {
+    fn from(wait: Wait) -> Self {
+        Self::again(wait.after, wait.note)
+    }
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drain {
+    /// Grants 30 s for registering late, never stops standalone tasks, and looks every 15 s.
+    pub const fn new() -> Self {
+        Self {
+            registration_grace: Duration::from_secs(30),
+            stop_standalone_after: None,
+            look_every: Duration::from_secs(15),
+        }
+    }
+
+    /// How long after the event the instance may still become a member of a cluster.
+    ///
+    /// An instance that is told to go soon after it was launched may register only then.
+    #[must_use]
+    pub fn registration_grace(self, grace: Duration) -> Self {
+        Self { registration_grace: grace, ..self }
+    }
+
+    /// How long after the event standalone tasks are stopped: those of no service, which draining leaves running. None
+    /// waits until they end by themselves.
+    #[must_use]
+    pub fn stop_standalone_after(self, after: impl Into<Option<Duration>>) -> Self {
+        Self { stop_standalone_after: after.into(), ..self }
+    }
+
+    /// How often to look whether tasks have come to an end.
+    #[must_use]
+    pub fn look_every(self, interval: Duration) -> Self {
+        Self { look_every: interval, ..self }
+    }
+
+    /// Lets the policy change it: `registration-grace` and `stop-standalone-after` of `[handler.config]`, where they are
+    /// set, are durations such as `2m`; the latter may be `never`.
+    pub fn configured(mut self) -> Result<Self> {
+        self.registration_grace = config::duration("registration-grace")?.unwrap_or(self.registration_grace);
+        let after = config::parse_with("stop-standalone-after", |text| match text {
+            "never" => Ok(None),
+            text => time::parse_duration(text).map(Some).map_err(|error| format!("{error}, or \"never\"")),
+        })?;
+        self.stop_standalone_after = after.unwrap_or(self.stop_standalone_after);
+        Ok(self)
+    }
+
+    /// Does what is missing, and says where the node is.
+    ///
+    /// When ECS asks to slow down, or does not answer, that is a [`Step::Wait`] whose note says so, and not an error: a
+    /// hundred nodes going at once are throttled many times in a row, and none of them has failed. What patience does not
+    /// mend, such as `denied`, is an error. So is an event of an instance that is on its way *into* service.
+    pub fn step(&self, event: &Event) -> Result<Step> {
+        let instance = event.instance()?;
+        if event.kind.is_arrival() {
+            let message = "an instance on its way into service is not drained: narrow the handler's pattern";
+            return Err(Error::new(format!("{instance}: {}: {message}", event.kind)));
+        }
+        let now = clock::now();
+        match self.look(event, instance, now) {
+            Err(error) if error.is_retryable() => {
+                Ok(wait(event, now, BACK_OFF, format!("waiting for ECS: {error}"), vec![]))
+            }
+            step => step,
+        }
+    }
+
+    fn look(&self, event: &Event, instance: &str, now: Time) -> Result<Step> {
+        let registering_ends = event.time + self.registration_grace;
+        let may_register = now < registering_ends;
+        let Some(mut member) = ecs::find_container_instance(instance)? else {
+            if may_register {
+                let note = format!(
+                    "{instance} is not a member of any granted cluster; it may register until {registering_ends}"
+                );
+                return Ok(wait(event, now, SOON.min(registering_ends.since(now)), note, vec![]));
+            }
+            return Ok(Step::NotAMember);
+        };
+        match member.status.as_str() {
+            "ACTIVE" => {
+                member = match ecs::drain(instance) {
+                    Ok(member) => member,
+                    // It has changed since we looked.
+                    Err(error) if matches!(error.code(), ErrorCode::Conflict | ErrorCode::NotFound) => {
+                        return Ok(wait(event, now, SOON, format!("looking again: {error}"), vec![]));
+                    }
+                    Err(error) => return Err(error),
+                };
+                log::info!("draining {instance}"; cluster = member.cluster, container_instance = member.arn);
+            }
+            // It becomes ACTIVE next, and could be given tasks then.
+            "REGISTERING" if may_register => {
+                return Ok(wait(
+                    event,
+                    now,
+                    SOON,
+                    format!("{instance} is registering with {}", member.cluster),
+                    vec![],
+                ));
+            }
+            // DRAINING already; or DEREGISTERING, INACTIVE, REGISTRATION_FAILED: given no tasks any more, nor can it be
+            // drained. Tasks may be running all the same.
+            _ => {}
+        }
+        let mut tasks = match ecs::list_tasks(instance) {
+            Err(error) if error.code() == ErrorCode::NotFound => return Ok(Step::NotAMember),
+            tasks => tasks?,
+        };
+        if tasks.is_empty() {
+            return Ok(Step::Drained);
+        }
+        // Of a fixed order, so that the note changes only when the world does.
+        tasks.sort_by(|a, b| a.arn.cmp(&b.arn));
+        let (mut after, trouble) = self.stop_standalone(event, instance, &tasks, now)?;
+        after = after.min(self.look_every);
+        Ok(wait(event, now, after, note(&tasks, &member, trouble.as_ref()), tasks))
+    }
+
+    /// Stops the standalone tasks whose time has come. Returns when the next look is due, and what was in the way.
+    fn stop_standalone(
+        &self,
+        event: &Event,
+        instance: &str,
+        tasks: &[Task],
+        now: Time,
+    ) -> Result<(Duration, Option<Error>)> {
+        let mut standalone =
+            tasks.iter().filter(|task| task.is_standalone() && task.desired_status != "STOPPED").peekable();
+        let (Some(after), Some(_)) = (self.stop_standalone_after, standalone.peek()) else {
+            return Ok((Duration::MAX, None));
+        };
+        let due = event.time + after;
+        if now < due {
+            return Ok((due.since(now), None));
+        }
+        // One that cannot be stopped must not keep the others running.
+        let mut trouble: Option<Error> = None;
+        for task in standalone {
+            match ecs::stop_task(instance, &task.arn, &format!("Hostler: {instance} is going ({})", event.kind)) {
+                Ok(()) => log::info!("stopping standalone task {}", task.name(); task = task.arn),
+                Err(error) if error.code() == ErrorCode::NotFound => {}
+                Err(error) if trouble.as_ref().is_none_or(Error::is_retryable) => trouble = Some(error),
+                Err(_) => {}
+            }
+        }
+        match trouble {
+            Some(error) if !error.is_retryable() => Err(error.context("stopping standalone tasks")),
+            Some(error) => Ok((BACK_OFF, Some(error))),
+            None => Ok((Duration::MAX, None)),
+        }
+    }
+}
+
+/// A wait, cut to what is left until the deadline, which its note tells.
+fn wait(event: &Event, now: Time, after: Duration, note: String, tasks: Vec<Task>) -> Step {
+    let Some(deadline) = event.deadline else {
+        return Step::Wait(Wait { after, note, tasks });
+    };
+    let left = deadline.since(now);
+    if left.is_zero() {
+        return Step::Wait(Wait { after, note: format!("{note}; the deadline has passed"), tasks });
+    }
+    Step::Wait(Wait { after: after.min(left), note: format!("{note}; {} left", time::short(left)), tasks })
+}
+
+/// `3 tasks still running: web x2, cron x1`, and what may keep them so.
+fn note(tasks: &[Task], member: &ContainerInstance, trouble: Option<&Error>) -> String {
+    let number = if tasks.len() == 1 { "1 task".to_owned() } else { format!("{} tasks", tasks.len()) };
+    let mut note = format!("{number} still running: {}", names(tasks));
+    if let Some(trouble) = trouble {
+        note.push_str(&format!("; stopping standalone tasks: {trouble}"));
+    }
+    if !member.agent_connected {
+        note.push_str("; the ECS agent is not connected, so they may never be reported stopped");
+    }
+    note
+}
+
+/// How many names a note holds: it has 1 KiB.
+const NAMES: usize = 10;
+
+/// The tasks by name, the most numerous first: `web x2, cron x1`.
+pub fn names(tasks: &[Task]) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for task in tasks {
+        *counts.entry(task.name()).or_default() += 1;
+    }
+    let mut counts: Vec<(&str, usize)> = counts.into_iter().collect();
+    counts.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
+    let mut names: Vec<String> = counts.iter().take(NAMES).map(|(name, count)| format!("{name} x{count}")).collect();
+    if counts.len() > NAMES {
+        names.push(format!("and {} more", counts.len() - NAMES));
+    }
+    names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Kind;
+    use crate::testing::{self, INSTANCE, START, World};
+
+    fn event() -> Event {
+        testing::event(Kind::InstanceTerminating)
+    }
+
+    fn step(world: &mut World, drain: &Drain) -> Result<Step> {
+        world.run(|| drain.step(&event()))
+    }
+
+    fn waits(world: &mut World, drain: &Drain) -> Wait {
+        match step(world, drain) {
+            Ok(Step::Wait(wait)) => wait,
+            other => panic!("{other:?} is not a wait"),
+        }
+    }
+
+    #[test]
+    fn an_active_node_is_drained_and_waited_for() {
+        let mut world = World::new().member("ACTIVE").service_task("web").service_task("web").standalone_task("cron");
+        let wait = waits(&mut world, &Drain::new());
+        assert_eq!(wait.after, Duration::from_secs(15));
+        assert_eq!(wait.note, "3 tasks still running: web x2, cron x1");
+        assert_eq!(wait.tasks.len(), 3);
+        assert_eq!(world.container_instance.as_ref().unwrap().status, "DRAINING");
+        assert_eq!(world.log[0].split(" cluster=").next(), Some("info: draining i-0123456789abcdef0"));
+
+        world.tasks.clear();
+        assert_eq!(step(&mut world, &Drain::new()), Ok(Step::Drained));
+        let drains = world.calls.iter().filter(|call| call.starts_with("ecs.drain")).count();
+        assert_eq!(drains, 1, "a node that is draining is not drained again");
+    }
+
+    #[test]
+    fn a_node_may_register_late_but_not_for_ever() {
+        let mut world = World::new();
+        world.now = START + Duration::from_secs(2);
+        let wait = waits(&mut world, &Drain::new());
+        assert_eq!(wait.after, Duration::from_secs(5));
+        assert_eq!(
+            wait.note,
+            "i-0123456789abcdef0 is not a member of any granted cluster; it may register until 2026-01-31T12:00:30Z"
+        );
+        world.now = START + Duration::from_secs(28);
+        assert_eq!(waits(&mut world, &Drain::new()).after, Duration::from_secs(2));
+        world.now = START + Duration::from_secs(30);
+        assert_eq!(step(&mut world, &Drain::new()), Ok(Step::NotAMember));
+        assert_eq!(step(&mut World::new(), &Drain::new().registration_grace(Duration::ZERO)), Ok(Step::NotAMember));
+    }
+
+    #[test]
+    fn a_registering_node_is_waited_for_within_the_grace() {
+        let mut world = World::new().member("REGISTERING");
+        assert_eq!(waits(&mut world, &Drain::new()).note, "i-0123456789abcdef0 is registering with prod");
+        world.advance(Duration::from_secs(30));
+        assert_eq!(step(&mut world, &Drain::new()), Ok(Step::Drained));
+    }
+
+    #[test]
+    fn a_node_that_cannot_be_drained_is_still_waited_for() {
+        for status in ["DEREGISTERING", "INACTIVE", "REGISTRATION_FAILED"] {
+            let mut world = World::new().member(status).service_task("web");
+            assert_eq!(waits(&mut world, &Drain::new()).note, "1 task still running: web x1");
+            world.tasks.clear();
+            assert_eq!(step(&mut world, &Drain::new()), Ok(Step::Drained));
+            assert!(world.calls.iter().all(|call| !call.starts_with("ecs.drain")), "{status}: {:?}", world.calls);
+        }
+    }
+
+    #[test]
+    fn standalone_tasks_are_stopped_when_their_time_has_come() {
+        let drain = Drain::new().stop_standalone_after(Duration::from_secs(20));
+        let mut world =
+            World::new().member("ACTIVE").service_task("web").standalone_task("cron").standalone_task("cron");
+        world.now = START + Duration::from_secs(12);
+        let wait = waits(&mut world, &drain);
+        assert_eq!(wait.after, Duration::from_secs(8), "the next look is when they are due");
+
+        world.advance(wait.after);
+        world.calls.clear();
+        assert_eq!(waits(&mut world, &drain).after, Duration::from_secs(15));
+        let stops: Vec<&String> = world.calls.iter().filter(|call| call.starts_with("ecs.stop-task")).collect();
+        assert_eq!(stops.len(), 2, "{stops:?}");
+        assert!(
+            stops[0].ends_with("/cron-1 \"Hostler: i-0123456789abcdef0 is going (instance-terminating)\""),
+            "{stops:?}"
+        );
+
+        world.calls.clear();
+        waits(&mut world, &drain);
+        assert!(world.calls.iter().all(|call| !call.starts_with("ecs.stop-task")), "stopped twice: {:?}", world.calls);
+    }
+
+    #[test]
+    fn standalone_tasks_are_left_alone_unless_told() {
+        let mut world = World::new().member("ACTIVE").standalone_task("cron");
+        world.advance(Duration::from_secs(86_400));
+        waits(&mut world, &Drain::new());
+        assert_eq!(world.tasks[0].desired_status, "RUNNING");
+    }
+
+    #[test]
+    fn one_task_that_cannot_be_stopped_does_not_keep_the_others() {
+        let drain = Drain::new().stop_standalone_after(Duration::ZERO);
+        let mut world = World::new().member("ACTIVE").standalone_task("a").standalone_task("b");
+        world = world.fail("ecs.stop-task", ErrorCode::Throttled, "slow down");
+        let wait = waits(&mut world, &drain);
+        assert_eq!(wait.after, Duration::from_secs(10));
+        assert_eq!(wait.note, "2 tasks still running: a x1, b x1; stopping standalone tasks: slow down");
+        assert_eq!(world.calls.iter().filter(|call| call.starts_with("ecs.stop-task")).count(), 2);
+
+        world = world.fail("ecs.stop-task", ErrorCode::Denied, "no grant");
+        let error = step(&mut world, &drain).unwrap_err();
+        assert_eq!(error.to_string(), "stopping standalone tasks: no grant");
+        assert_eq!(error.code(), ErrorCode::Denied);
+
+        world = world.fail("ecs.stop-task", ErrorCode::NotFound, "gone");
+        assert_eq!(waits(&mut world, &drain).note, "2 tasks still running: a x1, b x1");
+    }
+
+    #[test]
+    fn patience_is_not_failure() {
+        for function in ["ecs.find-container-instance", "ecs.drain", "ecs.list-tasks"] {
+            let mut world =
+                World::new().member("ACTIVE").service_task("web").fail(function, ErrorCode::Throttled, "rate exceeded");
+            let wait = waits(&mut world, &Drain::new());
+            assert_eq!((wait.after, wait.note.as_str()), (Duration::from_secs(10), "waiting for ECS: rate exceeded"));
+
+            let mut world = world.fail(function, ErrorCode::Denied, "no grant");
+            assert_eq!(step(&mut world, &Drain::new()).unwrap_err().code(), ErrorCode::Denied);
+        }
+    }
+
+    #[test]
+    fn a_node_that_changes_under_us_is_looked_at_again() {
+        for code in [ErrorCode::Conflict, ErrorCode::NotFound] {
+            let mut world = World::new().member("ACTIVE").fail("ecs.drain", code, "it is DEREGISTERING");
+            assert_eq!(waits(&mut world, &Drain::new()).note, "looking again: it is DEREGISTERING");
+        }
+        let mut world = World::new().member("DRAINING").fail("ecs.list-tasks", ErrorCode::NotFound, "gone");
+        assert_eq!(step(&mut world, &Drain::new()), Ok(Step::NotAMember));
+    }
+
+    #[test]
+    fn the_note_tells_what_is_left_and_what_is_in_the_way() {
+        let mut world = World::new().member("DRAINING").service_task("web");
+        world.container_instance.as_mut().unwrap().agent_connected = false;
+        let at = |deadline: Duration| Event { deadline: Some(START + deadline), ..event() };
+        let mut note = |event: &Event| match world.run(|| Drain::new().step(event)) {
+            Ok(Step::Wait(wait)) => (wait.after.as_secs(), wait.note),
+            other => panic!("{other:?}"),
+        };
+        let note_52m = note(&at(Duration::from_secs(3120)));
+        assert_eq!(note_52m.0, 15);
+        assert_eq!(
+            note_52m.1,
+            "1 task still running: web x1; the ECS agent is not connected, so they may never be reported stopped; 52m left"
+        );
+        assert_eq!(note(&at(Duration::from_secs(4))).0, 4, "a look after the deadline comes too late");
+        assert!(note(&at(Duration::ZERO)).1.ends_with("; the deadline has passed"));
+    }
+
+    #[test]
+    fn an_instance_on_its_way_into_service_is_never_drained() {
+        let mut world = World::new().member("ACTIVE");
+        let error = world.run(|| Drain::new().step(&testing::event(Kind::InstanceLaunching))).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "{INSTANCE}: instance-launching: an instance on its way into service is not drained: narrow the handler's pattern"
+            )
+        );
+        assert_eq!(world.calls, Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_policy_has_the_last_word() {
+        let drain = Drain::new().stop_standalone_after(Duration::from_secs(120));
+        assert_eq!(World::new().run(|| drain.clone().configured()), Ok(drain.clone()));
+        let mut world = World::new().config("stop-standalone-after", "never").config("registration-grace", "0s");
+        assert_eq!(world.run(|| drain.clone().configured()), Ok(Drain::new().registration_grace(Duration::ZERO)));
+        let mut world = World::new().config("stop-standalone-after", "5m");
+        assert_eq!(
+            world.run(|| Drain::new().configured()),
+            Ok(Drain::new().stop_standalone_after(Duration::from_secs(300)))
+        );
+    }
+
+    #[test]
+    fn many_names_are_cut() {
+        let world = (0..12).fold(World::new(), |world, i| world.service_task(&format!("s{i:02}")));
+        assert!(names(&world.tasks).ends_with("s09 x1, and 2 more"), "{}", names(&world.tasks));
+        assert_eq!(names(&[]), "");
+    }
+}

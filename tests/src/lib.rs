@@ -1,0 +1,57 @@
+//! What the end-to-end tests stand on: real servers on free loopback ports, which end with the test.
+//!
+//! [`Stack`] is AWS: `ministack` (S3, STS, Lambda), `moto` (ECS, EC2), and Auto Scaling of our own, since neither of the two checks
+//! what it is told. [`Node`] is a node's sshd, and [`Function`] the host as a Lambda function. `make test` installs and
+//! builds what they run.
+//!
+//! Everything is blocking, and speaks plain HTTP: the tests look at AWS with other eyes than the host's own SDK.
+
+mod autoscaling;
+mod function;
+pub mod http;
+mod node;
+mod process;
+mod stack;
+
+use std::path::{Path, PathBuf};
+
+pub use autoscaling::{AutoScaling, Call};
+pub use function::{Function, Invocation};
+pub use node::Node;
+pub use process::{Process, poll};
+pub use stack::{ACCOUNT, Emulator, REGION, Stack};
+
+/// The root of the repository.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package is in a folder of the repository")
+}
+
+/// Cargo's target directory.
+pub fn target() -> PathBuf {
+    let configured = std::env::var_os("CARGO_TARGET_DIR").filter(|folder| !folder.is_empty());
+    repository().join(configured.unwrap_or_else(|| "target".into()))
+}
+
+/// The host under test: `HOSTLER_BIN`, or the release binary.
+pub fn host() -> PathBuf {
+    built(std::env::var_os("HOSTLER_BIN").map_or_else(|| target().join("release/hostler"), PathBuf::from))
+}
+
+/// A plugin of this repository, as `hostler build` made it.
+pub fn plugin(name: &str) -> Vec<u8> {
+    read(&repository().join("plugins/dist").join(name).with_extension("wasm"))
+}
+
+/// A guest of `tests/guests`, as `hostler build` made it.
+pub fn guest(name: &str) -> Vec<u8> {
+    read(&target().join("guests").join(name).with_extension("wasm"))
+}
+
+fn read(path: &Path) -> Vec<u8> {
+    std::fs::read(built(path.to_owned())).expect("what is built can be read")
+}
+
+fn built(path: PathBuf) -> PathBuf {
+    assert!(path.exists(), "{} is missing: `make test` builds it", path.display());
+    path
+}
