@@ -35,10 +35,10 @@ impl PolicyFile {
     }
 }
 
-/// Check a policy, or print the JSON Schema of the format
+/// Checks a policy, or prints the JSON Schema of the format
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum PolicyCommand {
-    /// Read a policy and explain every mistake in it, or say what it allows
+    /// Reads a policy and explains every mistake in it, or says what it allows
     ///
     /// Exit code: 0 when it is sound, 1 when there are mistakes in it, 2 when it cannot be read.
     Check {
@@ -49,7 +49,7 @@ pub enum PolicyCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Print the JSON Schema of the format, for editors
+    /// Prints the JSON Schema of the format, for editors
     Schema,
 }
 
@@ -86,12 +86,12 @@ impl PolicyCommand {
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
     /// The file cannot be read.
-    #[error("cannot read the policy {}: {source}; say where it is with --policy FILE or HOSTLER_POLICY", path.display())]
+    #[error("cannot read the policy {}: {reason}; say where it is with --policy FILE or HOSTLER_POLICY", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        source: io::Error,
+        reason: io::Error,
     },
     /// The file is larger than a policy can be.
     #[error("{} is larger than 1 MiB, which no policy is; say where the policy is with --policy FILE or HOSTLER_POLICY", path.display())]
@@ -112,7 +112,7 @@ pub enum PolicyError {
 
 /// Reads the policy at `path`.
 pub fn read_policy(path: &Path) -> Result<Policy, PolicyError> {
-    let unreadable = |source| PolicyError::Unreadable { path: path.to_owned(), source };
+    let unreadable = |reason| PolicyError::Unreadable { path: path.to_owned(), reason };
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(unreadable)?;
     file.take(MAX_POLICY_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;

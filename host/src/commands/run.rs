@@ -118,7 +118,7 @@ impl Arguments {
 
     fn events(&self) -> anyhow::Result<Vec<Event>> {
         let bytes = read(&self.event)?;
-        let delivery = parse_payload(&bytes).with_context(|| format!("{} is not an event", self.event.display()))?;
+        let delivery = parse_payload(&bytes).with_context(|| name(&self.event))?;
         let messages = match delivery {
             Delivery::Direct(messages) => messages,
             Delivery::Queue(messages) => messages.into_iter().map(|(_, message)| message).collect::<Result<_, _>>()?,
@@ -147,9 +147,14 @@ fn cluster(policy: &Policy, event: &Event) -> Option<ClusterName> {
     ClusterName::parse(&granted.clusters.example()?).ok()
 }
 
+/// What messages call an input.
+fn name(path: &Path) -> String {
+    if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() }
+}
+
 /// Reads a file, or standard input for `-`, up to a bound.
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
-    let name = path.display();
+    let name = name(path);
     let mut bytes = Vec::new();
     let from: Box<dyn Read> = if path == Path::new("-") {
         Box::new(std::io::stdin())
@@ -188,10 +193,10 @@ fn words(ended: &Result<End, DispatchError>) -> String {
         }
         Ok(End::Worked(worked)) => worked,
     };
-    let decision = match &worked.decision {
-        Decision::Done => "done".to_owned(),
-        Decision::Abandon { why } => format!("abandoned: {why}"),
-        Decision::GaveUp { why } => format!("gave up: {why}"),
+    let (decision, why) = match &worked.decision {
+        Decision::Done => ("done", String::new()),
+        Decision::Abandon { why } => ("abandoned", format!(": {why}")),
+        Decision::GaveUp { why } => ("gave up", format!(": {why}")),
     };
     let lifecycle = match worked.lifecycle {
         None => "no lifecycle action to complete",
@@ -201,5 +206,5 @@ fn words(ended: &Result<End, DispatchError>) -> String {
         Some(Completion::Late) => "too late: the lifecycle action was over already",
     };
     let attempts = if worked.attempts == 1 { "attempt" } else { "attempts" };
-    format!("{decision} after {} {attempts} of {}; {lifecycle}", worked.attempts, worked.handler)
+    format!("{decision} after {} {attempts} of {}{why}; {lifecycle}", worked.attempts, worked.handler)
 }
