@@ -37,6 +37,7 @@ pub enum AssembleError {
 /// For the real world: AWS as the environment configures it, and SSH.
 #[cfg(feature = "live")]
 pub async fn live(policy: Policy, modules: Option<&Path>) -> Result<Dispatch, AssembleError> {
+    use crate::aws::ssh::SshPort;
     use crate::clock::SystemClock;
 
     let aws = crate::aws::Aws::connect().await?;
@@ -49,7 +50,7 @@ pub async fn live(policy: Policy, modules: Option<&Path>) -> Result<Dispatch, As
         ecs: aws.ecs(),
         autoscaling: aws.autoscaling(),
         ec2: aws.ec2(),
-        ssh: aws.ssh(),
+        ssh: Arc::new(SshPort::new(aws.config())),
         clock: Arc::new(SystemClock),
     };
     let place = aws.place().clone();

@@ -151,7 +151,9 @@ pub enum DispatchError {
         ours: Place,
     },
     /// The door's time ends before the next attempt is due.
-    #[error("event {event}: {note}; the next attempt is due in {wait:?}, past the time this invocation has left, so it fails to be tried again")]
+    #[error(
+        "event {event}: {note}; the next attempt is due in {wait:?}, past the time this invocation has left, so it fails to be tried again"
+    )]
     OutOfTime {
         /// The event.
         event: String,
@@ -189,7 +191,12 @@ impl Dispatch {
     pub async fn handle(&self, event: Event, door_closes: Option<Instant>) -> Result<End, DispatchError> {
         self.check_place(&event)?;
         let Some(handler) = self.policy.route(&event) else {
-            tracing::debug!(event = event.id, kind = event.kind.as_str(), detail_type = event.detail_type, "no handler");
+            tracing::debug!(
+                event = event.id,
+                kind = event.kind.as_str(),
+                detail_type = event.detail_type,
+                "no handler"
+            );
             return Ok(End::NoHandler);
         };
         if let Some(hook) = managed_by_another(&event, handler) {
@@ -451,7 +458,17 @@ fn summarise(item: &WorkItem, worked: &Worked) {
         }
         (decision, Some(Completion::Late)) => {
             let why = "the lifecycle action was over before it was completed: by another delivery, another hand, or the hook's timeout";
-            tracing::warn!(event, kind, instance, handler, attempts, lifecycle, decision = decision.as_str(), why, "late");
+            tracing::warn!(
+                event,
+                kind,
+                instance,
+                handler,
+                attempts,
+                lifecycle,
+                decision = decision.as_str(),
+                why,
+                "late"
+            );
         }
         (Decision::Abandon { why }, _) => {
             tracing::warn!(event, kind, instance, handler, attempts, lifecycle, why, "abandoned");

@@ -107,9 +107,17 @@ impl Modules {
         match &slot.good {
             Some(good) => {
                 let digest = good.digest.as_str();
-                tracing::error!(module = name, place, error = trouble, digest, "module not taken: the last good one goes on");
+                tracing::error!(
+                    module = name,
+                    place,
+                    error = trouble,
+                    digest,
+                    "module not taken: the last good one goes on"
+                );
             }
-            None => tracing::error!(module = name, place, error = trouble, "module not taken, and there is no earlier one"),
+            None => {
+                tracing::error!(module = name, place, error = trouble, "module not taken, and there is no earlier one")
+            }
         }
         slot.trouble = Some(trouble);
     }

@@ -12,7 +12,10 @@ use crate::sandbox::Attempt;
 #[async_trait]
 pub trait AutoScaling: Send + Sync {
     /// Describes an instance as a member of its group; none when it is in no group.
-    async fn describe_instance(&self, request: Granted<DescribeGroupInstance>) -> Result<Option<GroupInstance>, PortError>;
+    async fn describe_instance(
+        &self,
+        request: Granted<DescribeGroupInstance>,
+    ) -> Result<Option<GroupInstance>, PortError>;
 
     /// Sets or removes protection from scale-in.
     async fn set_instance_protection(&self, request: Granted<SetInstanceProtection>) -> Result<(), PortError>;

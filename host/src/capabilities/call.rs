@@ -97,8 +97,12 @@ impl Attempt {
             Ok(_) if call.mutating => {
                 tracing::info!(handler, event, attempt, call = name, target, result = "ok", milliseconds, "host call");
             }
-            Err(error) => tracing::debug!(handler, event, attempt, call = name, target, %error, milliseconds, "host call"),
-            Ok(_) => tracing::debug!(handler, event, attempt, call = name, target, result = "ok", milliseconds, "host call"),
+            Err(error) => {
+                tracing::debug!(handler, event, attempt, call = name, target, %error, milliseconds, "host call")
+            }
+            Ok(_) => {
+                tracing::debug!(handler, event, attempt, call = name, target, result = "ok", milliseconds, "host call")
+            }
         }
         result.map_err(|error| {
             let (code, retryable) = (code(error.kind()), error.retryable());

@@ -76,7 +76,11 @@ impl Arguments {
 
     #[cfg(feature = "live")]
     fn in_the_real_world(&self, policy: Policy, events: Vec<Event>) -> anyhow::Result<u8> {
-        if self.json { crate::telemetry::json(std::io::stderr) } else { crate::telemetry::human() }
+        if self.json {
+            crate::telemetry::json(std::io::stderr)
+        } else {
+            crate::telemetry::human()
+        }
         super::runtime().block_on(async {
             let dispatch = assemble::live(policy, self.modules.as_deref()).await?;
             Ok(self.report(&handle_all(&dispatch, events).await))

@@ -93,10 +93,9 @@ fn launching() -> Event {
 
 #[tokio::test(start_paused = true)]
 async fn done_completes_with_continue_and_abandon_with_abandon() {
-    for (guest, completion, word) in [
-        (guests::done(), Completion::Continue, "CONTINUE"),
-        (guests::abandon(), Completion::Abandon, "ABANDON"),
-    ] {
+    for (guest, completion, word) in
+        [(guests::done(), Completion::Continue, "CONTINUE"), (guests::abandon(), Completion::Abandon, "ABANDON")]
+    {
         let host = host(Some(guest), "");
         let worked = host.work(terminating()).await;
         assert_eq!((worked.attempts, worked.lifecycle), (1, Some(completion)));
@@ -166,7 +165,10 @@ async fn when_the_door_closes_first_the_event_fails_and_nothing_is_completed() {
     let host = host(Some(guests::again(60, 100)), "");
     let closes = Instant::now() + Duration::from_secs(90);
     let error = host.dispatch.handle(terminating(), Some(closes)).await.unwrap_err().to_string();
-    assert!(error.contains("waiting; the next attempt is due in 60s, past the time this invocation has left"), "{error}");
+    assert!(
+        error.contains("waiting; the next attempt is due in 60s, past the time this invocation has left"),
+        "{error}"
+    );
     assert!(host.told().iter().all(|told| told == "heartbeat"));
 }
 

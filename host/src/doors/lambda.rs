@@ -83,7 +83,10 @@ async fn handle_all(dispatch: Arc<Dispatch>, events: Vec<Event>, closes: Instant
     for event in events {
         let dispatch = Arc::clone(&dispatch);
         handling.spawn(async move {
-            dispatch.handle(event, Some(closes)).await.inspect_err(|error| tracing::error!(%error, "not brought to its end"))
+            dispatch
+                .handle(event, Some(closes))
+                .await
+                .inspect_err(|error| tracing::error!(%error, "not brought to its end"))
         });
     }
     Ok(handling.join_all().await.into_iter().collect::<Result<_, _>>()?)

@@ -60,14 +60,17 @@ pub fn accept(bytes: &[u8]) -> Result<Imports, Refusal> {
                     imports.insert(name, functions);
                 }
             }
-            WorldItem::Function(_) => reasons.push(format!("imports the function {name}, which this host does not have")),
+            WorldItem::Function(_) => {
+                reasons.push(format!("imports the function {name}, which this host does not have"))
+            }
             WorldItem::Type { .. } => {}
         }
     }
     let exports: Vec<String> = world.exports.keys().map(|key| resolve.name_world_key(key)).collect();
-    let handles = world.exports.iter().any(|(key, item)| {
-        resolve.name_world_key(key) == EXPORT && matches!(item, WorldItem::Function(_))
-    });
+    let handles = world
+        .exports
+        .iter()
+        .any(|(key, item)| resolve.name_world_key(key) == EXPORT && matches!(item, WorldItem::Function(_)));
     if !handles {
         let exports = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
         reasons.push(format!(
@@ -121,7 +124,10 @@ fn unknown(interface: &str, functions: &BTreeSet<String>) -> Vec<String> {
         return Vec::new();
     }
     let known = contract().interfaces.keys().map(|name| name.split('@').next().unwrap_or(name)).collect::<Vec<_>>();
-    vec![format!("imports {name}, which this host does not have (it has {}, and WASI 0.2 with nothing in it)", known.join(", "))]
+    vec![format!(
+        "imports {name}, which this host does not have (it has {}, and WASI 0.2 with nothing in it)",
+        known.join(", ")
+    )]
 }
 
 /// The contract as a table.
@@ -137,13 +143,15 @@ fn contract() -> &'static Contract {
         for (path, text) in CONTRACT {
             sources.push_str(path, text);
         }
-        let group = sources.parse().map_err(|(_, error)| error).expect("the contract is part of this program and parses");
+        let group =
+            sources.parse().map_err(|(_, error)| error).expect("the contract is part of this program and parses");
         let mut resolve = Resolve::default();
         let package = resolve.push_group(group).expect("the contract is part of this program and resolves");
         let version = resolve.packages[package].name.version.as_ref().map(ToString::to_string).unwrap_or_default();
-        let interfaces = resolve.packages[package].interfaces.values().filter_map(|id| {
-            Some((resolve.id_of(*id)?, resolve.interfaces[*id].functions.keys().cloned().collect()))
-        });
+        let interfaces = resolve.packages[package]
+            .interfaces
+            .values()
+            .filter_map(|id| Some((resolve.id_of(*id)?, resolve.interfaces[*id].functions.keys().cloned().collect())));
         Contract { version, interfaces: interfaces.collect() }
     });
     &CONTRACT_TABLE
@@ -203,7 +211,12 @@ mod tests {
              world w { import foo; import ecs; export handle: func(); }",
         ));
         assert!(text.contains("imports hostler:handler/foo, which this host does not have"), "{text}");
-        assert!(text.contains("imports the function destroy-cluster of hostler:handler/ecs@0.1.0, which this host does not have"), "{text}");
+        assert!(
+            text.contains(
+                "imports the function destroy-cluster of hostler:handler/ecs@0.1.0, which this host does not have"
+            ),
+            "{text}"
+        );
     }
 
     #[test]

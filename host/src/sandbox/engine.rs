@@ -90,4 +90,3 @@ pub(super) fn tick(engine: &Engine) -> std::io::Result<()> {
     })?;
     Ok(())
 }
-

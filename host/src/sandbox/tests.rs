@@ -69,7 +69,8 @@ async fn host_calls_are_counted() {
 
 #[tokio::test(start_paused = true)]
 async fn a_host_call_that_hangs_ends_with_the_wall_budget() {
-    let sections = "[handler.limits]\nwall = \"30s\"\n[handler.grants]\necs = { clusters = [\"c\"], allow = [\"drain\"] }";
+    let sections =
+        "[handler.limits]\nwall = \"30s\"\n[handler.grants]\necs = { clusters = [\"c\"], allow = [\"drain\"] }";
     let report = run(&guests::drain_of(crate::testing::INSTANCE), 1, sections).await;
     assert_eq!(report.wall, Duration::from_secs(30));
     assert_eq!(failure_of(report), "wall budget of 30s spent during ecs.drain");
@@ -99,7 +100,8 @@ async fn a_text_that_is_no_instance_id_is_invalid() {
 #[tokio::test]
 async fn nothing_of_one_attempt_is_left_for_the_next() {
     // Traps if an earlier attempt has left its mark.
-    let body = "(if (i32.load (i32.const 0)) (then unreachable)) (i32.store (i32.const 0) (i32.const 1)) i32.const 1024";
+    let body =
+        "(if (i32.load (i32.const 0)) (then unreachable)) (i32.store (i32.const 0) (i32.const 1)) i32.const 1024";
     let guest = guests::guest_with("", "", body);
     let sandbox = sandbox();
     for _ in 0..3 {

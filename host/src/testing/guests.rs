@@ -85,7 +85,11 @@ pub(crate) fn hungry() -> Vec<u8> {
 
 /// Recurses until the stack ends.
 pub(crate) fn deep() -> Vec<u8> {
-    guest_with("(func $down (param i32) (result i32) (i32.add (call $down (local.get 0)) (i32.const 1)))", "", "(call $down (i32.const 0))")
+    guest_with(
+        "(func $down (param i32) (result i32) (i32.add (call $down (local.get 0)) (i32.const 1)))",
+        "",
+        "(call $down (i32.const 0))",
+    )
 }
 
 /// Asks for the time without end.
