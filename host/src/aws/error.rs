@@ -117,7 +117,7 @@ enum Refusal {
 impl Refusal {
     /// Judges by the error code ("Common errors" of each service's API reference), and by the HTTP status where the code says nothing.
     fn of(code: &str, status: u16) -> Self {
-        use PortErrorKind::{Invalid, NotFound, Other, Timeout, Unavailable};
+        use PortErrorKind::{Conflict, Invalid, NotFound, Other, Timeout, Unavailable};
         match code {
             "AccessDenied"
             | "AccessDeniedException"
@@ -156,13 +156,20 @@ impl Refusal {
             | "TooManyRequests"
             | "TooManyRequestsException" => Self::Throttling,
             "RequestTimeout" | "RequestTimeoutException" => Self::Other(Timeout),
-            "ClusterNotFoundException" | "InvalidInstanceID.NotFound" => Self::Other(NotFound),
+            "ClusterNotFoundException"
+            | "EC2InstanceNotFoundException"
+            | "InvalidInstanceID.NotFound"
+            | "ResourceNotFoundException" => Self::Other(NotFound),
+            "EC2InstanceStateInvalidException" => Self::Other(Conflict),
             "InvalidInstanceID.Malformed"
             | "InvalidParameterException"
             | "InvalidParameterValue"
             | "ValidationError" => Self::Other(Invalid),
             // A pending update of the group: the same call passes once that is through.
-            "ResourceContention" | "ResourceContentionFault" | "ServerException" => Self::Other(Unavailable),
+            "EC2InstanceUnavailableException"
+            | "ResourceContention"
+            | "ResourceContentionFault"
+            | "ServerException" => Self::Other(Unavailable),
             _ => match status {
                 429 => Self::Throttling,
                 401 | 403 => Self::Permission,

@@ -2,11 +2,12 @@
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
-use aws_sdk_ec2::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use zeroize::Zeroizing;
 
+use crate::aws::error::Call;
 use crate::ports::{InstanceId, PortError, PortErrorKind};
 
 /// What AWS knows that a connection needs.
@@ -43,100 +44,36 @@ impl Aws {
 #[async_trait]
 impl Cloud for Aws {
     async fn console_output(&self, instance: &InstanceId, latest: bool) -> Result<Option<String>, PortError> {
+        let call = Call::new("ec2:GetConsoleOutput", instance.as_str());
         let request = self.ec2.get_console_output().instance_id(instance.as_str());
         let output = match request.set_latest(latest.then_some(true)).send().await {
             Ok(answer) => answer.output.unwrap_or_default(),
             // Only instances on Nitro have a latest output; the others have the one after the boot.
             Err(error) if latest && error.code() == Some("UnsupportedOperation") => return Ok(None),
-            Err(error) => return Err(failed(&format!("ec2:GetConsoleOutput of {instance}"), &error)),
+            Err(error) => return Err(call.failed(&error)),
         };
         let text: String = output.split_ascii_whitespace().collect();
-        let bytes = BASE64.decode(text).map_err(|_| {
-            PortError::new(PortErrorKind::Other, format!("ec2:GetConsoleOutput of {instance} answered no base64"))
-        })?;
+        let bytes = BASE64.decode(text).map_err(|_| call.error(PortErrorKind::Other, "the output is not base64"))?;
         Ok((!bytes.is_empty()).then(|| String::from_utf8_lossy(&bytes).into_owned()))
     }
 
     async fn push_key(&self, instance: &InstanceId, zone: &str, user: &str, public_key: &str) -> Result<(), PortError> {
+        let call = Call::new("ec2-instance-connect:SendSSHPublicKey", format!("{user} on {instance}"));
         let request = self.instance_connect.send_ssh_public_key().instance_id(instance.as_str());
-        let call = format!("ec2-instance-connect:SendSSHPublicKey for {user} on {instance}");
-        let answer = request
-            .instance_os_user(user)
-            .ssh_public_key(public_key)
-            .availability_zone(zone)
-            .send()
-            .await
-            .map_err(|error| failed(&call, &error))?;
-        if !answer.success() {
-            return Err(PortError::new(PortErrorKind::Unavailable, format!("{call} did not succeed; try again")));
+        let request = request.instance_os_user(user).ssh_public_key(public_key).availability_zone(zone);
+        match request.send().await {
+            Ok(answer) if answer.success() => Ok(()),
+            Ok(_) => Err(call.error(PortErrorKind::Unavailable, "the key was not taken; try again")),
+            Err(error) => Err(call.failed(&error)),
         }
-        Ok(())
     }
 
     async fn secret(&self, id: &str) -> Result<Zeroizing<String>, PortError> {
-        let call = format!("secretsmanager:GetSecretValue of {id}");
-        let answer =
-            self.secrets.get_secret_value().secret_id(id).send().await.map_err(|error| failed(&call, &error))?;
-        let text = answer.secret_string.ok_or_else(|| {
-            PortError::new(
-                PortErrorKind::Other,
-                format!("{call} answered no string; store the key as the secret string"),
-            )
-        })?;
-        Ok(Zeroizing::new(text))
-    }
-}
-
-/// A failed call in the words of a port. AWS's own message is kept: it names the missing permission.
-fn failed<E, R>(call: &str, error: &SdkError<E, R>) -> PortError
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-    R: std::fmt::Debug,
-{
-    let kind = match error {
-        SdkError::TimeoutError(_) => PortErrorKind::Timeout,
-        SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => PortErrorKind::Unavailable,
-        SdkError::ServiceError(service) => kind_of(service.err().code().unwrap_or_default()),
-        _ => PortErrorKind::Other,
-    };
-    let why = match error {
-        SdkError::ServiceError(service) => {
-            let code = service.err().code().unwrap_or("no error code");
-            format!("{code}: {}", service.err().message().unwrap_or("no message"))
-        }
-        other => DisplayErrorContext(other).to_string(),
-    };
-    PortError::new(kind, format!("{call} failed: {why}"))
-}
-
-/// What an error code of these three services means. The codes are those of each API reference's "Errors" and of EC2's
-/// "Error codes for the Amazon EC2 API".
-fn kind_of(code: &str) -> PortErrorKind {
-    match code {
-        "UnauthorizedOperation"
-        | "AuthFailure"
-        | "AuthException"
-        | "AccessDenied"
-        | "AccessDeniedException"
-        | "UnrecognizedClientException"
-        | "InvalidClientTokenId"
-        | "ExpiredToken"
-        | "ExpiredTokenException" => PortErrorKind::Denied,
-        "InvalidInstanceID.NotFound" | "EC2InstanceNotFoundException" | "ResourceNotFoundException" => {
-            PortErrorKind::NotFound
-        }
-        "RequestLimitExceeded" | "Throttling" | "ThrottlingException" | "TooManyRequestsException" => {
-            PortErrorKind::Throttled
-        }
-        "EC2InstanceStateInvalidException" | "IncorrectInstanceState" => PortErrorKind::Conflict,
-        "EC2InstanceUnavailableException"
-        | "ServiceException"
-        | "InternalServiceError"
-        | "InternalServiceErrorException"
-        | "InternalError"
-        | "InternalFailure"
-        | "Unavailable"
-        | "ServiceUnavailable" => PortErrorKind::Unavailable,
-        _ => PortErrorKind::Other,
+        let call = Call::new("secretsmanager:GetSecretValue", id);
+        let request = self.secrets.get_secret_value().secret_id(id);
+        let answer = request.send().await.map_err(|error| call.failed(&error))?;
+        answer.secret_string.map(Zeroizing::new).ok_or_else(|| {
+            call.error(PortErrorKind::Other, "the secret is binary; store the private key as the secret string")
+        })
     }
 }
