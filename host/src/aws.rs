@@ -189,7 +189,7 @@ mod tests {
     async fn without_a_region_nothing_is_asked() {
         let fake = Fake::always(identity("123456789012"));
         let config = fake.config().into_builder().region(None).build();
-        insta::assert_snapshot!(told(&Aws::with(config).await.unwrap_err()), @"");
+        insta::assert_snapshot!(told(&Aws::with(config).await.unwrap_err()), @"no AWS region is configured; set AWS_REGION, or region in the profile that AWS_PROFILE names");
         assert!(fake.calls().is_empty());
     }
 
@@ -210,7 +210,7 @@ mod tests {
         let fake = Fake::always(identity("123456789012"));
         let provider = aws_credential_types::provider::SharedCredentialsProvider::new(None);
         let config = fake.config().into_builder().credentials_provider(provider).build();
-        insta::assert_snapshot!(told(&Aws::with(config).await.unwrap_err()), @"");
+        insta::assert_snapshot!(told(&Aws::with(config).await.unwrap_err()), @"cannot tell who we are in AWS: sts:GetCallerIdentity for region eu-central-1: no AWS credentials (nothing is configured); give the Lambda function or the instance a role, or set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY");
         assert!(fake.calls().is_empty());
     }
 
@@ -221,13 +221,13 @@ mod tests {
             "ExpiredToken",
             "The security token included in the request is expired",
         ));
-        insta::assert_snapshot!(told(&Aws::with(fake.config()).await.unwrap_err()), @"");
+        insta::assert_snapshot!(told(&Aws::with(fake.config()).await.unwrap_err()), @"cannot tell who we are in AWS: sts:GetCallerIdentity for region eu-central-1: AWS does not accept our credentials (ExpiredToken: The security token included in the request is expired, HTTP 403, request req-1); renew them, and check the machine's clock");
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_account_that_is_none_is_refused() {
         let fake = Fake::always(identity("nobody"));
-        insta::assert_snapshot!(told(&Aws::with(fake.config()).await.unwrap_err()), @"");
+        insta::assert_snapshot!(told(&Aws::with(fake.config()).await.unwrap_err()), @r#"cannot tell where in AWS we are: "nobody" is not an AWS account id (twelve digits)"#);
     }
 
     #[tokio::test(start_paused = true)]

@@ -151,6 +151,6 @@ mod tests {
         let message = format!("You are not authorized. Encoded authorization failure message: {}", "x".repeat(4000));
         let error = describe_with(Reply::ec2_error(403, "UnauthorizedOperation", &message)).await.unwrap_err();
         assert_eq!(error.kind, PortErrorKind::Denied);
-        insta::assert_snapshot!(error.message, @"");
+        insta::assert_snapshot!(error.message, @"ec2:DescribeInstances for i-0123456789abcdef0: not allowed by IAM (UnauthorizedOperation: You are not authorized., HTTP 403, request req-1); allow ec2:DescribeInstances for the role Hostler runs as");
     }
 }

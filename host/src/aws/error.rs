@@ -9,6 +9,7 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::request_id::RequestId as _;
 
+use super::CALL_TIMEOUT;
 use crate::ports::{PortError, PortErrorKind};
 
 /// What is kept of a message of AWS: enough for its longest ordinary ones. Some quote what they were sent, at any length.
@@ -42,12 +43,18 @@ impl Call {
         let request_id = error.request_id();
         match error {
             SdkError::ServiceError(_) => self.refused(error.code(), error.message(), status, request_id),
-            SdkError::TimeoutError(_) => self.error(PortErrorKind::Timeout, "no answer in time"),
+            SdkError::TimeoutError(_) => {
+                self.error(PortErrorKind::Timeout, format!("no answer within {CALL_TIMEOUT:?}, retries included"))
+            }
             SdkError::DispatchFailure(failure) => match find::<CredentialsError>(error) {
                 Some(credentials) => self.no_credentials(credentials),
                 None if failure.is_timeout() => self.error(PortErrorKind::Timeout, innermost(error)),
                 None => self.error(PortErrorKind::Unavailable, format!("no answer: {}", innermost(error))),
             },
+            // What stands between us and AWS seldom speaks AWS's protocols.
+            SdkError::ResponseError(_) if status.is_some_and(|status| status == 429 || status >= 500) => {
+                self.refused(None, None, status, request_id)
+            }
             SdkError::ResponseError(_) => {
                 let what = format!("the answer makes no sense: {}", innermost(error));
                 self.error(PortErrorKind::Unavailable, signed(what, status, request_id))
@@ -238,7 +245,7 @@ mod tests {
     async fn throttling_is_retried_and_then_told() {
         let (fake, error) = call(Reply::json_error(400, "ThrottlingException", "Rate exceeded")).await;
         assert_eq!((fake.calls().len(), error.kind), (4, PortErrorKind::Throttled));
-        insta::assert_snapshot!(error.message, @"");
+        insta::assert_snapshot!(error.message, @"ecs:StopTask for task t: AWS asks to slow down, and did so at every retry (ThrottlingException: Rate exceeded, HTTP 400, request req-1)");
     }
 
     #[tokio::test(start_paused = true)]
@@ -247,7 +254,7 @@ mod tests {
             "User: arn:aws:sts::123456789012:assumed-role/hostler/f is not authorized to perform: ecs:StopTask";
         let (fake, error) = call(Reply::json_error(400, "AccessDeniedException", message)).await;
         assert_eq!((fake.calls().len(), error.kind), (1, PortErrorKind::Denied));
-        insta::assert_snapshot!(error.message, @"");
+        insta::assert_snapshot!(error.message, @"ecs:StopTask for task t: not allowed by IAM (AccessDeniedException: User: arn:aws:sts::123456789012:assumed-role/hostler/f is not authorized to perform: ecs:StopTask, HTTP 400, request req-1); allow ecs:StopTask for the role Hostler runs as");
     }
 
     #[tokio::test(start_paused = true)]
@@ -257,17 +264,17 @@ mod tests {
         assert_eq!(error.kind, PortErrorKind::Timeout);
         assert_eq!(start.elapsed().as_secs(), 30);
         assert!((2..=3).contains(&fake.calls().len()), "{}", fake.calls().len());
-        insta::assert_snapshot!(error.message, @"");
+        insta::assert_snapshot!(error.message, @"ecs:StopTask for task t: no answer within 30s, retries included");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_server_that_is_down_or_faulty_is_unavailable() {
         let (fake, error) = call(Reply::Refused).await;
         assert_eq!((fake.calls().len(), error.kind), (4, PortErrorKind::Unavailable));
-        insta::assert_snapshot!(error.message, @"");
+        insta::assert_snapshot!(error.message, @"ecs:StopTask for task t: no answer: connection refused");
         let (fake, error) = call(Reply::new(503, "<html>try later</html>")).await;
         assert_eq!((fake.calls().len(), error.kind), (4, PortErrorKind::Unavailable));
-        insta::assert_snapshot!(error.message, @"");
+        insta::assert_snapshot!(error.message, @"ecs:StopTask for task t: an error without a name, HTTP 503, request req-1");
     }
 
     #[tokio::test(start_paused = true)]

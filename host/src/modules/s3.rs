@@ -40,7 +40,7 @@ impl S3Source {
         let response = error.raw_response();
         match response.map(|response| response.status().as_u16()) {
             _ if error.code() == Some("NoSuchBucket") => {
-                let what = format!("there is no bucket {}, so no {place}; correct source in [modules]", self.bucket);
+                let what = format!("there is no bucket {:?}, so no {place}; correct source in [modules]", self.bucket);
                 SourceError { kind: SourceErrorKind::NotFound, message: what }
             }
             Some(404) => {
@@ -230,11 +230,11 @@ mod tests {
         let fake = Fake::always(s3_error(404, "NoSuchKey", "The specified key does not exist."));
         let error = fetch(&fake, None, MAX_SIZE).await.unwrap_err();
         assert_eq!(error.kind, SourceErrorKind::NotFound);
-        insta::assert_snapshot!(error, @"");
+        insta::assert_snapshot!(error, @"s3://modules/plugins/a.wasm does not exist; upload it, or correct module in the policy");
         let fake = Fake::always(s3_error(404, "NoSuchBucket", "The specified bucket does not exist"));
         let error = fetch(&fake, None, MAX_SIZE).await.unwrap_err();
         assert_eq!(error.kind, SourceErrorKind::NotFound);
-        insta::assert_snapshot!(error, @"");
+        insta::assert_snapshot!(error, @r#"there is no bucket "modules", so no s3://modules/plugins/a.wasm; correct source in [modules]"#);
     }
 
     #[tokio::test(start_paused = true)]
@@ -242,14 +242,14 @@ mod tests {
         let fake = Fake::always(s3_error(403, "AccessDenied", "Access Denied"));
         let error = fetch(&fake, None, MAX_SIZE).await.unwrap_err();
         assert_eq!(error.kind, SourceErrorKind::Denied);
-        insta::assert_snapshot!(error, @"");
+        insta::assert_snapshot!(error, @"s3:GetObject for s3://modules/plugins/a.wasm: not allowed by IAM (AccessDenied: Access Denied, HTTP 403, request req-1); allow s3:GetObject for the role Hostler runs as; or there is no such object: S3 says so only to those who are also allowed s3:ListBucket on bucket modules");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_bucket_elsewhere_names_its_region() {
         let moved = s3_error(301, "PermanentRedirect", "use the endpoint").header("x-amz-bucket-region", "us-east-1");
         let error = fetch(&Fake::always(moved), None, MAX_SIZE).await.unwrap_err();
-        insta::assert_snapshot!(error, @"");
+        insta::assert_snapshot!(error, @"s3://modules/plugins/a.wasm is in another region (us-east-1); Hostler reads modules from its own region only");
     }
 
     #[tokio::test(start_paused = true)]
@@ -268,7 +268,7 @@ mod tests {
         let (fake, served) = endless(usize::MAX, Some(200 * 1024 * 1024));
         let error = fetch(&fake, None, MAX_SIZE).await.unwrap_err();
         assert_eq!(error.kind, SourceErrorKind::TooLarge);
-        insta::assert_snapshot!(error, @"");
+        insta::assert_snapshot!(error, @"s3://modules/plugins/a.wasm has 200.0 MiB (209715200 bytes), and max-size in [modules] is 32.0 MiB (33554432 bytes)");
         assert_eq!(served.load(Ordering::Relaxed), 0, "some of it was read");
     }
 

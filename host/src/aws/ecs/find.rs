@@ -30,7 +30,7 @@ async fn clusters_to_search(client: &Client, patterns: &NamePatterns) -> Result<
     let mut clusters = Vec::new();
     for name in patterns.literals() {
         let cluster = ClusterName::parse(name).map_err(|error| {
-            PortError::new(PortErrorKind::Invalid, format!("{error}; correct clusters in the handler's grants.ecs"))
+            PortError::new(PortErrorKind::Invalid, format!("{error}; correct grants.ecs.clusters of the handler"))
         })?;
         if !clusters.contains(&cluster) {
             clusters.push(cluster);
@@ -108,8 +108,8 @@ fn no_such_cluster(cluster: &ClusterName, error: PortError) -> PortError {
     if error.kind != PortErrorKind::NotFound {
         return error;
     }
-    let remedy = "correct clusters in the handler's grants.ecs.clusters, or create it";
-    PortError::new(PortErrorKind::NotFound, format!("ECS has no cluster {cluster} here; {remedy} ({error})"))
+    let remedy = "correct grants.ecs.clusters of the handler, or create the cluster";
+    PortError::new(PortErrorKind::NotFound, format!("ECS has no cluster \"{cluster}\" here; {remedy} ({error})"))
 }
 
 /// The one to act on. An instance that changed clusters may have left a registration behind that is no longer in use; two in use mean that we do not know.

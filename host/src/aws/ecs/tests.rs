@@ -140,14 +140,14 @@ async fn two_registrations_in_use_are_a_conflict_that_names_both() {
     ]);
     let error = find_in(&fake, &["blue", "green"]).await.unwrap_err();
     assert_eq!(error.kind, PortErrorKind::Conflict);
-    insta::assert_snapshot!(error.message, @"");
+    insta::assert_snapshot!(error.message, @"i-0123456789abcdef0 is registered twice: arn:aws:ecs:eu-central-1:123456789012:container-instance/blue/one in cluster blue (ACTIVE) and arn:aws:ecs:eu-central-1:123456789012:container-instance/green/two in cluster green (DRAINING); deregister the one that is not in use");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_cluster_the_policy_names_and_ecs_does_not_know_is_an_error() {
     let error = find_in(&ecs(vec![("prod", vec![])]), &["prod", "pord"]).await.unwrap_err();
     assert_eq!(error.kind, PortErrorKind::NotFound);
-    insta::assert_snapshot!(error.message, @"");
+    insta::assert_snapshot!(error.message, @r#"ECS has no cluster "pord" here; correct grants.ecs.clusters of the handler, or create the cluster (ecs:ListContainerInstances for i-0123456789abcdef0 in cluster pord: ClusterNotFoundException: Cluster not found., HTTP 400, request req-1)"#);
 }
 
 #[tokio::test(start_paused = true)]
@@ -210,7 +210,7 @@ async fn what_cannot_be_drained_is_not_tried() {
     assert_eq!(drain_with(&fake, "DRAINING").await, Ok(seen("DRAINING")));
     let error = drain_with(&fake, "DEREGISTERING").await.unwrap_err();
     assert_eq!(error.kind, PortErrorKind::Conflict);
-    insta::assert_snapshot!(error.message, @"");
+    insta::assert_snapshot!(error.message, @"ecs:UpdateContainerInstancesState for i-0123456789abcdef0 in cluster prod: its container instance is DEREGISTERING, and only an ACTIVE one can be set to DRAINING");
     assert!(fake.calls().is_empty());
 }
 
