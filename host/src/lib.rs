@@ -25,5 +25,6 @@ pub mod doors;
 pub mod telemetry;
 
 mod bindings;
+mod digest;
 #[cfg(test)]
 mod testing;

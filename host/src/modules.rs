@@ -14,7 +14,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use sha2::{Digest, Sha256};
 
 pub use accept::Refusal;
 pub use dir::DirSource;
@@ -23,6 +22,7 @@ pub use s3::S3Source;
 pub use source::{Fetched, Source, SourceError, SourceErrorKind};
 
 use crate::clock::Clock;
+use crate::digest::sha256;
 use crate::policy::ModulesPolicy;
 use crate::sandbox::{Module, Sandbox};
 
@@ -128,7 +128,7 @@ impl Modules {
         let loading = tokio::task::spawn_blocking(move || {
             accept::accept(&bytes)?;
             sandbox
-                .compile(&bytes, digest(&bytes))
+                .compile(&bytes, sha256(&bytes))
                 .map_err(|error| Refusal::because(format!("does not fit this host: {error:#}")))
         });
         loading.await.unwrap_or_else(|error| Err(Refusal::because(format!("could not be loaded: {error}"))))
@@ -153,10 +153,6 @@ impl Slot {
         // A clock that was set back makes the age negative: then nothing is known of it.
         age >= SignedDuration::ZERO && age.unsigned_abs() < refresh
     }
-}
-
-fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

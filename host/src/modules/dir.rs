@@ -5,9 +5,9 @@ use std::io::{ErrorKind, Read};
 use std::path::{Component, Path, PathBuf};
 
 use async_trait::async_trait;
-use sha2::{Digest, Sha256};
 
 use super::{Fetched, Source, SourceError, SourceErrorKind};
+use crate::digest::sha256;
 
 /// A folder of modules, `source = "dir:PATH"`.
 ///
@@ -32,7 +32,7 @@ impl Source for DirSource {
         let place = self.locate(&module);
         let read = tokio::task::spawn_blocking(move || {
             let bytes = read(&folder, &module, max_size)?;
-            let version = version_of(&bytes);
+            let version = sha256(&bytes);
             Ok(if known.as_deref() == Some(&version) { Fetched::Unchanged } else { Fetched::New { bytes, version } })
         });
         read.await.unwrap_or_else(|error| {
@@ -117,10 +117,6 @@ fn unreadable<T>(path: &Path, folder: &Path, error: &std::io::Error) -> Result<T
         _ => (SourceErrorKind::Unavailable, format!("{place} cannot be read: {error}")),
     };
     Err(SourceError { kind, message })
-}
-
-fn version_of(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

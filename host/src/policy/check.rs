@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
 use super::file::{
     AutoScalingAction, AutoScalingSection, Ec2Action, Ec2Section, EcsAction, EcsSection, File, FinishSection,
@@ -20,6 +19,7 @@ use super::{
     AutoScalingGrant, Ec2Grant, EcsGrant, Finish, Grants, Handler, HostKeys, Instances, Limits, Mistakes,
     ModulesPolicy, NamePatterns, Pattern, Policy, SshGrant,
 };
+use crate::digest::sha256;
 
 /// Reads a policy, or explains every mistake in it.
 pub(super) fn parse(name: &str, text: &str) -> Result<Policy, Mistakes> {
@@ -28,7 +28,7 @@ pub(super) fn parse(name: &str, text: &str) -> Result<Policy, Mistakes> {
     let (mistakes, warnings) = reading.findings.finish();
     match policy {
         Some((modules, handlers)) if mistakes.is_empty() => {
-            let digest = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
+            let digest = sha256(text);
             Ok(Policy { modules, handlers, digest, warnings })
         }
         _ => Err(Mistakes { name: name.to_owned(), mistakes }),

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use sha2::{Digest, Sha256};
 
+use crate::digest::sha256;
 use crate::dispatch::Place;
 use crate::ports::{ClusterName, GroupName, InstanceId, TaskArn};
 
@@ -144,6 +144,7 @@ impl SimTask {
 
 /// Thirty-two hexadecimal digits, as ECS gives as ids; always the same for the same parts.
 fn hex_id(parts: &[&str]) -> String {
-    let digest = Sha256::digest(parts.join("/"));
-    digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    let mut id = sha256(parts.join("/"));
+    id.truncate(32);
+    id
 }
