@@ -30,7 +30,7 @@ const CLOSING: Duration = Duration::from_secs(1);
 
 /// How long a stream may stay silent once the command has ended. Longer means that something it left running holds the
 /// stream open, which OpenSSH would wait for as long as that runs.
-const LINGER: Duration = Duration::from_secs(2);
+const LINGER: Duration = if cfg!(test) { Duration::from_millis(100) } else { Duration::from_secs(2) };
 
 /// How much of the name of a signal is kept: the node chose it.
 const SIGNAL_CHARS: usize = 32;
@@ -137,7 +137,7 @@ impl Node {
             Ok(AuthResult::Failure { remaining_methods, .. })
                 if remaining_methods.is_empty() && self.handle.is_closed() =>
             {
-                Err(self.dropped("during the login"))
+                Err(self.shut_out())
             }
             Ok(AuthResult::Failure { .. }) => {
                 let remedy = match request.key {
@@ -153,7 +153,7 @@ impl Node {
                     format_args!("refuses the key {source} ({fingerprint}) for {user:?}; {remedy}"),
                 ))
             }
-            Err(_) => Err(self.dropped("during the login")),
+            Err(_) => Err(self.shut_out()),
         }
     }
 
@@ -166,7 +166,7 @@ impl Node {
                 PortErrorKind::Denied,
                 format_args!("takes RSA keys over SHA-1 only, which proves nothing any more; use an ed25519 key"),
             )),
-            Err(_) => Err(self.dropped("during the login")),
+            Err(_) => Err(self.shut_out()),
         }
     }
 
@@ -238,13 +238,22 @@ impl Node {
         let _ = timeout(CLOSING, farewell).await;
     }
 
+    /// The connection broke during the login. A node may answer a key it does not like with a farewell.
+    fn shut_out(&self) -> PortError {
+        let mut error = self.dropped("during the login");
+        if self.report.farewell.get().is_some_and(|farewell| farewell.personal) {
+            error.kind = PortErrorKind::Denied;
+        }
+        error
+    }
+
     /// The connection broke, for a reason the node may have told.
     fn dropped(&self, when: &str) -> PortError {
         match self.report.farewell.get() {
-            Some(farewell) => {
-                let kind = if farewell.personal { PortErrorKind::Denied } else { PortErrorKind::Unavailable };
-                self.error(kind, format_args!("ended the connection {when}, saying {}", farewell.words))
-            }
+            Some(farewell) => self.error(
+                PortErrorKind::Unavailable,
+                format_args!("ended the connection {when}, saying \"{}\"", farewell.words),
+            ),
             None => self.error(PortErrorKind::Unavailable, format_args!("dropped the connection {when}")),
         }
     }
