@@ -123,7 +123,7 @@ impl Node {
     async fn authenticate(&mut self, request: &Exec, key: Arc<PrivateKey>) -> Result<(), PortError> {
         let fingerprint = key.public_key().fingerprint(HashAlg::Sha256);
         let (user, source) = (&request.user, client_key::describe(&request.key));
-        let hash = if key.algorithm().is_rsa() { self.rsa_hash().await? } else { None };
+        let hash = if key.algorithm().is_rsa() { self.rsa_hash(request).await? } else { None };
         let key = PrivateKeyWithHashAlg::new(key, hash);
         match self.handle.authenticate_publickey(user.as_str(), key).await {
             Ok(AuthResult::Success) => Ok(()),
@@ -137,7 +137,7 @@ impl Node {
             Ok(AuthResult::Failure { remaining_methods, .. })
                 if remaining_methods.is_empty() && self.handle.is_closed() =>
             {
-                Err(self.shut_out())
+                Err(self.shut_out(request))
             }
             Ok(AuthResult::Failure { .. }) => {
                 let remedy = match request.key {
@@ -153,12 +153,12 @@ impl Node {
                     format_args!("refuses the key {source} ({fingerprint}) for {user:?}; {remedy}"),
                 ))
             }
-            Err(_) => Err(self.shut_out()),
+            Err(_) => Err(self.shut_out(request)),
         }
     }
 
     /// What to sign with an RSA key: SHA-512 unless the node says that it takes only less.
-    async fn rsa_hash(&self) -> Result<Option<HashAlg>, PortError> {
+    async fn rsa_hash(&self, request: &Exec) -> Result<Option<HashAlg>, PortError> {
         match self.handle.best_supported_rsa_hash().await {
             Ok(Some(Some(hash))) => Ok(Some(hash)),
             Ok(None) => Ok(Some(HashAlg::Sha512)),
@@ -166,7 +166,7 @@ impl Node {
                 PortErrorKind::Denied,
                 format_args!("takes RSA keys over SHA-1 only, which proves nothing any more; use an ed25519 key"),
             )),
-            Err(_) => Err(self.shut_out()),
+            Err(_) => Err(self.shut_out(request)),
         }
     }
 
@@ -238,11 +238,13 @@ impl Node {
         let _ = timeout(CLOSING, farewell).await;
     }
 
-    /// The connection broke during the login. A node may answer a key it does not like with a farewell.
-    fn shut_out(&self) -> PortError {
+    /// The connection broke during the login. A node that has had enough refuses a key with a farewell.
+    fn shut_out(&self, request: &Exec) -> PortError {
         let mut error = self.dropped("during the login");
         if self.report.farewell.get().is_some_and(|farewell| farewell.personal) {
+            let (user, source) = (&request.user, client_key::describe(&request.key));
             error.kind = PortErrorKind::Denied;
+            error.message += &format!("; see whether {user:?} exists there and takes the key {source}");
         }
         error
     }
