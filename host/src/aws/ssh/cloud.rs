@@ -77,3 +77,75 @@ impl Cloud for Aws {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aws::fake::{Fake, Reply};
+
+    fn aws(fake: &Fake) -> (Aws, InstanceId) {
+        (Aws::new(&fake.config()), InstanceId::parse("i-0123456789abcdef0").unwrap())
+    }
+
+    fn console(output: &str) -> Reply {
+        Reply::xml(200, &format!("<GetConsoleOutputResponse><output>{output}</output></GetConsoleOutputResponse>"))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_console_output_is_decoded_whatever_its_line_breaks() {
+        let (aws, instance) = aws(&Fake::always(console("aGVsbG8s\r\nIG5vZGU=\n")));
+        assert_eq!(aws.console_output(&instance, true).await, Ok(Some("hello, node".to_owned())));
+        let (aws, instance) = self::aws(&Fake::always(console("")));
+        assert_eq!(aws.console_output(&instance, true).await, Ok(None));
+        let (aws, instance) = self::aws(&Fake::always(console("%%%")));
+        let error = aws.console_output(&instance, true).await.unwrap_err();
+        assert_eq!(error.message, "ec2:GetConsoleOutput for i-0123456789abcdef0: the output is not base64");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_instance_that_is_not_on_nitro_has_no_latest_output() {
+        let fake = Fake::always(Reply::ec2_error(400, "UnsupportedOperation", "not supported for this type"));
+        let (aws, instance) = aws(&fake);
+        assert_eq!(aws.console_output(&instance, true).await, Ok(None));
+        assert_eq!(aws.console_output(&instance, false).await.unwrap_err().kind, PortErrorKind::Other);
+        assert!(fake.calls()[0].body.contains("Latest=true") && !fake.calls()[1].body.contains("Latest"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_is_pushed_with_what_instance_connect_asks_for() {
+        let fake = Fake::always(Reply::json(&serde_json::json!({ "RequestId": "r", "Success": true })));
+        let (aws, instance) = aws(&fake);
+        aws.push_key(&instance, "eu-central-1a", "ec2-user", "ssh-ed25519 AAAA").await.unwrap();
+        let expected = serde_json::json!({
+            "InstanceId": "i-0123456789abcdef0", "InstanceOSUser": "ec2-user",
+            "SSHPublicKey": "ssh-ed25519 AAAA", "AvailabilityZone": "eu-central-1a",
+        });
+        assert_eq!(fake.calls()[0].json(), expected);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_instance_connect_refuses_has_a_kind() {
+        for (code, status, kind) in [
+            ("AuthException", 403, PortErrorKind::Denied),
+            ("EC2InstanceNotFoundException", 404, PortErrorKind::NotFound),
+            ("EC2InstanceStateInvalidException", 400, PortErrorKind::Conflict),
+            ("EC2InstanceUnavailableException", 503, PortErrorKind::Unavailable),
+        ] {
+            let (aws, instance) = aws(&Fake::always(Reply::json_error(status, code, "no")));
+            let error = aws.push_key(&instance, "z", "ec2-user", "k").await.unwrap_err();
+            assert_eq!(error.kind, kind, "{error}");
+            assert!(error.message.contains("SendSSHPublicKey for ec2-user on i-0123456789abcdef0"), "{error}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_secret_is_a_string_or_an_error() {
+        let (aws, _) = aws(&Fake::always(Reply::json(&serde_json::json!({ "SecretString": "key" }))));
+        assert_eq!(*aws.secret("nuproj/ssh").await.unwrap(), "key");
+        let (aws, _) = self::aws(&Fake::always(Reply::json(&serde_json::json!({ "SecretBinary": "AAAA" }))));
+        let error = aws.secret("nuproj/ssh").await.unwrap_err();
+        assert!(error.message.ends_with("the secret is binary; store the private key as the secret string"), "{error}");
+        let (aws, _) = self::aws(&Fake::always(Reply::json_error(400, "ResourceNotFoundException", "no such secret")));
+        assert_eq!(aws.secret("nuproj/ssh").await.unwrap_err().kind, PortErrorKind::NotFound);
+    }
+}

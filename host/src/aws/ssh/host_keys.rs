@@ -64,7 +64,7 @@ impl HostKeyring {
                 trust.revoked = known.revoked;
             }
             HostKeys::Console => {
-                "console".clone_into(&mut trust.source);
+                "its console".clone_into(&mut trust.source);
                 trust.remedy = "its keys were changed after it was launched, or something else answers at its address";
                 trust.keys = self.printed(&request.instance).await?;
             }

@@ -33,7 +33,7 @@ pub(super) fn read(text: &str, instance: &InstanceId, port: u16) -> Result<Known
             None => (None, first),
         };
         let Ok(patterns) = hosts.parse::<HostPatterns>() else { continue };
-        if !names.iter().any(|name| matches(&patterns, name)) {
+        if !matches(&patterns, &names) {
             continue;
         }
         let fields: Vec<&str> = marker.into_iter().chain([hosts]).chain(fields.take(2)).collect();
@@ -50,14 +50,17 @@ pub(super) fn read(text: &str, instance: &InstanceId, port: u16) -> Result<Known
     Ok(known)
 }
 
-fn matches(patterns: &HostPatterns, name: &str) -> bool {
+/// Whether a line is about somebody of these names; a negation of any of them settles it.
+fn matches(patterns: &HostPatterns, names: &[String]) -> bool {
     match patterns {
-        HostPatterns::HashedName { salt, hash } => Hmac::<Sha1>::new_from_slice(salt)
-            .is_ok_and(|hmac| hmac.chain_update(name.as_bytes()).verify_slice(hash).is_ok()),
+        HostPatterns::HashedName { salt, hash } => names.iter().any(|name| {
+            Hmac::<Sha1>::new_from_slice(salt)
+                .is_ok_and(|hmac| hmac.chain_update(name.as_bytes()).verify_slice(hash).is_ok())
+        }),
         HostPatterns::Patterns(patterns) => {
-            let negated = patterns.iter().filter_map(|pattern| pattern.strip_prefix('!'));
-            !negated.into_iter().any(|pattern| wildcard(pattern.as_bytes(), name.as_bytes()))
-                && patterns.iter().any(|pattern| wildcard(pattern.as_bytes(), name.as_bytes()))
+            let named = |pattern: &str| names.iter().any(|name| wildcard(pattern.as_bytes(), name.as_bytes()));
+            !patterns.iter().filter_map(|pattern| pattern.strip_prefix('!')).any(named)
+                && patterns.iter().any(|pattern| named(pattern))
         }
     }
 }
@@ -128,8 +131,8 @@ mod tests {
     fn wildcards_negations_and_ports_are_honoured() {
         for (hosts, port, found) in [
             ("i-*", 22, true),
-            ("i-0123456789abcde???", 22, true),
-            ("i-0123456789abcde??", 22, false),
+            ("i-0123456789abcde??", 22, true),
+            ("i-0123456789abcde?", 22, false),
             ("*", 22, true),
             ("i-*,!i-0123456789abcdef0", 22, false),
             ("!i-0123456789abcdef0,*", 22, false),

@@ -30,7 +30,7 @@ const CLOSING: Duration = Duration::from_secs(1);
 
 /// How long a stream may stay silent once the command has ended. Longer means that something it left running holds the
 /// stream open, which OpenSSH would wait for as long as that runs.
-const LINGER: Duration = Duration::from_secs(2);
+const LINGER: Duration = if cfg!(test) { Duration::from_millis(100) } else { Duration::from_secs(2) };
 
 /// How much of the name of a signal is kept: the node chose it.
 const SIGNAL_CHARS: usize = 32;
@@ -123,7 +123,7 @@ impl Node {
     async fn authenticate(&mut self, request: &Exec, key: Arc<PrivateKey>) -> Result<(), PortError> {
         let fingerprint = key.public_key().fingerprint(HashAlg::Sha256);
         let (user, source) = (&request.user, client_key::describe(&request.key));
-        let hash = if key.algorithm().is_rsa() { self.rsa_hash().await? } else { None };
+        let hash = if key.algorithm().is_rsa() { self.rsa_hash(request).await? } else { None };
         let key = PrivateKeyWithHashAlg::new(key, hash);
         match self.handle.authenticate_publickey(user.as_str(), key).await {
             Ok(AuthResult::Success) => Ok(()),
@@ -137,7 +137,7 @@ impl Node {
             Ok(AuthResult::Failure { remaining_methods, .. })
                 if remaining_methods.is_empty() && self.handle.is_closed() =>
             {
-                Err(self.dropped("during the login"))
+                Err(self.shut_out(request))
             }
             Ok(AuthResult::Failure { .. }) => {
                 let remedy = match request.key {
@@ -153,12 +153,12 @@ impl Node {
                     format_args!("refuses the key {source} ({fingerprint}) for {user:?}; {remedy}"),
                 ))
             }
-            Err(_) => Err(self.dropped("during the login")),
+            Err(_) => Err(self.shut_out(request)),
         }
     }
 
     /// What to sign with an RSA key: SHA-512 unless the node says that it takes only less.
-    async fn rsa_hash(&self) -> Result<Option<HashAlg>, PortError> {
+    async fn rsa_hash(&self, request: &Exec) -> Result<Option<HashAlg>, PortError> {
         match self.handle.best_supported_rsa_hash().await {
             Ok(Some(Some(hash))) => Ok(Some(hash)),
             Ok(None) => Ok(Some(HashAlg::Sha512)),
@@ -166,7 +166,7 @@ impl Node {
                 PortErrorKind::Denied,
                 format_args!("takes RSA keys over SHA-1 only, which proves nothing any more; use an ed25519 key"),
             )),
-            Err(_) => Err(self.dropped("during the login")),
+            Err(_) => Err(self.shut_out(request)),
         }
     }
 
@@ -238,13 +238,24 @@ impl Node {
         let _ = timeout(CLOSING, farewell).await;
     }
 
+    /// The connection broke during the login. A node that has had enough refuses a key with a farewell.
+    fn shut_out(&self, request: &Exec) -> PortError {
+        let mut error = self.dropped("during the login");
+        if self.report.farewell.get().is_some_and(|farewell| farewell.personal) {
+            let (user, source) = (&request.user, client_key::describe(&request.key));
+            error.kind = PortErrorKind::Denied;
+            error.message += &format!("; see whether {user:?} exists there and takes the key {source}");
+        }
+        error
+    }
+
     /// The connection broke, for a reason the node may have told.
     fn dropped(&self, when: &str) -> PortError {
         match self.report.farewell.get() {
-            Some(farewell) => {
-                let kind = if farewell.personal { PortErrorKind::Denied } else { PortErrorKind::Unavailable };
-                self.error(kind, format_args!("ended the connection {when}, saying {}", farewell.words))
-            }
+            Some(farewell) => self.error(
+                PortErrorKind::Unavailable,
+                format_args!("ended the connection {when}, saying \"{}\"", farewell.words),
+            ),
             None => self.error(PortErrorKind::Unavailable, format_args!("dropped the connection {when}")),
         }
     }

@@ -105,7 +105,7 @@ impl Trust {
                 format!("its certificate is signed by {authority}, which is no authority in {source}")
             }
             _ if self.keys.is_empty() && !self.authorities.is_empty() => {
-                format!("without a certificate, and {source} takes only certificates")
+                format!("it has no certificate, and {source} takes only certificates")
             }
             _ if self.keys.is_empty() => format!("{source} has no key for {instance}"),
             _ => {
