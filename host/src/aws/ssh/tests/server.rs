@@ -99,7 +99,8 @@ impl Server {
     /// Waits until it has seen `what`.
     pub(super) async fn until(&self, what: &str) {
         let mut seen = self.seen.clone();
-        seen.wait_for(|seen| seen.iter().any(|line| line == what)).await.unwrap();
+        let seen = seen.wait_for(|seen| seen.iter().any(|line| line == what));
+        let _ = tokio::time::timeout(super::PATIENCE, seen).await.expect("the server sees it").unwrap();
     }
 }
 
