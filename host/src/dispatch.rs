@@ -9,6 +9,7 @@
 
 pub mod lifecycle;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,12 +22,19 @@ use crate::event::{Event, LifecycleAction, Transition};
 use crate::modules::Modules;
 use crate::outcome::{Failure, Outcome};
 use crate::policy::{Handler, OnFailure, Policy};
-use crate::ports::{AccountId, PortError, Region};
+use crate::ports::{AccountId, PortError, PortErrorKind, Region};
 use crate::sandbox::{Report, Sandbox, Task};
 use lifecycle::{Answer, HookTimes, Lifecycle, LifecycleResult};
 
-/// What is kept back of the door's time for completing the lifecycle action and saying how it ended.
-const TO_FINISH: Duration = Duration::from_secs(5);
+/// What is kept back, of the door's time and before AWS's own deadline, for completing the lifecycle action and saying
+/// how it ended.
+const TO_FINISH: Duration = Duration::from_secs(10);
+
+/// An attempt with less time than this is not begun: it would end in the middle of what it does.
+const LEAST_WALL: Duration = Duration::from_secs(5);
+
+/// How long one call of the lifecycle port is waited for, when more can be done without its answer.
+const CALL: Duration = Duration::from_secs(5);
 
 /// The shortest and the longest wait between two attempts, whatever the handler asks.
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
@@ -150,17 +158,13 @@ pub enum DispatchError {
         /// Ours.
         ours: Place,
     },
-    /// The door's time ends before the next attempt is due.
-    #[error(
-        "event {event}: {note}; the next attempt is due in {wait:?}, past the time this invocation has left, so it fails to be tried again"
-    )]
+    /// The door's time ends before the work does.
+    #[error("event {event}: {note}, and the time of this invocation is over: it fails, to be delivered again")]
     OutOfTime {
         /// The event.
         event: String,
-        /// What was waited for.
+        /// How far it came.
         note: String,
-        /// For how long.
-        wait: Duration,
     },
     /// The decision stands, but Auto Scaling could not be told.
     #[error("event {event}: the lifecycle action on {instance} could not be completed with {result}: {source}")]
@@ -176,27 +180,34 @@ pub enum DispatchError {
     },
 }
 
-/// An event with the handler that takes it, and its deadline.
+/// An event with the handler that takes it, and its times.
 struct WorkItem {
     event: Arc<Event>,
     handler: Arc<Handler>,
-    /// When AWS or the policy goes on, whichever is first.
+    /// When AWS or the policy goes on, whichever is first: what the handler is told.
     deadline: Timestamp,
-    /// When the door's time ends; none if it does not.
-    door_closes: Option<Instant>,
+    /// When the last attempt is begun: early enough before the deadline for its end to count.
+    last_attempt: Timestamp,
+    /// When work has to stop for its end to be told before the door closes; none if it does not close.
+    stop: Option<Instant>,
 }
 
 impl Dispatch {
     /// Brings an event to its end, or says why that could not be done. `door_closes` is when the caller stops waiting.
     pub async fn handle(&self, event: Event, door_closes: Option<Instant>) -> Result<End, DispatchError> {
+        let (id, kind, instance) = (event.id.clone(), event.kind.as_str(), event.instance.clone());
+        let ended = self.bring_to_its_end(event, door_closes).await;
+        if let Err(error) = &ended {
+            let instance = instance.as_ref().map(|instance| instance.as_str());
+            tracing::error!(event = id, kind, instance, %error, "not brought to its end");
+        }
+        ended
+    }
+
+    async fn bring_to_its_end(&self, event: Event, door_closes: Option<Instant>) -> Result<End, DispatchError> {
         self.check_place(&event)?;
         let Some(handler) = self.policy.route(&event) else {
-            tracing::debug!(
-                event = event.id,
-                kind = event.kind.as_str(),
-                detail_type = event.detail_type,
-                "no handler"
-            );
+            tracing::debug!(event = event.id, kind = event.kind.as_str(), source = event.source, "no handler");
             return Ok(End::NoHandler);
         };
         if let Some(hook) = managed_by_another(&event, handler) {
@@ -206,34 +217,26 @@ impl Dispatch {
 
         let action = event.lifecycle_action.clone();
         let hook = match &action {
-            Some(action) => self.hook_times(action).await,
-            None => UNKNOWN_HOOK,
+            Some(action) => Some(self.hook_times(action).await),
+            None => None,
         };
-        let item = WorkItem {
-            deadline: deadline(&event, handler, action.is_some().then_some(hook)),
-            handler: Arc::clone(handler),
-            event: Arc::new(event),
-            door_closes,
-        };
-        tracing::info!(
-            event = item.event.id,
-            kind = item.event.kind.as_str(),
-            instance = item.event.instance.as_ref().map(|instance| instance.as_str()),
-            handler = item.handler.name,
-            deadline = %item.deadline,
-            "event taken"
-        );
-        let (decision, attempts) = match &action {
+        let item = WorkItem::new(event, Arc::clone(handler), hook, door_closes);
+        let worked = match (&action, hook) {
             // The heartbeats never end by themselves: they stop when the work does.
-            Some(action) => tokio::select! {
-                worked = self.work(&item) => worked?,
-                never = self.keep_alive(action, hook.heartbeat_timeout / 2) => match never {},
+            (Some(action), Some(hook)) => tokio::select! {
+                worked = self.work(&item) => worked,
+                never = self.keep_alive(&item, action, hook.heartbeat_timeout / 2) => match never {},
             },
-            None => self.work(&item).await?,
+            _ => self.work(&item).await,
         };
+        if let (Err(_), Some(action)) = (&worked, &action) {
+            // The event will be delivered again: until then the action has to live.
+            self.heartbeat(action, CALL).await;
+        }
+        let (decision, attempts) = worked?;
 
         let completion = match &action {
-            Some(action) => Some(self.complete(&item, action, &decision).await?),
+            Some(action) => Some(self.complete(&item, action, &decision, door_closes).await?),
             None => None,
         };
         let worked = Worked { handler: item.handler.name.clone(), decision, attempts, lifecycle: completion };
@@ -255,8 +258,11 @@ impl Dispatch {
         let mut state = None;
         let mut failures = 0;
         for attempt in 1.. {
+            if item.time_to_stop().is_some_and(|left| left < LEAST_WALL) {
+                return Err(item.out_of_time(format!("no time is left for attempt {attempt}")));
+            }
             // The first attempt is made however late the event comes; later ones stop at the deadline.
-            let last = self.ports.clock.now() >= item.deadline;
+            let last = self.ports.clock.now() >= item.last_attempt;
             let (wait, note) = match self.attempt(item, attempt, &state).await {
                 Outcome::Done => return Ok((Decision::Done, attempt)),
                 Outcome::Abandon { why } => return Ok((Decision::Abandon { why }, attempt)),
@@ -264,6 +270,10 @@ impl Dispatch {
                     failures = 0;
                     state = retry.state;
                     (retry.after.clamp(SHORTEST_WAIT, LONGEST_WAIT), retry.note)
+                }
+                // An attempt that the door cut short is not the handler's failure.
+                Outcome::Failed(failure) if item.time_to_stop() == Some(Duration::ZERO) => {
+                    return Err(item.out_of_time(format!("attempt {attempt} was cut short: {failure}")));
                 }
                 Outcome::Failed(failure) => {
                     failures += 1;
@@ -279,9 +289,9 @@ impl Dispatch {
                 return Ok((Decision::GaveUp { why }, attempt));
             }
             // A wait that would outlast the deadline is shortened, so that one attempt is made right at it.
-            let wait = wait.min(item.time_left(self.ports.clock.now()));
-            if item.door_closes.is_some_and(|closes| Instant::now() + wait + TO_FINISH >= closes) {
-                return Err(DispatchError::OutOfTime { event: item.event.id.clone(), note, wait });
+            let wait = wait.min(time_between(self.ports.clock.now(), item.last_attempt));
+            if item.time_to_stop().is_some_and(|left| left < wait + LEAST_WALL) {
+                return Err(item.out_of_time(format!("{note}; the next attempt is due in {wait:?}")));
             }
             tokio::time::sleep(wait).await;
         }
@@ -290,10 +300,12 @@ impl Dispatch {
 
     /// One run of the handler, with its line in the log.
     async fn attempt(&self, item: &WorkItem, attempt: u32, state: &Option<String>) -> Outcome {
-        let module = match self.modules.current(&item.handler.module).await {
+        let loaded = item.until_stop(self.modules.current(&item.handler.module)).await;
+        let loaded = loaded.map_or_else(|| Err("it did not load in time".to_owned()), |loaded| loaded.map_err(|error| error.to_string()));
+        let module = match loaded {
             Ok(module) => module,
-            Err(error) => {
-                let outcome = Outcome::Failed(Failure::NoModule(error.to_string()));
+            Err(why) => {
+                let outcome = Outcome::Failed(Failure::NoModule(why));
                 log_attempt(item, attempt, "", &outcome, None);
                 return outcome;
             }
@@ -305,36 +317,54 @@ impl Dispatch {
             state: state.clone(),
             deadline: Some(item.deadline),
         };
-        let report = self.sandbox.run(&module, task, self.ports.clone(), item.wall()).await;
+        let limit = item.handler.limits.wall;
+        let wall = item.time_to_stop().map_or(limit, |left| left.min(limit));
+        let report = self.sandbox.run(&module, task, self.ports.clone(), wall).await;
         log_attempt(item, attempt, &module.digest, &report.outcome, Some(&report));
         report.outcome
     }
 
     /// The hook's times, or the shortest there are when they cannot be read.
     async fn hook_times(&self, action: &LifecycleAction) -> HookTimes {
-        match self.lifecycle.hook(action).await {
-            Ok(Some(times)) => times,
-            Ok(None) => UNKNOWN_HOOK,
-            Err(error) => {
-                let (group, hook) = (action.group.as_str(), action.hook.as_str());
-                tracing::warn!(%error, group, hook, "the hook's timeout is not known: heartbeats are sent as for the shortest");
-                UNKNOWN_HOOK
-            }
+        let why = match tokio::time::timeout(CALL, self.lifecycle.hook(action)).await {
+            Ok(Ok(Some(times))) => return times,
+            Ok(Ok(None)) => "the group has no such hook any more".to_owned(),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer within {CALL:?}"),
+        };
+        let (group, hook) = (action.group.as_str(), action.hook.as_str());
+        tracing::warn!(group, hook, error = why, "the hook's timeout is not known: heartbeats are sent as for the shortest");
+        UNKNOWN_HOOK
+    }
+
+    /// Sends heartbeats for as long as it is polled: `every` so often from the time of the event on, and sooner after one failed.
+    async fn keep_alive(&self, item: &WorkItem, action: &LifecycleAction, every: Duration) -> Infallible {
+        let age = time_between(item.event.time, self.ports.clock.now());
+        let mut due = Instant::now() + every.saturating_sub(age);
+        loop {
+            tokio::time::sleep_until(due).await;
+            let sent = Instant::now();
+            due = sent + if self.heartbeat(action, every / 2).await { every } else { every / 4 };
         }
     }
 
-    /// Sends heartbeats for as long as it is polled.
-    async fn keep_alive(&self, action: &LifecycleAction, every: Duration) -> std::convert::Infallible {
-        loop {
-            tokio::time::sleep(every).await;
-            let instance = action.instance.as_str();
-            match self.lifecycle.heartbeat(action).await {
-                Ok(Answer::Accepted) => tracing::debug!(instance, "heartbeat"),
-                // The work goes on: it is what the operator asked for, and completing will find the same.
-                Ok(Answer::Over) => tracing::warn!(instance, "heartbeat: the lifecycle action is over already"),
-                Err(error) => tracing::warn!(instance, %error, "heartbeat failed; the next one follows"),
+    /// One heartbeat; false if the next should follow soon.
+    async fn heartbeat(&self, action: &LifecycleAction, patience: Duration) -> bool {
+        let instance = action.instance.as_str();
+        match tokio::time::timeout(patience, self.lifecycle.heartbeat(action)).await {
+            Ok(Ok(Answer::Accepted)) => tracing::debug!(instance, "heartbeat"),
+            // The work goes on: it is what the operator asked for, and completing will find the same.
+            Ok(Ok(Answer::Over)) => tracing::warn!(instance, "heartbeat: the lifecycle action is over already"),
+            Ok(Err(error)) => {
+                tracing::warn!(instance, %error, "heartbeat failed; the next one follows soon");
+                return false;
+            }
+            Err(_) => {
+                tracing::warn!(instance, "heartbeat not answered; the next one follows soon");
+                return false;
             }
         }
+        true
     }
 
     /// Tells Auto Scaling what was decided.
@@ -343,22 +373,33 @@ impl Dispatch {
         item: &WorkItem,
         action: &LifecycleAction,
         decision: &Decision,
+        door_closes: Option<Instant>,
     ) -> Result<Completion, DispatchError> {
         let Some(result) = lifecycle_result(decision, item, action) else { return Ok(Completion::Left) };
+        let completed = match result {
+            LifecycleResult::Continue => Completion::Continue,
+            LifecycleResult::Abandon => Completion::Abandon,
+        };
         let mut tries = 1;
+        // Whether an earlier try may have taken effect without our hearing of it.
+        let mut unheard = false;
         loop {
             match self.lifecycle.complete(action, result).await {
-                Ok(Answer::Accepted) if result == LifecycleResult::Continue => return Ok(Completion::Continue),
-                Ok(Answer::Accepted) => return Ok(Completion::Abandon),
+                Ok(Answer::Accepted) => return Ok(completed),
+                Ok(Answer::Over) if unheard => return Ok(completed),
                 Ok(Answer::Over) => return Ok(Completion::Late),
-                Err(error) if error.retryable() && tries < COMPLETE_TRIES && !item.closing() => {
+                Err(error) => {
+                    unheard |= matches!(error.kind, PortErrorKind::Timeout | PortErrorKind::Unavailable);
+                    let wait = backoff(tries);
+                    let time = door_closes.is_none_or(|closes| Instant::now() + wait + CALL < closes);
+                    if !error.retryable() || tries >= COMPLETE_TRIES || !time {
+                        let (event, instance) = (item.event.id.clone(), action.instance.to_string());
+                        let result = result.as_str();
+                        return Err(DispatchError::NotCompleted { event, instance, result, source: error });
+                    }
                     tracing::warn!(event = item.event.id, %error, tries, "completing the lifecycle action failed; trying again");
-                    tokio::time::sleep(backoff(tries)).await;
+                    tokio::time::sleep(wait).await;
                     tries += 1;
-                }
-                Err(source) => {
-                    let (event, instance) = (item.event.id.clone(), action.instance.to_string());
-                    return Err(DispatchError::NotCompleted { event, instance, result: result.as_str(), source });
                 }
             }
         }
@@ -366,41 +407,60 @@ impl Dispatch {
 }
 
 impl WorkItem {
-    /// What the next attempt may take: the handler's limit, or what the door has left if that is less.
-    fn wall(&self) -> Duration {
-        let limit = self.handler.limits.wall;
-        match self.door_closes {
-            Some(closes) => limit.min(closes.saturating_duration_since(Instant::now() + TO_FINISH)),
-            None => limit,
+    fn new(event: Event, handler: Arc<Handler>, hook: Option<HookTimes>, door_closes: Option<Instant>) -> Self {
+        let of_policy = after(event.time, handler.finish.deadline);
+        let of_hook = hook.map(|hook| after(event.time, hook.global_timeout));
+        let of_aws = [of_hook, event.deadline].into_iter().flatten().min();
+        let deadline = of_aws.map_or(of_policy, |of_aws| of_aws.min(of_policy));
+        // Past AWS's own deadline nothing counts any more, so the last attempt is begun before it.
+        let before_aws = of_aws.map(|of_aws| of_aws - SignedDuration::try_from(TO_FINISH).unwrap_or_default());
+        let last_attempt = before_aws.map_or(of_policy, |before_aws| before_aws.min(of_policy));
+        let stop = door_closes.map(|closes| closes.checked_sub(TO_FINISH).unwrap_or_else(Instant::now));
+        let item = Self { event: Arc::new(event), handler, deadline, last_attempt, stop };
+        tracing::info!(
+            event = item.event.id,
+            kind = item.event.kind.as_str(),
+            instance = item.event.instance.as_ref().map(|instance| instance.as_str()),
+            handler = item.handler.name,
+            deadline = %item.deadline,
+            "event taken"
+        );
+        item
+    }
+
+    /// How long there is before work has to stop; none if there is no end to it.
+    fn time_to_stop(&self) -> Option<Duration> {
+        self.stop.map(|stop| stop.saturating_duration_since(Instant::now()))
+    }
+
+    /// What `work` comes to, unless it has to stop before that.
+    async fn until_stop<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        match self.stop {
+            Some(stop) => tokio::time::timeout_at(stop, work).await.ok(),
+            None => Some(work.await),
         }
     }
 
-    /// Until the deadline; zero past it.
-    fn time_left(&self, now: Timestamp) -> Duration {
-        Duration::try_from(self.deadline.duration_since(now)).unwrap_or_default()
+    fn out_of_time(&self, note: String) -> DispatchError {
+        DispatchError::OutOfTime { event: self.event.id.clone(), note }
     }
+}
 
-    /// Whether the door's time is all but over.
-    fn closing(&self) -> bool {
-        self.door_closes.is_some_and(|closes| Instant::now() + LONGEST_BACKOFF.min(TO_FINISH / 2) >= closes)
-    }
+/// The instant `duration` after `time`, as far as time goes.
+fn after(time: Timestamp, duration: Duration) -> Timestamp {
+    let duration = SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
+    time.saturating_add(duration).unwrap_or(Timestamp::MAX)
+}
+
+/// From `start` to `end`; zero if that is past.
+fn time_between(start: Timestamp, end: Timestamp) -> Duration {
+    Duration::try_from(end.duration_since(start)).unwrap_or_default()
 }
 
 /// The hook of another service that the event is about, unless the handler names it.
 fn managed_by_another(event: &Event, handler: &Handler) -> Option<String> {
     let hook = event.lifecycle_action.as_ref()?.hook.as_str();
     (hook.starts_with(MANAGED_BY_ECS) && !handler.names_hook(hook)).then(|| hook.to_owned())
-}
-
-/// When AWS or the policy goes on: the earliest of the event's own deadline, the policy's, and the hook's global timeout.
-fn deadline(event: &Event, handler: &Handler, hook: Option<HookTimes>) -> Timestamp {
-    let after = |duration: Duration| {
-        let duration = SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
-        event.time.saturating_add(duration).unwrap_or(Timestamp::MAX)
-    };
-    let of_policy = after(handler.finish.deadline);
-    let of_hook = hook.map(|hook| after(hook.global_timeout));
-    [Some(of_policy), of_hook, event.deadline].into_iter().flatten().min().unwrap_or(of_policy)
 }
 
 /// What Auto Scaling is told; nothing when the policy leaves it to the hook.

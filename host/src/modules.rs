@@ -36,13 +36,14 @@ pub struct Modules {
     slots: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Slot>>>>,
 }
 
-/// Why there is no module to run.
+/// Why there is no module to run: one line that names its place.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{place}: {why}")]
-pub struct ModuleError {
-    place: String,
-    why: String,
-}
+#[error("{0}")]
+pub struct ModuleError(String);
+
+/// How long the source is waited for when there is a good module to go on with. A module of 32 MiB takes about a second
+/// inside a region.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is known of one module. Locked while it is fetched, so that there is one fetch at a time.
 #[derive(Default)]
@@ -51,9 +52,11 @@ struct Slot {
     good: Option<Arc<Module>>,
     /// The version the source had last, good or refused: a refused one is not downloaded and compiled again.
     version: Option<String>,
+    /// Why that version was refused, if it was.
+    refused: Option<String>,
     /// When the source was asked last.
     asked: Option<Timestamp>,
-    /// Why the version the source has is not the one in use.
+    /// Why the version the source has is not the one in use: refused, or the source failed.
     trouble: Option<String>,
 }
 
@@ -65,61 +68,79 @@ impl Modules {
     }
 
     /// The module to run now: the newest good one, at most `refresh` old.
+    ///
+    /// May be dropped at any point: nothing is taken for known that is not.
     pub async fn current(&self, name: &str) -> Result<Arc<Module>, ModuleError> {
         let slot = self.slot(name);
+        let arrived = self.clock.now();
         let mut slot = slot.lock().await;
-        if !slot.fresh(self.clock.now(), self.refresh) {
+        if !slot.fresh(arrived, self.clock.now(), self.refresh) {
             self.refresh(name, &mut slot).await;
-            slot.asked = Some(self.clock.now());
         }
         match (&slot.good, &slot.trouble) {
             (Some(good), _) => Ok(Arc::clone(good)),
-            (None, trouble) => Err(ModuleError {
-                place: self.source.locate(name),
-                why: trouble.clone().unwrap_or_else(|| "has not been fetched".to_owned()),
-            }),
+            (None, Some(trouble)) => Err(ModuleError(trouble.clone())),
+            (None, None) => Err(ModuleError(format!("{} has not been fetched", self.source.locate(name)))),
         }
     }
 
     /// Asks the source, and takes what it has if it passes every check.
     async fn refresh(&self, name: &str, slot: &mut Slot) {
-        let fetched = self.source.fetch(name, slot.version.as_deref(), self.max_size).await;
-        let trouble = match fetched {
-            // What was wrong with this version still is: said when it came, and in every error until a good one comes.
-            Ok(Fetched::Unchanged) => return,
+        let began = self.clock.now();
+        match self.fetch(name, slot).await {
+            Ok(Fetched::Unchanged) => slot.trouble = slot.refused.clone(),
             Ok(Fetched::New { bytes, version }) => {
+                let loaded = self.load(bytes).await;
                 slot.version = Some(version);
-                match self.load(bytes).await {
+                match loaded {
                     Ok(module) => {
                         let (digest, bytes) = (module.digest.as_str(), module.size);
                         let replaces = slot.good.as_ref().map(|module| module.digest.as_str());
                         tracing::info!(module = name, digest, bytes, replaces, "module loaded");
                         slot.good = Some(Arc::new(module));
-                        slot.trouble = None;
-                        return;
+                        (slot.refused, slot.trouble) = (None, None);
                     }
-                    Err(refusal) => format!("refused: it {refusal}"),
+                    Err(refusal) => {
+                        let trouble = format!("{} was refused: it {refusal}", self.source.locate(name));
+                        self.not_taken(name, slot, &trouble);
+                        (slot.refused, slot.trouble) = (Some(trouble.clone()), Some(trouble));
+                    }
                 }
             }
-            Err(error) => error.to_string(),
-        };
+            Err(error) => {
+                self.not_taken(name, slot, &error.message);
+                slot.trouble = Some(error.message);
+                // With nothing to go on with, the next attempt asks again: a passing fault must not outlive itself.
+                if slot.good.is_none() {
+                    return;
+                }
+            }
+        }
+        slot.asked = Some(began);
+    }
+
+    /// Asks the source: for as long as it takes when there is nothing else, and with `PATIENCE` when there is.
+    async fn fetch(&self, name: &str, slot: &Slot) -> Result<Fetched, SourceError> {
+        let fetch = self.source.fetch(name, slot.version.as_deref(), self.max_size);
+        if slot.good.is_none() {
+            return fetch.await;
+        }
+        tokio::time::timeout(PATIENCE, fetch).await.unwrap_or_else(|_| {
+            let message = format!("{} did not answer within {PATIENCE:?}", self.source.locate(name));
+            Err(SourceError { kind: SourceErrorKind::Unavailable, message })
+        })
+    }
+
+    /// Says loudly that what the source has is not what runs.
+    fn not_taken(&self, name: &str, slot: &Slot, error: &str) {
         let place = self.source.locate(name);
         match &slot.good {
             Some(good) => {
                 let digest = good.digest.as_str();
-                tracing::error!(
-                    module = name,
-                    place,
-                    error = trouble,
-                    digest,
-                    "module not taken: the last good one goes on"
-                );
+                tracing::error!(module = name, place, error, digest, "module not taken: the last good one goes on");
             }
-            None => {
-                tracing::error!(module = name, place, error = trouble, "module not taken, and there is no earlier one")
-            }
+            None => tracing::error!(module = name, place, error, "module not taken, and there is no earlier one"),
         }
-        slot.trouble = Some(trouble);
     }
 
     /// Checks, compiles and links, off the threads that serve events.
@@ -144,14 +165,17 @@ impl Modules {
 }
 
 impl Slot {
-    /// Whether what is here is recent enough to be used without asking.
+    /// Whether what is here is recent enough to be used without asking, by an event that arrived at `arrived`.
     ///
     /// Judged by the clock on the wall: a monotonic one stands still while Lambda keeps the process frozen.
-    fn fresh(&self, now: Timestamp, refresh: Duration) -> bool {
+    fn fresh(&self, arrived: Timestamp, now: Timestamp, refresh: Duration) -> bool {
         let Some(asked) = self.asked else { return false };
         let age = now.duration_since(asked);
         // A clock that was set back makes the age negative: then nothing is known of it.
-        age >= SignedDuration::ZERO && age.unsigned_abs() < refresh
+        let young = age >= SignedDuration::ZERO && age.unsigned_abs() < refresh;
+        // Whoever waited while another asked for the same has the answer, even with `refresh = "0s"`.
+        let asked_meanwhile = asked >= arrived && asked <= now;
+        young || asked_meanwhile
     }
 }
 

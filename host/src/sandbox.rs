@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use wasmtime::component::{Component, HasSelf, Linker};
-use wasmtime::{Engine, Store, UpdateDeadline};
+use wasmtime::{Engine, Store, UpdateDeadline, WasmBacktrace};
 
 pub(crate) use attempt::Attempt;
 pub use attempt::Task;
@@ -25,7 +25,7 @@ use crate::bindings::{Handler, HandlerPre};
 use crate::capabilities::Ports;
 use crate::capabilities::clock::unix_milliseconds;
 use crate::outcome::{BudgetSpent, Failure, Outcome, Retry};
-use budget::{CpuMeter, Metered};
+use budget::{Budget, CpuMeter, Metered};
 
 /// What one call may hand from guest to host, in bytes: enough for a file of a megabyte on standard input.
 const HOSTCALL_BYTES: usize = 4 << 20;
@@ -39,8 +39,11 @@ const STATE_BYTES: usize = 64 << 10;
 /// What is kept of a note, or of a handler's error, in bytes.
 const NOTE_BYTES: usize = 1 << 10;
 
-/// What is kept of a trap's message, in bytes: a backtrace of a deep recursion is long.
-const TRAP_BYTES: usize = 4 << 10;
+/// What is kept of a backtrace, in bytes: that of a deep recursion is long.
+const BACKTRACE_BYTES: usize = 4 << 10;
+
+/// What wasmtime says when a call hands over more than [`HOSTCALL_BYTES`]. Its error has no public type.
+const HOSTCALL_FUEL_SPENT: &str = "fuel allocated for hostcalls has been exhausted";
 
 /// How attempts share time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,28 +114,33 @@ impl Sandbox {
         Ok(Module { digest, size: bytes.len(), pre })
     }
 
-    /// Runs one attempt. `wall` bounds it: the handler's limit, or what the door has left if that is less.
+    /// Runs one attempt. `wall` bounds it, waiting for a slot included: the handler's limit, or what the door has left if
+    /// that is less.
     pub async fn run(&self, module: &Module, task: Task, ports: Ports, wall: Duration) -> Report {
-        // Never closed, so this waits for a slot and cannot fail.
-        let _slot = self.slots.acquire().await;
         let began = Instant::now();
+        let ends = began + wall;
         let meter = Arc::new(CpuMeter::default());
         let event = wire_event(&task);
-        let mut store = self.store(Attempt::new(task, ports, began + wall, self.pace), &meter);
+        let mut store = self.store(Attempt::new(task, ports, ends, self.pace), &meter);
 
         let call = async {
             let handler = module.pre.instantiate_async(&mut store).await?;
             handler.call_handle(&mut store, &event).await
         };
-        let returned = tokio::time::timeout(wall, Metered::new(call, Arc::clone(&meter))).await;
+        let returned = tokio::time::timeout_at(ends, async {
+            // Never closed, so this waits for a slot and cannot fail.
+            let _slot = self.slots.acquire().await;
+            Metered::new(call, Arc::clone(&meter)).await
+        })
+        .await;
 
         let budget = &store.data().budget;
         let outcome = match returned {
             Ok(Ok(returned)) => outcome(returned),
-            Ok(Err(error)) => Outcome::Failed(match budget.memory_spent() {
-                Some(spent) => Failure::Budget(spent),
-                None => failure(&error),
-            }),
+            Ok(Err(error)) => {
+                log_backtrace(&store.data().task, &error);
+                Outcome::Failed(failure(&error, budget))
+            }
             Err(_elapsed) => Outcome::Failed(Failure::Budget(budget.wall_spent(wall))),
         };
         Report {
@@ -204,10 +212,28 @@ fn outcome(returned: Result<types::Outcome, String>) -> Outcome {
 }
 
 /// Why a call into the guest did not return.
-fn failure(error: &wasmtime::Error) -> Failure {
+fn failure(error: &wasmtime::Error, budget: &Budget) -> Failure {
     match error.downcast_ref::<BudgetSpent>() {
         Some(spent) => Failure::Budget(spent.clone()),
-        None => Failure::Trap(cut(&format!("{error:?}"), TRAP_BYTES)),
+        // A guest that was refused memory dies of what looks like a panic.
+        None => match budget.memory_spent() {
+            Some(spent) => Failure::Budget(spent),
+            None if error.root_cause().to_string().contains(HOSTCALL_FUEL_SPENT) => Failure::Contract(format!(
+                "the plugin handed the host more than {} MiB in one call{}",
+                HOSTCALL_BYTES >> 20,
+                budget.during().map(|call| format!(", {call}")).unwrap_or_default()
+            )),
+            None => Failure::Trap(cut(&error.root_cause().to_string(), NOTE_BYTES)),
+        },
+    }
+}
+
+/// Where in the guest it happened, on a line of its own: for the plugin's author.
+fn log_backtrace(task: &Task, error: &wasmtime::Error) {
+    if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
+        let (handler, event, attempt) = (task.handler.name.as_str(), task.event.id.as_str(), task.attempt);
+        let backtrace = cut(&backtrace.to_string(), BACKTRACE_BYTES);
+        tracing::debug!(handler, event, attempt, backtrace, "the attempt ended inside the plugin");
     }
 }
 

@@ -11,6 +11,15 @@ const DEFAULT_FILTER: &str = "warn,hostler=info,guest=info";
 /// The environment variable that sets what is logged, in the form `target=level,…`.
 pub const FILTER_VARIABLE: &str = "HOSTLER_LOG";
 
+/// A text with everything made visible that a terminal would obey: control characters, and those that turn the direction
+/// of writing. What guests, nodes and events say is printed on terminals.
+pub(crate) fn visible(text: &str) -> String {
+    let obeyed = |c: char| {
+        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().flat_map(|c| if obeyed(c) { c.escape_default().collect() } else { vec![c] }).collect()
+}
+
 fn filter() -> EnvFilter {
     let directives = std::env::var(FILTER_VARIABLE).unwrap_or_else(|_| DEFAULT_FILTER.to_owned());
     EnvFilter::try_new(&directives).unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER))
@@ -38,4 +47,14 @@ pub fn human() {
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_made_visible() {
+        assert_eq!(visible("a\x1b[2Jb\nc\u{9b}d\u{202e}é"), "a\\u{1b}[2Jb\\nc\\u{9b}d\\u{202e}é");
+    }
 }

@@ -35,11 +35,12 @@ const REASON_CHARS: usize = 255;
 #[derive(Debug)]
 pub(super) struct AmazonEcs {
     client: Client,
+    found_last: find::FoundLast,
 }
 
 impl AmazonEcs {
     pub(super) fn new(client: Client) -> Self {
-        Self { client }
+        Self { client, found_last: find::FoundLast::default() }
     }
 }
 
@@ -49,7 +50,7 @@ impl Ecs for AmazonEcs {
         &self,
         request: Granted<FindContainerInstance>,
     ) -> Result<Option<ContainerInstance>, PortError> {
-        find::find(&self.client, request.into_request()).await
+        find::find(&self.client, &self.found_last, request.into_request()).await
     }
 
     async fn drain(&self, request: Granted<Drain>) -> Result<ContainerInstance, PortError> {

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_autoscaling::Client;
+use aws_sdk_autoscaling::config::retry::RetryConfig;
+use aws_sdk_autoscaling::config::timeout::TimeoutConfig;
+use aws_sdk_autoscaling::config::{self, Config};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
@@ -11,16 +14,21 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use super::error::Call;
 use crate::dispatch::lifecycle::{Answer, HookTimes, Lifecycle, LifecycleResult};
 use crate::event::LifecycleAction;
-use crate::ports::PortError;
+use crate::ports::{PortError, PortErrorKind};
 
 /// How Auto Scaling begins its message when an action is over; the id or the token follows. The code is the one for every mistake.
 const OVER: &str = "No active Lifecycle Action found";
 
-/// The hook's timeout when Auto Scaling names none (PutLifecycleHook: "The default is 3600").
-const DEFAULT_HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(3600);
+/// The hook's timeout when Auto Scaling names none, or zero: the shortest it admits (PutLifecycleHook: "from 30 to 7200 seconds"),
+/// so that heartbeats are early rather than late, and never without a pause.
+const SHORTEST_HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The most that heartbeats can make of it: 100 times the timeout, and never more than this (PutLifecycleHook).
 const LONGEST_ACTION: Duration = Duration::from_secs(48 * 3600);
+
+/// For completing, once: `dispatch` keeps 10 s back to finish and tries again by itself, and two tries with the pause between them
+/// fit into that.
+const COMPLETE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// EC2 Auto Scaling's lifecycle actions.
 #[derive(Debug)]
@@ -53,12 +61,7 @@ impl Lifecycle for LifecycleActions {
         };
         let ours =
             answer.lifecycle_hooks().iter().find(|hook| hook.lifecycle_hook_name() == Some(action.hook.as_str()));
-        Ok(ours.map(|hook| {
-            let heartbeat_timeout = seconds(hook.heartbeat_timeout()).unwrap_or(DEFAULT_HEARTBEAT_TIMEOUT);
-            let global_timeout =
-                seconds(hook.global_timeout()).unwrap_or_else(|| LONGEST_ACTION.min(heartbeat_timeout * 100));
-            HookTimes { heartbeat_timeout, global_timeout }
-        }))
+        Ok(ours.map(|hook| hook_times(hook.heartbeat_timeout(), hook.global_timeout())))
     }
 
     async fn heartbeat(&self, action: &LifecycleAction) -> Result<Answer, PortError> {
@@ -83,10 +86,27 @@ impl Lifecycle for LifecycleActions {
             .instance_id(action.instance.as_str())
             .set_lifecycle_action_token(action.token.clone())
             .lifecycle_action_result(outcome.as_str())
+            .customize()
+            .config_override(tried_once())
             .send()
             .await;
-        answer(&call("autoscaling:CompleteLifecycleAction", action), result)
+        let call = call("autoscaling:CompleteLifecycleAction", action);
+        match result {
+            Err(SdkError::TimeoutError(_)) => {
+                let what = format!("no answer within {COMPLETE_TIMEOUT:?}; it may have taken effect");
+                Err(call.error(PortErrorKind::Timeout, what))
+            }
+            result => answer(&call, result),
+        }
     }
+}
+
+/// No retries by the SDK: one after a lost answer reads "No active Lifecycle Action found", which would be taken for somebody else's
+/// completion. `dispatch` retries, and knows that it does.
+fn tried_once() -> config::Builder {
+    Config::builder()
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(TimeoutConfig::builder().operation_timeout(COMPLETE_TIMEOUT).build())
 }
 
 fn call(operation: &'static str, action: &LifecycleAction) -> Call {
@@ -109,8 +129,18 @@ fn is_validation_error(error: &impl ProvideErrorMetadata, says: impl FnOnce(&str
     error.code() == Some("ValidationError") && error.message().is_some_and(says)
 }
 
-fn seconds(seconds: Option<i32>) -> Option<Duration> {
-    seconds.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs)
+/// What DescribeLifecycleHooks gives, in seconds. What is left out is as good as unknown, and so is zero, which no hook can have.
+fn hook_times(heartbeat_timeout: Option<i32>, global_timeout: Option<i32>) -> HookTimes {
+    let heartbeat_timeout = known(heartbeat_timeout);
+    let longest = heartbeat_timeout.map_or(LONGEST_ACTION, |timeout| LONGEST_ACTION.min(timeout * 100));
+    HookTimes {
+        heartbeat_timeout: heartbeat_timeout.unwrap_or(SHORTEST_HEARTBEAT_TIMEOUT),
+        global_timeout: known(global_timeout).unwrap_or(longest),
+    }
+}
+
+fn known(seconds: Option<i32>) -> Option<Duration> {
+    seconds.and_then(|seconds| u64::try_from(seconds).ok()).filter(|seconds| *seconds > 0).map(Duration::from_secs)
 }
 
 #[cfg(test)]
@@ -118,7 +148,7 @@ mod tests {
     use super::*;
     use crate::aws::fake::{Fake, Reply};
     use crate::event::Transition;
-    use crate::ports::{GroupName, HookName, InstanceId, PortErrorKind};
+    use crate::ports::{GroupName, HookName, InstanceId};
 
     fn action(token: Option<&str>) -> LifecycleAction {
         LifecycleAction {
@@ -182,6 +212,39 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn completing_is_tried_once_and_not_for_long() {
+        let start = tokio::time::Instant::now();
+        let fake = Fake::always(Reply::Silence);
+        let error = port(&fake).complete(&action(None), LifecycleResult::Continue).await.unwrap_err();
+        assert_eq!((start.elapsed(), fake.calls().len()), (COMPLETE_TIMEOUT, 1));
+        assert!(error.retryable(), "dispatch tries again");
+        insta::assert_snapshot!(error.message, @"autoscaling:CompleteLifecycleAction for i-0123456789abcdef0, hook drain of group web: no answer within 4s; it may have taken effect");
+
+        for reply in [Reply::new(503, ""), Reply::Refused, Reply::query_error(400, "Throttling", "Rate exceeded")] {
+            let fake = Fake::always(reply);
+            let error = port(&fake).complete(&action(None), LifecycleResult::Continue).await.unwrap_err();
+            assert_eq!((fake.calls().len(), error.retryable()), (1, true), "{error}");
+        }
+        let fake = Fake::always(Reply::new(503, ""));
+        assert!(port(&fake).heartbeat(&action(None)).await.is_err());
+        assert_eq!(fake.calls().len(), 4, "a heartbeat does no harm twice, so the SDK retries it");
+    }
+
+    #[test]
+    fn times_that_no_hook_can_have_are_unknown() {
+        let seconds = |heartbeat, global| {
+            let times = hook_times(heartbeat, global);
+            (times.heartbeat_timeout.as_secs(), times.global_timeout.as_secs())
+        };
+        assert_eq!(seconds(Some(300), Some(6000)), (300, 6000));
+        assert_eq!(seconds(Some(0), Some(0)), (30, 172_800));
+        assert_eq!(seconds(Some(0), Some(6000)), (30, 6000));
+        assert_eq!(seconds(Some(300), Some(0)), (300, 30_000));
+        assert_eq!(seconds(Some(7200), None), (7200, 172_800));
+        assert_eq!(seconds(Some(-1), None), (30, 172_800));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_hook_has_two_times() {
         let hooks =
             |hooks: &str| Reply::query("DescribeLifecycleHooks", &format!("<LifecycleHooks>{hooks}</LifecycleHooks>"));
@@ -197,7 +260,11 @@ mod tests {
                  <GlobalTimeout>30000</GlobalTimeout></member>",
                 Some(times(300, 30_000)),
             ),
-            ("<member><LifecycleHookName>drain</LifecycleHookName></member>", Some(times(3600, 172_800))),
+            (
+                "<member><LifecycleHookName>drain</LifecycleHookName><HeartbeatTimeout>300</HeartbeatTimeout></member>",
+                Some(times(300, 30_000)),
+            ),
+            ("<member><LifecycleHookName>drain</LifecycleHookName></member>", Some(times(30, 172_800))),
         ] {
             let fake = Fake::always(hooks(reply));
             assert_eq!(port(&fake).hook(&action(None)).await, Ok(expected), "{reply}");

@@ -35,7 +35,7 @@ impl wit::Host for Attempt {
     }
 
     async fn set_instance_protection(&mut self, instance: String, protected: bool) -> Result<(), CallError> {
-        let call = self.mutating("autoscaling.set-instance-protection", &instance)?;
+        let call = self.mutating("autoscaling.set-instance-protection", &format!("{instance}: {protected}"))?;
         let set = async {
             let seen = self.membership(AutoScalingCall::SetInstanceProtection, &instance).await?.ok_or_else(|| {
                 PortError::new(PortErrorKind::NotFound, format!("{instance} belongs to no Auto Scaling group"))

@@ -1,9 +1,12 @@
 //! What every host function has in common: it is counted before, and timed, logged and mapped to the contract after.
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 
 use crate::bindings::hostler::handler::types;
-use crate::policy::Denial;
+use crate::event::Event;
+use crate::policy::{Denial, Handler};
 use crate::ports::{IdError, PortError, PortErrorKind};
 use crate::sandbox::Attempt;
 
@@ -53,12 +56,16 @@ impl types::Host for Attempt {
     }
 }
 
-/// A host call under way.
+/// A host call under way. Dropped without an end, it was cut off by a budget, and says so if it may have changed something.
 pub(crate) struct Call {
     name: &'static str,
     target: String,
     mutating: bool,
     began: Instant,
+    handler: Arc<Handler>,
+    event: Arc<Event>,
+    attempt: u32,
+    ended: bool,
 }
 
 /// What is logged of a target that a guest wrote: enough to recognise it.
@@ -77,37 +84,62 @@ impl Attempt {
 
     fn begin(&mut self, name: &'static str, target: &str, mutating: bool) -> Result<Call, CallError> {
         self.budget.begin_call(name).map_err(|spent| CallError::Trap(spent.into()))?;
-        Ok(Call { name, target: target.chars().take(TARGET_CHARS).collect(), mutating, began: Instant::now() })
+        Ok(Call {
+            name,
+            target: target.chars().take(TARGET_CHARS).collect(),
+            mutating,
+            began: Instant::now(),
+            handler: Arc::clone(&self.task.handler),
+            event: Arc::clone(&self.task.event),
+            attempt: self.task.attempt,
+            ended: false,
+        })
     }
 
-    /// Logs how a call ended, one line for each that changes something or was denied, and maps its error to the contract.
-    pub(crate) fn end<T>(&mut self, call: Call, result: Result<T, HostError>) -> Result<T, CallError> {
+    /// Logs how a call ended, and maps its error to the contract.
+    pub(crate) fn end<T>(&mut self, mut call: Call, result: Result<T, HostError>) -> Result<T, CallError> {
         self.budget.end_call();
-        let milliseconds = call.began.elapsed().as_secs_f64() * 1e3;
-        let (handler, event) = (self.task.handler.name.as_str(), self.task.event.id.as_str());
-        let (attempt, name, target) = (self.task.attempt, call.name, call.target.as_str());
-        match &result {
-            Err(error @ HostError::Denied(_)) => {
-                tracing::warn!(handler, event, attempt, call = name, target, result = "denied", %error, "host call");
-            }
-            Err(error) if call.mutating => {
-                let result = error.kind().as_str();
-                tracing::warn!(handler, event, attempt, call = name, target, result, %error, milliseconds, "host call");
-            }
-            Ok(_) if call.mutating => {
-                tracing::info!(handler, event, attempt, call = name, target, result = "ok", milliseconds, "host call");
-            }
-            Err(error) => {
-                tracing::debug!(handler, event, attempt, call = name, target, %error, milliseconds, "host call")
-            }
-            Ok(_) => {
-                tracing::debug!(handler, event, attempt, call = name, target, result = "ok", milliseconds, "host call")
-            }
-        }
+        call.ended = true;
+        call.log(result.as_ref().err());
         result.map_err(|error| {
             let (code, retryable) = (code(error.kind()), error.retryable());
             CallError::Value(types::Error { code, retryable, message: error.to_string() })
         })
+    }
+}
+
+impl Call {
+    /// One line: loud for what was refused, by the policy or by IAM; plain for what changes something; quiet for a look.
+    fn log(&self, error: Option<&HostError>) {
+        let milliseconds = self.began.elapsed().as_secs_f64() * 1e3;
+        let (handler, event, attempt) = (self.handler.name.as_str(), self.event.id.as_str(), self.attempt);
+        let (call, target) = (self.name, self.target.as_str());
+        match error {
+            Some(error) if self.mutating || error.kind() == PortErrorKind::Denied => {
+                let result = error.kind().as_str();
+                tracing::warn!(handler, event, attempt, call, target, result, %error, milliseconds, "host call");
+            }
+            Some(error) => {
+                let result = error.kind().as_str();
+                tracing::debug!(handler, event, attempt, call, target, result, %error, milliseconds, "host call");
+            }
+            None if self.mutating => {
+                tracing::info!(handler, event, attempt, call, target, result = "ok", milliseconds, "host call");
+            }
+            None => tracing::debug!(handler, event, attempt, call, target, result = "ok", milliseconds, "host call"),
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        if self.mutating && !self.ended {
+            let milliseconds = self.began.elapsed().as_secs_f64() * 1e3;
+            let (handler, event, attempt) = (self.handler.name.as_str(), self.event.id.as_str(), self.attempt);
+            let (call, target, result) = (self.name, self.target.as_str(), "cut off");
+            let error = "the attempt ended during the call, which may have taken effect";
+            tracing::warn!(handler, event, attempt, call, target, result, error, milliseconds, "host call");
+        }
     }
 }
 

@@ -53,7 +53,9 @@ impl wit::Host for Attempt {
         let tasks = async {
             let seen = self.member(EcsCall::ListTasks, &instance).await?;
             let request = self.scope.list_tasks(EcsCall::ListTasks, seen)?;
-            Ok(self.ports.ecs.list_tasks(request).await?.into_iter().map(Into::into).collect())
+            let tasks = self.ports.ecs.list_tasks(request).await?;
+            self.listed.extend(tasks.iter().map(|task| (task.on.clone(), task.arn.clone())));
+            Ok(tasks.into_iter().map(Into::into).collect())
         };
         let tasks = tasks.await;
         self.end(call, tasks)
@@ -66,10 +68,14 @@ impl wit::Host for Attempt {
             let on = self.member(EcsCall::StopTask, &instance).await?;
             let listing = self.scope.list_tasks(EcsCall::StopTask, on.clone())?;
             let tasks = self.ports.ecs.list_tasks(listing).await?;
-            let seen = tasks.iter().find(|task| task.arn == arn).ok_or_else(|| {
-                let message = format!("no task {arn} runs on {instance}: it has ended, or it is elsewhere");
-                PortError::new(PortErrorKind::NotFound, message)
-            })?;
+            let Some(seen) = tasks.iter().find(|task| task.arn == arn) else {
+                // It ran here a moment ago, and has ended by itself: what was asked for is so.
+                if self.listed.contains(&(on.instance, arn)) {
+                    return Ok(());
+                }
+                let message = format!("no task {task} runs on {instance}: it has ended, or it is elsewhere");
+                return Err(PortError::new(PortErrorKind::NotFound, message).into());
+            };
             let request = self.scope.stop_task(on, seen, &reason)?;
             Ok(self.ports.ecs.stop_task(request).await?)
         };

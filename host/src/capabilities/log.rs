@@ -11,6 +11,9 @@ pub(crate) use wit::Level;
 /// The longest message or value that is kept, in bytes.
 const TEXT_BYTES: usize = 4 << 10;
 
+/// What a line is charged beyond its text: what stands around it in our log.
+const LINE_BYTES: u64 = 128;
+
 /// The most fields that are kept of one line.
 const FIELDS: usize = 32;
 
@@ -46,7 +49,7 @@ impl GuestLog {
     /// Writes one line, or counts it as dropped.
     pub(crate) fn line(&self, level: Level, message: &str, fields: &[(String, String)]) {
         let (message, fields) = (cut(message), render(fields));
-        let bytes = (message.len() + fields.len()) as u64;
+        let bytes = LINE_BYTES + (message.len() + fields.len()) as u64;
         if self.0.written.fetch_add(bytes, Ordering::Relaxed) + bytes > self.0.limit {
             // What did not fit stays charged: once past the limit, no shorter line slips in behind a longer one.
             self.0.dropped.fetch_add(1, Ordering::Relaxed);
@@ -108,7 +111,7 @@ mod tests {
 
     #[test]
     fn lines_past_the_limit_are_counted_and_nothing_slips_in_behind_them() {
-        let log = GuestLog::new("h", "e", 1, 10);
+        let log = GuestLog::new("h", "e", 1, 10 + LINE_BYTES);
         log.line(Level::Info, "123456", &[]);
         log.line(Level::Info, "1234567", &[]);
         log.line(Level::Info, "1", &[]);

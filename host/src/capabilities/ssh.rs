@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::time::Instant;
 
 use super::call::CallError;
 use crate::bindings::hostler::handler::ssh as wit;
@@ -35,13 +36,28 @@ impl wit::Host for Attempt {
                 let message = format!("{instance} is {} and has no address to connect to", seen.state);
                 PortError::new(PortErrorKind::Conflict, message)
             })?;
-            let request = self.scope.exec(&seen, address, words, stdin, timeout)?;
-            Ok(self.ports.ssh.exec(request).await?.into())
+            // The command's own timeout ends first, if connecting was quick: then the node is told to stop it.
+            let left = self.ends.saturating_duration_since(Instant::now() + TO_TELL);
+            let timeout = timeout.unwrap_or(Duration::MAX).min(left.saturating_sub(TO_STOP));
+            let request = self.scope.exec(&seen, address, words, stdin, Some(timeout))?;
+            let output = tokio::time::timeout(left, self.ports.ssh.exec(request)).await.unwrap_or_else(|_| {
+                let message = format!(
+                    "the command on {instance} did not end in the time that the attempt's wall budget had left; it may still be running"
+                );
+                Err(PortError::new(PortErrorKind::Timeout, message))
+            });
+            Ok(output?.into())
         };
         let output = output.await;
         self.end(call, output)
     }
 }
+
+/// What is kept back of the wall budget when a command is run, for the guest to hear what came of it.
+const TO_TELL: Duration = Duration::from_secs(2);
+
+/// What is kept back of the rest for stopping a command in order.
+const TO_STOP: Duration = Duration::from_secs(1);
 
 impl From<CommandOutput> for wit::Output {
     fn from(output: CommandOutput) -> Self {

@@ -2,7 +2,7 @@
 
 mod timeline;
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -12,11 +12,14 @@ use serde_json::json;
 
 use super::policy::{PolicyFile, read_policy};
 use crate::assemble;
+#[cfg(feature = "live")]
+use crate::assemble::AssembleError;
 use crate::dispatch::{Completion, Decision, Dispatch, DispatchError, End, Worked};
 use crate::event::{Delivery, Event, Message, parse_payload};
 use crate::policy::Policy;
 use crate::ports::ClusterName;
 use crate::sim::World;
+use crate::telemetry::visible;
 use timeline::Timeline;
 
 /// Handles one event from a file, to its end, and shows what happens.
@@ -55,6 +58,11 @@ pub struct Arguments {
 const INPUT_BYTES: u64 = 8 << 20;
 
 const BAD_INPUT: u8 = 2;
+const NOTHING_TO_DO: u8 = 3;
+
+/// AWS cannot be reached, or does not know us.
+#[cfg(feature = "live")]
+const NOT_COMPLETED: u8 = 5;
 
 impl Arguments {
     /// Runs the command.
@@ -82,7 +90,14 @@ impl Arguments {
             crate::telemetry::human()
         }
         super::runtime().block_on(async {
-            let dispatch = assemble::live(policy, self.modules.as_deref()).await?;
+            let dispatch = match assemble::live(policy, self.modules.as_deref()).await {
+                Ok(dispatch) => dispatch,
+                Err(error @ AssembleError::Aws(_)) => {
+                    eprintln!("error: {:#}", anyhow::Error::from(error));
+                    return Ok(NOT_COMPLETED);
+                }
+                Err(error) => return Err(error.into()),
+            };
             Ok(self.report(&handle_all(&dispatch, events).await))
         })
     }
@@ -95,9 +110,9 @@ impl Arguments {
     fn in_a_simulated_world(&self, policy: Policy, events: Vec<Event>) -> anyhow::Result<u8> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?;
         runtime.block_on(async {
-            let Some(first) = events.first() else { return Ok(0) };
+            let Some(first) = events.first() else { return Ok(self.report(&[])) };
             let world = match &self.world {
-                Some(path) => World::parse(&path.display().to_string(), &String::from_utf8(read(path)?)?)?,
+                Some(path) => World::parse(&name(path), &text(path)?)?,
                 None => World::around(first, cluster(&policy, first)),
             };
             for event in &events {
@@ -113,11 +128,17 @@ impl Arguments {
 
     /// Says how each event ended. The code is that of the worst end.
     fn report(&self, ends: &[(String, Result<End, DispatchError>)]) -> u8 {
+        if ends.is_empty() {
+            eprintln!("a test notification: nothing to do");
+            return NOTHING_TO_DO;
+        }
         for (event, ended) in ends {
             let line = if self.json { result(event, ended).to_string() } else { format!("{event}: {}", words(ended)) };
-            println!("{line}");
+            // Nobody is left to be told when standard output is closed; what was done is done, and the code says it.
+            let _ = writeln!(std::io::stdout(), "{}", visible(&line));
         }
-        ends.iter().map(|(_, ended)| exit_code(ended)).max().unwrap_or(0)
+        let codes: Vec<_> = ends.iter().map(|(_, ended)| exit_code(ended)).collect();
+        RANKED.into_iter().rfind(|code| codes.contains(code)).unwrap_or(0)
     }
 
     fn events(&self) -> anyhow::Result<Vec<Event>> {
@@ -125,7 +146,10 @@ impl Arguments {
         let delivery = parse_payload(&bytes).with_context(|| name(&self.event))?;
         let messages = match delivery {
             Delivery::Direct(messages) => messages,
-            Delivery::Queue(messages) => messages.into_iter().map(|(_, message)| message).collect::<Result<_, _>>()?,
+            Delivery::Queue(messages) => {
+                let messages = messages.into_iter().map(|(_, message)| message);
+                messages.collect::<Result<_, _>>().with_context(|| name(&self.event))?
+            }
         };
         let events = messages.into_iter().flat_map(|message| match message {
             Message::Events(events) => events,
@@ -156,6 +180,11 @@ fn name(path: &Path) -> String {
     if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() }
 }
 
+/// Reads a text.
+fn text(path: &Path) -> anyhow::Result<String> {
+    String::from_utf8(read(path)?).with_context(|| format!("{} is not UTF-8 text", name(path)))
+}
+
 /// Reads a file, or standard input for `-`, up to a bound.
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     let name = name(path);
@@ -169,6 +198,9 @@ fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     anyhow::ensure!(bytes.len() as u64 <= INPUT_BYTES, "{name} has more than {INPUT_BYTES} bytes, which no event has");
     Ok(bytes)
 }
+
+/// The exit codes from best to worst: that of several events is the worst of theirs, and nothing was done only if for none.
+const RANKED: [u8; 5] = [3, 0, 4, 1, 5];
 
 fn exit_code(ended: &Result<End, DispatchError>) -> u8 {
     match ended {
@@ -199,6 +231,7 @@ fn words(ended: &Result<End, DispatchError>) -> String {
     };
     let (decision, why) = match &worked.decision {
         Decision::Done => ("done", String::new()),
+        Decision::Abandon { why } if why.is_empty() => ("abandoned", ": no reason given".to_owned()),
         Decision::Abandon { why } => ("abandoned", format!(": {why}")),
         Decision::GaveUp { why } => ("gave up", format!(": {why}")),
     };

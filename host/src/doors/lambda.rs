@@ -3,6 +3,7 @@
 //! Everything that can be is set up once, before the first invocation. A failed invocation is an error for Lambda, which
 //! delivers the event again; of an SQS batch, only the messages that did not come to their end are.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -43,23 +44,31 @@ async fn invoke(dispatch: Arc<Dispatch>, payload: &[u8], closes: Instant) -> Res
             Ok(json!({ "events": ends }))
         }
         Delivery::Queue(messages) => {
+            let mut failures = Vec::new();
             let mut deliveries = JoinSet::new();
+            let mut messages_of = HashMap::new();
             for (id, message) in messages {
-                let dispatch = Arc::clone(&dispatch);
-                deliveries.spawn(async move {
-                    match message {
-                        Ok(message) => match handle_all(dispatch, events(message), closes).await {
-                            Ok(_) => None,
-                            Err(_) => Some(id),
-                        },
-                        Err(error) => {
-                            tracing::error!(message = id, %error, "not an event: left to the queue's dead-letter policy");
-                            Some(id)
-                        }
+                match message {
+                    Ok(message) => {
+                        let delivery = deliveries.spawn(handle_all(Arc::clone(&dispatch), events(message), closes));
+                        messages_of.insert(delivery.id(), id);
                     }
-                });
+                    Err(error) => {
+                        tracing::error!(message = id, %error, "not an event: left to the queue's dead-letter policy");
+                        failures.push(id);
+                    }
+                }
             }
-            let failures: Vec<_> = deliveries.join_all().await.into_iter().flatten().collect();
+            while let Some(delivery) = deliveries.join_next_with_id().await {
+                let (task, handled) = match delivery {
+                    Ok((task, handled)) => (task, handled.is_ok()),
+                    // A fault of ours, which must not take the neighbours with it.
+                    Err(panic) => (panic.id(), false),
+                };
+                if !handled {
+                    failures.extend(messages_of.remove(&task));
+                }
+            }
             let failures: Vec<_> = failures.into_iter().map(|id| json!({ "itemIdentifier": id })).collect();
             Ok(json!({ "batchItemFailures": failures }))
         }
@@ -80,14 +89,23 @@ fn events(message: Message) -> Vec<Event> {
 /// Handles events side by side. All of them are brought as far as they go; then the first failure is reported.
 async fn handle_all(dispatch: Arc<Dispatch>, events: Vec<Event>, closes: Instant) -> Result<Vec<End>, Error> {
     let mut handling = JoinSet::new();
-    for event in events {
+    let count = events.len();
+    for (index, event) in events.into_iter().enumerate() {
         let dispatch = Arc::clone(&dispatch);
-        handling.spawn(async move {
-            dispatch
-                .handle(event, Some(closes))
-                .await
-                .inspect_err(|error| tracing::error!(%error, "not brought to its end"))
-        });
+        handling.spawn(async move { (index, dispatch.handle(event, Some(closes)).await) });
     }
-    Ok(handling.join_all().await.into_iter().collect::<Result<_, _>>()?)
+    let mut ends = Vec::with_capacity(count);
+    let mut failed: Option<Error> = None;
+    while let Some(handled) = handling.join_next().await {
+        match handled {
+            Ok((index, Ok(end))) => ends.push((index, end)),
+            Ok((_, Err(error))) => failed = failed.or(Some(error.into())),
+            Err(panic) => {
+                tracing::error!(error = %panic, "a fault of this host");
+                failed = failed.or(Some(panic.into()));
+            }
+        }
+    }
+    ends.sort_by_key(|(index, _)| *index);
+    failed.map_or_else(|| Ok(ends.into_iter().map(|(_, end)| end).collect()), Err)
 }

@@ -1,6 +1,6 @@
 //! The state of one attempt: what its store holds.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -14,7 +14,7 @@ use crate::capabilities::Ports;
 use crate::capabilities::log::GuestLog;
 use crate::event::Event;
 use crate::policy::{Handler, Scope};
-use crate::ports::{ContainerInstance, InstanceId};
+use crate::ports::{ContainerInstance, InstanceId, TaskArn};
 
 /// One run of a handler for an event, as it is asked for.
 #[derive(Clone)]
@@ -42,6 +42,8 @@ pub(crate) struct Attempt {
     pub(crate) ends: Instant,
     /// Container instances already found in this attempt, so that a call does not search for them again.
     pub(crate) found: HashMap<InstanceId, ContainerInstance>,
+    /// Tasks shown to the guest in this attempt, with the instance each ran on.
+    pub(crate) listed: HashSet<(InstanceId, TaskArn)>,
     wasi: WasiCtx,
     table: ResourceTable,
 }
@@ -59,6 +61,7 @@ impl Attempt {
             budget: Budget::new(task.handler.limits.clone()),
             ends,
             found: HashMap::new(),
+            listed: HashSet::new(),
             wasi: wasi::empty(&task, &ports, &log, pace),
             log,
             table,

@@ -80,6 +80,8 @@ pub(crate) struct Budget {
     /// Bytes of all memories and tables together, now and at most.
     memory: u64,
     peak_memory: u64,
+    /// What the last growth was charged, to be taken back should it fail after all.
+    last_growth: u64,
     /// Remembered, because a guest that is refused memory dies of something that looks like a panic.
     memory_refused: bool,
     host_calls: u32,
@@ -89,7 +91,7 @@ pub(crate) struct Budget {
 
 impl Budget {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, memory: 0, peak_memory: 0, memory_refused: false, host_calls: 0, during: None }
+        Self { limits, memory: 0, peak_memory: 0, last_growth: 0, memory_refused: false, host_calls: 0, during: None }
     }
 
     /// Counts a host call and notes that it is under way.
@@ -114,6 +116,11 @@ impl Budget {
 
     pub(super) fn peak_memory(&self) -> u64 {
         self.peak_memory
+    }
+
+    /// The host call under way.
+    pub(super) fn during(&self) -> Option<&'static str> {
+        self.during
     }
 
     /// The memory budget, if a growth was refused.
@@ -141,36 +148,41 @@ impl Budget {
 
     fn grow(&mut self, current: u64, desired: u64) -> bool {
         let total = self.memory.saturating_add(desired.saturating_sub(current));
+        self.last_growth = 0;
         if total > self.limits.memory {
             self.memory_refused = true;
             return false;
         }
+        self.last_growth = total - self.memory;
         self.memory = total;
         self.peak_memory = self.peak_memory.max(total);
         true
+    }
+
+    /// Takes back what a growth was charged that failed after it was allowed, past its own maximum or the pool's slot.
+    fn take_back(&mut self) {
+        self.memory -= std::mem::take(&mut self.last_growth);
     }
 }
 
 impl ResourceLimiter for Budget {
     fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
-        // Past its own declared maximum the growth fails by itself and calls nothing back, so nothing is charged for it.
-        if maximum.is_some_and(|maximum| desired > maximum) {
-            return Ok(false);
-        }
-        Ok(self.grow(current as u64, desired as u64))
+        Ok(maximum.is_none_or(|maximum| desired <= maximum) && self.grow(current as u64, desired as u64))
     }
 
     fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
-        // The pool's slot was too small, which the largest limit of the policy is chosen to prevent.
-        self.memory_refused = true;
+        self.take_back();
         Ok(())
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
-        if maximum.is_some_and(|maximum| desired > maximum) {
-            return Ok(false);
-        }
-        Ok(self.grow(current as u64 * TABLE_ELEMENT_BYTES, desired as u64 * TABLE_ELEMENT_BYTES))
+        let (from, to) = (current as u64 * TABLE_ELEMENT_BYTES, desired as u64 * TABLE_ELEMENT_BYTES);
+        Ok(maximum.is_none_or(|maximum| desired <= maximum) && self.grow(from, to))
+    }
+
+    fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.take_back();
+        Ok(())
     }
 
     fn instances(&self) -> usize {

@@ -8,7 +8,7 @@ use super::World;
 use super::node::{Node, Phase, Registration, SimTask};
 use super::state::State;
 use crate::capabilities::ecs::Ecs;
-use crate::policy::{Drain, FindContainerInstance, Granted, ListTasks, NamePatterns, StopTask};
+use crate::policy::{Drain, FindContainerInstance, Granted, ListTasks, StopTask};
 use crate::ports::{ClusterName, ContainerInstance, PortError, PortErrorKind, Task};
 
 #[async_trait]
@@ -35,7 +35,7 @@ impl Ecs for World {
 
 impl World {
     /// API reference, ListContainerInstances (INACTIVE ones are not listed) and DescribeContainerInstances, in the clusters
-    /// of the request: first those it names, in order, then, if it has patterns, every other that one of them matches.
+    /// of the request. One that the request names and the world does not have is an error, unless the instance is live in another.
     pub(super) fn find_in_clusters(
         &self,
         request: &FindContainerInstance,
@@ -45,16 +45,19 @@ impl World {
             "ecs.find-container-instance",
             instance.to_string(),
             |state, _| {
-                let found = state.find(instance).and_then(|node| registered(&state.nodes[node]));
-                for name in clusters.literals() {
-                    if !state.clusters.iter().any(|cluster| cluster.as_str() == name) {
-                        return Err(no_such_cluster(state, name));
+                let registered = state.find(instance).and_then(|node| registered(&state.nodes[node]));
+                let found = registered.filter(|found| clusters.matches(found.cluster.as_str()));
+                let live = found.as_ref().is_some_and(|found| matches!(found.status.as_str(), "ACTIVE" | "DRAINING"));
+                let exists = |name: &str| state.clusters.iter().any(|cluster| cluster.as_str() == name);
+                for cluster in clusters.literals().filter(|name| !exists(name)) {
+                    let error = no_such_cluster(state, cluster);
+                    if !live {
+                        return Err(error);
                     }
-                    if found.as_ref().is_some_and(|found| found.cluster.as_str() == name) {
-                        return Ok(found);
-                    }
+                    let instance = instance.as_str();
+                    tracing::warn!(instance, cluster, %error, "a cluster that grants.ecs.clusters names does not exist; the instance is in another");
                 }
-                Ok(found.filter(|found| is_granted(clusters, &found.cluster)))
+                Ok(found)
             },
             |found| match found {
                 Some(found) => format!("{} in {}, {} running", found.status, found.cluster, found.running_tasks),
@@ -204,11 +207,6 @@ fn find(state: &State, asked: &ContainerInstance) -> Result<usize, PortError> {
     state.nodes.iter().position(known).ok_or_else(|| gone(asked))
 }
 
-/// Whether the container instance's cluster is one the request may look in.
-fn is_granted(clusters: &NamePatterns, cluster: &ClusterName) -> bool {
-    !clusters.all_literal() && clusters.matches(cluster.as_str())
-}
-
 fn gone(asked: &ContainerInstance) -> PortError {
     PortError::new(
         PortErrorKind::NotFound,
@@ -222,7 +220,7 @@ fn no_such_cluster(state: &State, name: &str) -> PortError {
     PortError::new(
         PortErrorKind::NotFound,
         format!(
-            "there is no ECS cluster {name:?} in {} (there are: {}); correct the grant's clusters",
+            "there is no ECS cluster {name:?} in {} (there are: {}); correct grants.ecs.clusters of the handler",
             state.place.region,
             if known.is_empty() { "none".to_owned() } else { known.join(", ") },
         ),

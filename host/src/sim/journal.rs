@@ -11,6 +11,9 @@ use crate::ports::PortError;
 /// How many entries are kept; later ones are only counted. A benchmark may call a world millions of times.
 const MAX_ENTRIES: usize = 10_000;
 
+/// What is kept of a target, in characters: a guest may write a megabyte of it.
+const MAX_TARGET: usize = 2_048;
+
 /// One call of a port, or one change of the world.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Entry {
@@ -121,7 +124,7 @@ impl Journal {
             elapsed: at,
             source,
             operation: operation.to_owned(),
-            target,
+            target: target.chars().take(MAX_TARGET).collect(),
             result,
             took: Duration::ZERO,
         });

@@ -313,8 +313,8 @@ pub trait Guest {
     /// One reconcile step: look at the world, do what is missing, and say whether it is `done`.
     ///
     /// Called again after `again`, after an error, and after a crash, so it must bear being called at any time: what
-    /// happened in an earlier attempt is read from the world, not remembered. The error is a text for people, and counts as
-    /// a failed attempt.
+    /// happened in an earlier attempt is read from the world, not remembered. The error is a text for people (1 KiB of it is
+    /// kept), and counts as a failed attempt.
     #[allow(async_fn_in_trait)]
     fn handle(event: Event) -> Result<Outcome, _rt::String>;
 }
@@ -416,7 +416,7 @@ pub mod hostler {
                 NotFound,
                 /// The call itself is malformed, such as an instance id that is not one.
                 Invalid,
-                /// AWS, or the host's own budget of calls to AWS, asks to slow down. Retryable.
+                /// AWS asks to slow down, after the host's own retries. Retryable.
                 Throttled,
                 /// The other side cannot be reached, or answered with a fault of its own. Retryable.
                 Unavailable,
@@ -533,7 +533,8 @@ pub mod hostler {
             pub enum Outcome {
                 /// All that had to happen has happened. A lifecycle action is completed with CONTINUE.
                 Done,
-                /// The instance should not go the ordinary way; the text says why. A lifecycle action is completed with ABANDON.
+                /// The instance should not go the ordinary way; the text says why (1 KiB of it is kept). A lifecycle action is
+                /// completed with ABANDON.
                 Abandon(_rt::String),
                 /// Not there yet: call `handle` again later. A lifecycle action is kept alive meanwhile.
                 Again(Retry),
@@ -560,8 +561,9 @@ pub mod hostler {
         /// Grant: `ecs = { clusters = [...], allow = [...] }`. Only clusters that `clusters` matches exist for the handler, and
         /// only the event's own instance, unless the grant says `instances = "any"`.
         ///
-        /// Every function: `invalid` when `instance` is not an EC2 instance id; `denied` without the grant; `throttled`,
-        /// `unavailable` or `timeout` when ECS is not answering as it should.
+        /// Every function: `invalid` when `instance` is not an EC2 instance id; `denied` without the grant, or where IAM refuses
+        /// us; `not-found` when `clusters` names a cluster that does not exist, and the instance is in none of the others; `conflict`
+        /// when the instance is registered twice; `throttled`, `unavailable` or `timeout` when ECS is not answering as it should.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
         pub mod ecs {
             #[used]
@@ -1170,8 +1172,9 @@ pub mod hostler {
             #[allow(unused_unsafe, clippy::all)]
             /// Asks ECS to stop `task` (an ARN from `list-tasks`), giving `reason` (at most 255 characters are kept).
             ///
-            /// Needs `allow = ["stop-task"]`. Returns once ECS has accepted it; the task ends later. A task that has ended
-            /// already is success. `not-found` when no such task is on `instance`, wherever else it may be.
+            /// Needs `allow = ["stop-task"]`. Returns once ECS has accepted it; the task ends later. A task that `list-tasks`
+            /// showed in this attempt, and that has ended since, is success. `not-found` when no such task is on `instance`: it has
+            /// ended long ago, or it is elsewhere.
             #[allow(async_fn_in_trait)]
             pub fn stop_task(
                 instance: &str,
@@ -1907,11 +1910,11 @@ pub mod hostler {
                 pub signal: Option<_rt::String>,
                 /// What it wrote to standard output, up to the grant's `max-output`.
                 pub stdout: _rt::Vec<u8>,
-                /// Whether there was more on standard output.
+                /// Whether there was more on standard output, or the command left something running that may yet write to it.
                 pub stdout_truncated: bool,
                 /// What it wrote to standard error, up to the grant's `max-output`.
                 pub stderr: _rt::Vec<u8>,
-                /// Whether there was more on standard error.
+                /// Whether there was more on standard error, or the command left something running that may yet write to it.
                 pub stderr_truncated: bool,
             }
             impl ::core::fmt::Debug for Output {
@@ -1938,8 +1941,9 @@ pub mod hostler {
             /// `invalid` when `instance` is not an EC2 instance id, or an argument has a NUL byte; `denied` without the grant,
             /// when no pattern matches the command, when the host key is not the one expected, or when the node refuses our key;
             /// `not-found` when EC2 does not know the instance; `conflict` when the instance has no address to connect to; `unavailable`
-            /// when the node refuses or drops the connection; `timeout` when connecting or running takes longer than allowed (the
-            /// command may still be running then).
+            /// when the node refuses or drops the connection; `timeout` when connecting or running takes longer than allowed, or than
+            /// the attempt's wall budget has left (the command may still be running then); `other` when the policy's key or host
+            /// keys cannot be used.
             #[allow(async_fn_in_trait)]
             pub fn exec(instance: &str, command: &Command) -> Result<Output, Error> {
                 unsafe {

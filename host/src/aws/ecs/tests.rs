@@ -1,10 +1,11 @@
 //! The port to ECS against a server that ignores filters, splits pages and forgets things.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use aws_sdk_ecs::Client;
 use serde_json::{Value, json};
 
+use super::find::{FoundLast, REMEMBERED};
 use super::*;
 use crate::aws::fake::{Fake, Received, Reply};
 use crate::policy::NamePatterns;
@@ -80,13 +81,28 @@ fn ecs(clusters: Vec<(&'static str, Vec<Value>)>) -> Fake {
 }
 
 async fn find_in(fake: &Fake, clusters: &[&str]) -> Result<Option<ContainerInstance>, PortError> {
+    find_again(fake, &FoundLast::default(), clusters).await
+}
+
+async fn find_again(
+    fake: &Fake,
+    found_last: &FoundLast,
+    clusters: &[&str],
+) -> Result<Option<ContainerInstance>, PortError> {
     let patterns = NamePatterns::new(clusters.iter().map(|name| (*name).to_owned()).collect()).unwrap();
     let request = FindContainerInstance { instance: InstanceId::parse(OURS).unwrap(), clusters: Arc::new(patterns) };
-    find::find(&Client::new(&fake.config()), request).await
+    find::find(&Client::new(&fake.config()), found_last, request).await
 }
 
 fn operations(fake: &Fake) -> Vec<String> {
     fake.calls().into_iter().map(|call| call.operation).collect()
+}
+
+/// The clusters whose container instances were listed, in order.
+fn searched(fake: &Fake) -> Vec<String> {
+    let calls = fake.calls();
+    let lists = calls.iter().filter(|call| call.operation == "ListContainerInstances");
+    lists.map(|call| call.json()["cluster"].as_str().unwrap().to_owned()).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -148,6 +164,104 @@ async fn a_cluster_the_policy_names_and_ecs_does_not_know_is_an_error() {
     let error = find_in(&ecs(vec![("prod", vec![])]), &["prod", "pord"]).await.unwrap_err();
     assert_eq!(error.kind, PortErrorKind::NotFound);
     insta::assert_snapshot!(error.message, @r#"ECS has no cluster "pord" here; correct grants.ecs.clusters of the handler, or create the cluster (ecs:ListContainerInstances for i-0123456789abcdef0 in cluster pord: ClusterNotFoundException: Cluster not found., HTTP 400, request req-1)"#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_named_cluster_that_is_missing_does_not_hide_the_instance_in_one_that_exists() {
+    let fake = ecs(vec![("prod", vec![described("prod", "ours", OURS, "ACTIVE")])]);
+    assert_eq!(find_in(&fake, &["pord", "prod", "tset"]).await, Ok(Some(seen("ACTIVE"))));
+    assert_eq!(searched(&fake), ["pord", "prod", "tset"]);
+    assert_eq!(find_in(&fake, &["pord", "pro*"]).await, Ok(Some(seen("ACTIVE"))));
+
+    let left_behind = ecs(vec![("prod", vec![described("prod", "ours", OURS, "DEREGISTERING")])]);
+    let error = find_in(&left_behind, &["pord", "prod", "tset"]).await.unwrap_err();
+    assert_eq!(error.kind, PortErrorKind::NotFound);
+    assert!(error.message.starts_with("ECS has no cluster \"pord\" here; correct grants.ecs.clusters"), "{error}");
+
+    let twice = ecs(vec![
+        ("blue", vec![described("blue", "one", OURS, "ACTIVE")]),
+        ("green", vec![described("green", "two", OURS, "ACTIVE")]),
+    ]);
+    assert_eq!(find_in(&twice, &["pord", "blue", "green"]).await.unwrap_err().kind, PortErrorKind::Conflict);
+}
+
+/// An ECS with the clusters `a`, `b` and `c`, and our instance in the one that is named at the time.
+fn ecs_with_ours_in(place: &Arc<Mutex<&'static str>>) -> Fake {
+    let place = Arc::clone(place);
+    Fake::new(move |call| {
+        let request = call.json();
+        let is_here = request["cluster"].as_str() == Some(*place.lock().unwrap());
+        let ours = described(*place.lock().unwrap(), "ours", OURS, "ACTIVE");
+        match call.operation.as_str() {
+            "ListClusters" => Reply::json(&json!({ "clusterArns": ["cluster/a", "cluster/b", "cluster/c"] })),
+            "ListContainerInstances" if is_here => {
+                Reply::json(&json!({ "containerInstanceArns": [ours["containerInstanceArn"]] }))
+            }
+            "ListContainerInstances" => Reply::json(&json!({ "containerInstanceArns": [] })),
+            _ => Reply::json(&json!({ "containerInstances": [ours], "failures": [] })),
+        }
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_cluster_an_instance_was_found_in_is_asked_first_and_verified() {
+    let place = Arc::new(Mutex::new("b"));
+    let (fake, found_last) = (ecs_with_ours_in(&place), FoundLast::default());
+    let found = find_again(&fake, &found_last, &["*"]).await.unwrap().unwrap();
+    assert_eq!((found.cluster.as_str(), searched(&fake)), ("b", vec!["a".into(), "b".into(), "c".into()]));
+
+    let before = fake.calls().len();
+    assert_eq!(find_again(&fake, &found_last, &["*"]).await, Ok(Some(found)));
+    assert_eq!(operations(&fake)[before..], ["ListContainerInstances", "DescribeContainerInstances"]);
+    assert_eq!(fake.calls()[before].json()["cluster"], "b");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_moved_is_found_again_and_one_that_left_is_forgotten() {
+    let place = Arc::new(Mutex::new("b"));
+    let (fake, found_last) = (ecs_with_ours_in(&place), FoundLast::default());
+    let ours = InstanceId::parse(OURS).unwrap();
+    find_again(&fake, &found_last, &["*"]).await.unwrap().unwrap();
+    *place.lock().unwrap() = "c";
+    let found = find_again(&fake, &found_last, &["*"]).await.unwrap().unwrap();
+    assert_eq!((found.cluster.as_str(), searched(&fake)[3..].join(" ")), ("c", "b a b c".to_owned()));
+    assert_eq!(found_last.of(&ours), Some(found.cluster));
+
+    *place.lock().unwrap() = "nowhere";
+    assert_eq!(find_again(&fake, &found_last, &["*"]).await, Ok(None));
+    assert_eq!(found_last.of(&ours), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_that_is_not_granted_is_not_asked_though_the_instance_was_found_there() {
+    let place = Arc::new(Mutex::new("b"));
+    let (fake, found_last) = (ecs_with_ours_in(&place), FoundLast::default());
+    find_again(&fake, &found_last, &["b"]).await.unwrap().unwrap();
+    assert_eq!(find_again(&fake, &found_last, &["a", "c*"]).await, Ok(None));
+    assert_eq!(searched(&fake), ["b", "a", "c"]);
+}
+
+#[test]
+fn what_is_remembered_is_bounded() {
+    let found_last = FoundLast::default();
+    let numbered = |n: usize| InstanceId::parse(&format!("i-{n:017x}")).unwrap();
+    let found = |n| ContainerInstance { instance: numbered(n), ..seen("ACTIVE") };
+    (0..REMEMBERED).for_each(|n| found_last.remember(&found(n)));
+    found_last.remember(&found(0));
+    assert!(found_last.of(&numbered(1)).is_some(), "one that is known already needs no room");
+    found_last.remember(&found(REMEMBERED));
+    let left: Vec<_> = (0..=REMEMBERED).filter(|n| found_last.of(&numbered(*n)).is_some()).collect();
+    assert_eq!(left, [REMEMBERED]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_deleted_since_the_instance_was_found_there_is_left_to_the_search() {
+    let found_last = FoundLast::default();
+    let before = ecs(vec![("blue", vec![described("blue", "one", OURS, "ACTIVE")])]);
+    find_again(&before, &found_last, &["blue", "prod"]).await.unwrap().unwrap();
+    let after = ecs(vec![("prod", vec![described("prod", "ours", OURS, "ACTIVE")])]);
+    assert_eq!(find_again(&after, &found_last, &["blue", "prod"]).await, Ok(Some(seen("ACTIVE"))));
+    assert_eq!(searched(&after), ["blue", "blue", "prod"]);
 }
 
 #[tokio::test(start_paused = true)]

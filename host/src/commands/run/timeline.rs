@@ -2,6 +2,7 @@
 //! changes of the world between them.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -41,8 +42,10 @@ impl Timeline {
         lines.extend(journal.iter().filter(|entry| entry.source == Source::World).map(change));
         // Stable, so that what happened at one instant stays in the order it was said.
         lines.sort_by_key(|(at, _)| *at);
+        let mut out = std::io::stdout().lock();
         for (at, text) in lines {
-            println!("{}  {text}", clock(at));
+            // Nobody is left to be told when standard output is closed.
+            let _ = writeln!(out, "{}  {}", clock(at), telemetry::visible(&text));
         }
     }
 }
@@ -116,6 +119,8 @@ impl Fields {
     fn line(&self, guest: bool, level: Level) -> String {
         let message = self.get("message");
         match message {
+            // First, so that no guest speaks as the host does.
+            _ if guest => with(format!("  | {message}"), " ", self.get("fields")),
             "event taken" => format!(
                 "{} {} taken by {}, deadline {}",
                 self.get("kind"),
@@ -125,13 +130,13 @@ impl Fields {
             ),
             "attempt" => {
                 let line = format!("attempt {}: {}", self.get("attempt"), self.get("outcome"));
-                with(line, ", ", self.get("note"))
+                let line = with(line, ", ", self.get("note"));
+                with(line, "; log lines dropped: ", self.get("log_lines_dropped"))
             }
             "host call" => {
                 let line = format!("  {} {} -> {}", self.get("call"), self.get("target"), self.get("result"));
                 with(line, " ", self.get("error"))
             }
-            _ if guest => with(format!("  | {message}"), " ", self.get("fields")),
             _ => {
                 let mut line = if level <= Level::WARN { format!("{level}: {message}") } else { message.to_owned() };
                 for (name, value) in self.0.iter().filter(|(name, _)| !LEFT_OUT.contains(name)) {

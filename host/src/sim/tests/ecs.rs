@@ -19,8 +19,19 @@ async fn a_cluster_that_does_not_exist_is_an_error_that_names_it() {
     assert_eq!(error.kind, PortErrorKind::NotFound);
     assert_eq!(
         error.message,
-        "there is no ECS cluster \"prdo\" in eu-central-1 (there are: prod, test); correct the grant's clusters"
+        "there is no ECS cluster \"prdo\" in eu-central-1 (there are: prod, test); correct grants.ecs.clusters of the handler"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_that_does_not_exist_does_not_hide_the_instance_in_one_that_does() {
+    let found = find(&world(""), &["prdo", "prod", "tset"]).unwrap().unwrap();
+    assert_eq!((found.cluster.as_str(), found.status.as_str()), ("prod", "ACTIVE"));
+    assert_eq!(find(&world(""), &["prdo", "pro*"]).unwrap().unwrap().cluster.as_str(), "prod");
+
+    let not_live = world("registered-after = \"30s\"");
+    let error = find(&not_live, &["prdo", "prod", "tset"]).unwrap_err();
+    assert!(error.message.contains("\"prdo\""), "the first of them is named: {error}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -86,7 +86,7 @@ async fn the_journal_tells_calls_and_changes_in_order() {
     +0s call  ecs.drain i-0aaaaaaaaaaaaaaa1: DRAINING, 0 running
     +0s world task stopping service:web 87ff2aaa on i-0aaaaaaaaaaaaaaa1
     +20s world task stopped service:web 87ff2aaa on i-0aaaaaaaaaaaaaaa1
-    +1m call  ecs.find-container-instance i-0aaaaaaaaaaaaaaa1: error: there is no ECS cluster "none" in eu-central-1 (there are: prod, test); correct the grant's clusters
+    +1m call  ecs.find-container-instance i-0aaaaaaaaaaaaaaa1: error: there is no ECS cluster "none" in eu-central-1 (there are: prod, test); correct grants.ecs.clusters of the handler
     "#);
 }
 
