@@ -37,13 +37,14 @@ demo: guest
 	@echo '==> one termination, on a simulated world'
 	@$(TARGET)/debug/hostler run --policy host/demo/hostler.toml --event host/demo/terminate.json --world host/demo/world.toml
 
+# In the profile of the release binary, so that nothing is compiled twice.
 test: build emulators sshd
 	@echo '==> building the guests of the tests'
 	@$(HOSTLER) build $(TEST_GUESTS) --out $(TARGET)/guests
 	@echo '==> testing the plugins natively, apart from the host: its features must not leak into them'
 	@cargo test --locked $(GUESTS)
 	@echo '==> testing the host, and all of it together against real servers'
-	@HOSTLER_BIN=$(HOSTLER) cargo test --locked -p hostler -p hostler-tests
+	@HOSTLER_BIN=$(HOSTLER) cargo test --locked --release -p hostler -p hostler-tests
 
 check: check-format check-lints check-guests check-docs check-dependencies check-spelling
 

@@ -44,7 +44,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(12 * 60 * 60);
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 
-/// How often completing is tried when Auto Scaling does not answer as it should, beyond the port's own retries.
+/// How often completing is tried when Auto Scaling does not answer as it should. The port tries once: a retry of its own would
+/// read that the action is over, and not know that it was the one who ended it.
 const COMPLETE_TRIES: u32 = 3;
 
 /// The hook's times when they cannot be read: the shortest Auto Scaling admits, so that heartbeats are early rather than late.
@@ -180,6 +181,17 @@ pub enum DispatchError {
     },
 }
 
+impl DispatchError {
+    /// A name to count by.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Elsewhere { .. } => "Elsewhere",
+            Self::OutOfTime { .. } => "OutOfTime",
+            Self::NotCompleted { .. } => "NotCompleted",
+        }
+    }
+}
+
 /// An event with the handler that takes it, and its times.
 struct WorkItem {
     event: Arc<Event>,
@@ -301,7 +313,10 @@ impl Dispatch {
     /// One run of the handler, with its line in the log.
     async fn attempt(&self, item: &WorkItem, attempt: u32, state: &Option<String>) -> Outcome {
         let loaded = item.until_stop(self.modules.current(&item.handler.module)).await;
-        let loaded = loaded.map_or_else(|| Err("it did not load in time".to_owned()), |loaded| loaded.map_err(|error| error.to_string()));
+        let loaded = loaded.map_or_else(
+            || Err("it did not load in time".to_owned()),
+            |loaded| loaded.map_err(|error| error.to_string()),
+        );
         let module = match loaded {
             Ok(module) => module,
             Err(why) => {
@@ -333,7 +348,12 @@ impl Dispatch {
             Err(_) => format!("no answer within {CALL:?}"),
         };
         let (group, hook) = (action.group.as_str(), action.hook.as_str());
-        tracing::warn!(group, hook, error = why, "the hook's timeout is not known: heartbeats are sent as for the shortest");
+        tracing::warn!(
+            group,
+            hook,
+            error = why,
+            "the hook's timeout is not known: heartbeats are sent as for the shortest"
+        );
         UNKNOWN_HOOK
     }
 

@@ -13,7 +13,7 @@ use crate::stack::{ACCOUNT, Stack, json_of, run_python, succeed};
 const BUCKET: &str = "deployment";
 
 /// The function's timeout. The host keeps a few seconds of it for itself.
-const TIMEOUT: u32 = 30;
+const TIMEOUT: u32 = 60;
 
 /// How long a line of the log may take from the function to CloudWatch.
 const LOG_DELAY: std::time::Duration = std::time::Duration::from_secs(20);

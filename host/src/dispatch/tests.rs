@@ -1,4 +1,5 @@
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 
@@ -12,6 +13,8 @@ use crate::testing::{INSTANCE, guests, lifecycle, policy, silent, terminating};
 #[derive(Default)]
 struct Recorder {
     told: Mutex<Vec<String>>,
+    /// How many heartbeats fail before one is accepted.
+    deaf: AtomicUsize,
     /// What completing is answered, in order; accepted after that.
     answers: Mutex<Vec<Result<Answer, PortError>>>,
 }
@@ -24,6 +27,10 @@ impl Lifecycle for Recorder {
 
     async fn heartbeat(&self, _: &LifecycleAction) -> Result<Answer, PortError> {
         self.told.lock().unwrap().push("heartbeat".into());
+        if self.deaf.load(Ordering::SeqCst) > 0 {
+            self.deaf.fetch_sub(1, Ordering::SeqCst);
+            return Err(PortError::new(PortErrorKind::Unavailable, "no answer"));
+        }
         Ok(Answer::Accepted)
     }
 
@@ -142,10 +149,7 @@ async fn a_broken_plugin_does_not_abandon_launching_instances() {
 async fn a_missing_module_is_a_failed_attempt_that_says_where_it_should_be() {
     let host = host(None, "[handler.finish]\nmax-attempts = 2");
     let Decision::GaveUp { why } = host.work(terminating()).await.decision else { panic!("it did not give up") };
-    assert_eq!(
-        why,
-        "2 attempts in a row failed; the last: no module to run: there is no such object"
-    );
+    assert_eq!(why, "2 attempts in a row failed; the last: no module to run: there is no such object");
 }
 
 #[tokio::test(start_paused = true)]
@@ -163,23 +167,61 @@ async fn past_the_deadline_one_last_attempt_is_made() {
 #[tokio::test(start_paused = true)]
 async fn when_the_door_closes_first_the_event_fails_and_nothing_is_completed() {
     let host = host(Some(guests::again(60, 100)), "");
-    let closes = Instant::now() + Duration::from_secs(90);
+    let closes = Instant::now() + Duration::from_secs(70);
     let error = host.dispatch.handle(terminating(), Some(closes)).await.unwrap_err().to_string();
-    assert!(
-        error.contains("waiting; the next attempt is due in 60s, past the time this invocation has left"),
-        "{error}"
-    );
-    assert!(host.told().iter().all(|told| told == "heartbeat"));
+    assert!(error.contains("waiting; the next attempt is due in 60s, and the time of this invocation is over"), "{error}");
+    // The action has to live until the event is delivered again.
+    assert_eq!(host.told(), ["heartbeat"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_attempt_is_cut_to_what_the_door_has_left() {
-    let host = host(Some(guests::sleepy(30_000)), "[handler.finish]\nmax-attempts = 1");
-    let closes = Instant::now() + Duration::from_secs(20);
-    // The pause does not fit the 15 s that are left once the time to finish is kept back, so it is refused at once.
+async fn an_attempt_that_the_door_cuts_short_is_not_the_handlers_failure() {
+    // A call that never returns, under a wall budget of a minute; the door closes after thirty seconds.
+    let sections =
+        "[handler.finish]\nmax-attempts = 1\n[handler.grants]\necs = { clusters = [\"c\"], allow = [\"drain\"] }";
+    let host = host(Some(guests::drain_of(INSTANCE)), sections);
     let began = Instant::now();
-    host.dispatch.handle(terminating(), Some(closes)).await.unwrap();
-    assert_eq!(began.elapsed(), Duration::ZERO);
+    let error = host.dispatch.handle(terminating(), Some(began + Duration::from_secs(30))).await.unwrap_err();
+    assert_eq!(began.elapsed(), Duration::from_secs(20));
+    assert!(
+        error.to_string().contains("attempt 1 was cut short: wall budget of 20s spent during ecs.drain"),
+        "{error}"
+    );
+    assert_eq!(host.told(), ["heartbeat"]);
+
+    let error = host.dispatch.handle(terminating(), Some(Instant::now() + Duration::from_secs(12))).await.unwrap_err();
+    assert!(error.to_string().contains("no time is left for attempt 1"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn before_the_deadline_of_aws_there_is_time_to_complete() {
+    let host = host(Some(guests::again(30, 100)), "");
+    let mut event = terminating();
+    event.deadline = Some(event.time + SignedDuration::from_secs(120));
+    let began = Instant::now();
+    let Decision::GaveUp { why } = host.work(event).await.decision else { panic!("it did not give up") };
+    assert_eq!(began.elapsed(), Duration::from_secs(110));
+    assert_eq!(why, "the deadline, 2026-01-15T03:02:00Z, has passed: waiting");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_comes_late_is_kept_alive_at_once_and_a_failed_heartbeat_is_followed_soon() {
+    let host = host(Some(guests::again(10, 9)), "");
+    host.recorder.deaf.store(1, Ordering::SeqCst);
+    let mut event = terminating();
+    // Older than half of the hook's five minutes.
+    event.time = event.time - SignedDuration::from_secs(200);
+    host.work(event).await;
+    // One at once, which fails, and one a quarter of 150 s later, within the 80 s that the work takes.
+    assert_eq!(host.told().iter().filter(|told| *told == "heartbeat").count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_completion_whose_answer_was_lost_is_not_late() {
+    let host = host(Some(guests::done()), "");
+    let lost = Err(PortError::new(PortErrorKind::Timeout, "no answer"));
+    host.recorder.answers.lock().unwrap().extend([lost, Ok(Answer::Over)]);
+    assert_eq!(host.work(terminating()).await.lifecycle, Some(Completion::Continue));
 }
 
 #[tokio::test(start_paused = true)]

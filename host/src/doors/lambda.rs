@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use lambda_runtime::{Error, LambdaEvent, service_fn};
+use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -35,8 +35,11 @@ fn closes(deadline: SystemTime) -> Instant {
 }
 
 /// One invocation: what Lambda is answered.
-async fn invoke(dispatch: Arc<Dispatch>, payload: &[u8], closes: Instant) -> Result<Value, Error> {
-    let delivery = parse_payload(payload).inspect_err(|error| tracing::error!(%error, "not an event"))?;
+async fn invoke(dispatch: Arc<Dispatch>, payload: &[u8], closes: Instant) -> Result<Value, Diagnostic> {
+    let delivery = parse_payload(payload).map_err(|error| {
+        tracing::error!(%error, "not an event");
+        failed("NotAnEvent", &error)
+    })?;
     match delivery {
         Delivery::Direct(messages) => {
             let events = messages.into_iter().flat_map(events).collect();
@@ -87,7 +90,7 @@ fn events(message: Message) -> Vec<Event> {
 }
 
 /// Handles events side by side. All of them are brought as far as they go; then the first failure is reported.
-async fn handle_all(dispatch: Arc<Dispatch>, events: Vec<Event>, closes: Instant) -> Result<Vec<End>, Error> {
+async fn handle_all(dispatch: Arc<Dispatch>, events: Vec<Event>, closes: Instant) -> Result<Vec<End>, Diagnostic> {
     let mut handling = JoinSet::new();
     let count = events.len();
     for (index, event) in events.into_iter().enumerate() {
@@ -95,17 +98,22 @@ async fn handle_all(dispatch: Arc<Dispatch>, events: Vec<Event>, closes: Instant
         handling.spawn(async move { (index, dispatch.handle(event, Some(closes)).await) });
     }
     let mut ends = Vec::with_capacity(count);
-    let mut failed: Option<Error> = None;
+    let mut failure = None;
     while let Some(handled) = handling.join_next().await {
         match handled {
             Ok((index, Ok(end))) => ends.push((index, end)),
-            Ok((_, Err(error))) => failed = failed.or(Some(error.into())),
+            Ok((_, Err(error))) => failure = failure.or(Some(failed(error.name(), &error))),
             Err(panic) => {
                 tracing::error!(error = %panic, "a fault of this host");
-                failed = failed.or(Some(panic.into()));
+                failure = failure.or(Some(failed("Fault", &panic)));
             }
         }
     }
     ends.sort_by_key(|(index, _)| *index);
-    failed.map_or_else(|| Ok(ends.into_iter().map(|(_, end)| end).collect()), Err)
+    failure.map_or_else(|| Ok(ends.into_iter().map(|(_, end)| end).collect()), Err)
+}
+
+/// A failure as Lambda reports it: a name to count by, and a message to read.
+fn failed(name: &str, error: &impl std::fmt::Display) -> Diagnostic {
+    Diagnostic { error_type: name.to_owned(), error_message: error.to_string() }
 }
