@@ -1,5 +1,7 @@
 //! The invariants of the code map that the compiler does not hold by itself.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics, and says where")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,7 @@
 //! `hostler build` on whole packages, with the real cargo. Needs the guest toolchain, as the plugins themselves do.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics, and says where")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,7 @@
 //! `hostler run`, as a person or a script meets it: what it prints, and its exit codes.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics, and says where")]
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};

@@ -2,6 +2,8 @@
 //!
 //! The generator is a dependency of this test and of nothing an author builds. `HOSTLER_UPDATE_SDK=1` writes both anew.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics, and says where")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

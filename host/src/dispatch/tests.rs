@@ -169,7 +169,10 @@ async fn when_the_door_closes_first_the_event_fails_and_nothing_is_completed() {
     let host = host(Some(guests::again(60, 100)), "");
     let closes = Instant::now() + Duration::from_secs(70);
     let error = host.dispatch.handle(terminating(), Some(closes)).await.unwrap_err().to_string();
-    assert!(error.contains("waiting; the next attempt is due in 60s, and the time of this invocation is over"), "{error}");
+    assert!(
+        error.contains("waiting; the next attempt is due in 60s, and the time of this invocation is over"),
+        "{error}"
+    );
     // The action has to live until the event is delivered again.
     assert_eq!(host.told(), ["heartbeat"]);
 }
@@ -210,7 +213,7 @@ async fn an_event_that_comes_late_is_kept_alive_at_once_and_a_failed_heartbeat_i
     host.recorder.deaf.store(1, Ordering::SeqCst);
     let mut event = terminating();
     // Older than half of the hook's five minutes.
-    event.time = event.time - SignedDuration::from_secs(200);
+    event.time -= SignedDuration::from_secs(200);
     host.work(event).await;
     // One at once, which fails, and one a quarter of 150 s later, within the 80 s that the work takes.
     assert_eq!(host.told().iter().filter(|told| *told == "heartbeat").count(), 2);

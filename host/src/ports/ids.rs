@@ -100,7 +100,7 @@ id! {
         text.len() <= 512
             && text.starts_with("arn:")
             && text.bytes().all(|b| b.is_ascii_graphic())
-            && text.splitn(6, ':').nth(2) == Some("ecs")
+            && text.split(':').nth(2) == Some("ecs")
             && text.splitn(6, ':').nth(5).is_some_and(|resource| resource.starts_with("task/"))
     }
 }

@@ -15,10 +15,13 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::sim::{Entry, Reply, Source, World};
 use crate::telemetry;
 
+/// When something happened, since the run began, and what is said of it.
+type Line = (Duration, String);
+
 /// A log that is kept until the run has ended.
 pub(super) struct Timeline {
     /// None when the log is written as it happens.
-    lines: Option<Arc<Mutex<Vec<(Duration, String)>>>>,
+    lines: Option<Arc<Mutex<Vec<Line>>>>,
 }
 
 impl Timeline {
@@ -73,7 +76,7 @@ fn clock(at: Duration) -> String {
 
 struct Recorder {
     began: Instant,
-    lines: Arc<Mutex<Vec<(Duration, String)>>>,
+    lines: Arc<Mutex<Vec<Line>>>,
 }
 
 impl<S: Subscriber> Layer<S> for Recorder {
