@@ -170,7 +170,7 @@ fn bad_input_is_named_and_nothing_is_run() {
     large.ends_with(2).says("event.json has more than");
     let policy = Case::new(&done).write("hostler.toml", b"[modules]\nrefresh = 10\n").run(&[]);
     policy.ends_with(2).says("hostler.toml:2:11: the bare number 10 is not a time");
-    let world = Case::new(&done).write("world.toml", b"[[instanse]]\n").run(&["--world", "world.toml"]);
+    let world = Case::new(&done).write("world.toml", b"[[instances]]\n").run(&["--world", "world.toml"]);
     world.ends_with(2).says("world.toml").says("did you mean");
     Case::new(&done).run(&["--world", "absent.toml"]).ends_with(2).says("cannot read absent.toml");
     Case::new(&done).run(&["--policy", "absent.toml"]).ends_with(2).says("cannot read the policy absent.toml");
