@@ -45,6 +45,9 @@ pub struct ModuleError(String);
 /// inside a region.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long a module may take to compile: a Python one, the slowest that is meant well, takes about ten seconds.
+const COMPILING: Duration = Duration::from_secs(40);
+
 /// What is known of one module. Locked while it is fetched, so that there is one fetch at a time.
 #[derive(Default)]
 struct Slot {
@@ -152,7 +155,11 @@ impl Modules {
                 .compile(&bytes, sha256(&bytes))
                 .map_err(|error| Refusal::because(format!("does not fit this host: {error:#}")))
         });
-        loading.await.unwrap_or_else(|error| Err(Refusal::because(format!("could not be loaded: {error}"))))
+        // A compilation cannot be cancelled: past its time it goes on by itself, and what it makes is thrown away.
+        match tokio::time::timeout(COMPILING, loading).await {
+            Ok(loaded) => loaded.unwrap_or_else(|error| Err(Refusal::because(format!("could not be loaded: {error}")))),
+            Err(_) => Err(Refusal::because(format!("takes longer than {COMPILING:?} to compile: make it smaller"))),
+        }
     }
 
     fn slot(&self, name: &str) -> Arc<tokio::sync::Mutex<Slot>> {

@@ -52,6 +52,9 @@ impl fmt::Display for Mistakes {
 
 impl std::error::Error for Mistakes {}
 
+/// More findings than these are only counted: nobody reads them, and each costs a walk through the text.
+const MOST: usize = 100;
+
 /// A longer line of source is not shown.
 const SHOWN_CHARS: usize = 160;
 
@@ -85,6 +88,11 @@ impl<'t> Findings<'t> {
     pub(super) fn finish(self) -> (Vec<Mistake>, Vec<Mistake>) {
         let located = |mut found: Vec<(usize, String)>| {
             found.sort_by_key(|(at, _)| *at);
+            let more = found.len().saturating_sub(MOST);
+            found.truncate(MOST);
+            if let (true, Some((at, _))) = (more > 0, found.last()) {
+                found.push((*at, format!("{more} more follow: mend these first")));
+            }
             found.into_iter().map(|(at, message)| locate(self.text, at, message)).collect()
         };
         (located(self.mistakes), located(self.warnings))
@@ -108,6 +116,15 @@ fn locate(text: &str, at: usize, message: String) -> Mistake {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn mistakes_past_the_most_are_counted() {
+        let mut findings = Findings::new("x\n");
+        (0..MOST + 7).for_each(|at| findings.mistake(at, "wrong"));
+        let (mistakes, _) = findings.finish();
+        assert_eq!(mistakes.len(), MOST + 1);
+        assert_eq!(mistakes[MOST].message, "7 more follow: mend these first");
+    }
 
     #[test]
     fn a_place_counts_characters_not_bytes() {
