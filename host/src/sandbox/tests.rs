@@ -98,6 +98,22 @@ async fn a_text_that_is_no_instance_id_is_invalid() {
 }
 
 #[tokio::test]
+async fn a_guest_that_imports_wasi_finds_nothing_in_it() {
+    crate::modules::accept::accept(&guests::wasi()).expect("WASI 0.2 is accepted");
+    assert_eq!(run(&guests::wasi(), 1, "").await.outcome, Outcome::Done);
+}
+
+#[tokio::test]
+async fn a_guest_that_hands_over_too_much_in_one_call_is_told_how_much_that_is() {
+    // Eight megabytes as the text of a log line.
+    let import = r#"(import "hostler:handler/log@0.1.0" "log" (func $log (param i32 i32 i32 i32 i32)))"#;
+    let call = "(drop (memory.grow (i32.const 200)))
+        (call $log (i32.const 1) (i32.const 0) (i32.const 8388608) (i32.const 0) (i32.const 0)) i32.const 1024";
+    let failure = failure_of(run(&guests::guest_with(import, "", call), 1, "").await);
+    assert_eq!(failure, "the plugin handed the host more than 4 MiB in one call");
+}
+
+#[tokio::test]
 async fn nothing_of_one_attempt_is_left_for_the_next() {
     // Traps if an earlier attempt has left its mark.
     let body =

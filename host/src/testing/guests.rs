@@ -5,7 +5,7 @@
 //! `attempt` is at byte 96.
 
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
-use wit_parser::Resolve;
+use wit_parser::{PackageId, Resolve, WorldId};
 
 /// Where guests put their result.
 const RESULT: &str = "1024";
@@ -13,7 +13,11 @@ const RESULT: &str = "1024";
 /// A component whose `handle` is `body`, a sequence of instructions that leaves a pointer to the result; `$event` points to
 /// the event. `imports` are core imports, `data` is put into memory.
 pub(crate) fn guest_with(imports: &str, data: &str, body: &str) -> Vec<u8> {
-    let text = format!(
+    component(&core(imports, data, body))
+}
+
+fn core(imports: &str, data: &str, body: &str) -> String {
+    format!(
         r#"(module
             {imports}
             (memory (export "memory") 1)
@@ -25,18 +29,48 @@ pub(crate) fn guest_with(imports: &str, data: &str, body: &str) -> Vec<u8> {
                 (local.get $at))
             {data}
             (func (export "handle") (param $event i32) (result i32) {body}))"#
-    );
-    component(&text)
+    )
 }
 
 /// Wraps a core module of the contract's world.
 pub(crate) fn component(core: &str) -> Vec<u8> {
-    let mut core = wat::parse_str(core).expect("the guest's text is well formed");
-    let mut resolve = Resolve::default();
-    let contract = concat!(env!("CARGO_MANIFEST_DIR"), "/../wit");
-    let (package, _) = resolve.push_path(contract).expect("the contract resolves");
+    let (resolve, package) = contract();
     let world = resolve.select_world(&[package], Some("handler")).expect("the contract has its world");
-    embed_component_metadata(&mut core, &resolve, world, StringEncoding::UTF8).expect("metadata fits a core module");
+    encode(core, &resolve, world)
+}
+
+/// Finds the environment empty and draws a random number, through WASI 0.2, or traps; then says `done`.
+pub(crate) fn wasi() -> Vec<u8> {
+    let (mut resolve, _) = contract();
+    for wit in [
+        "package wasi:cli@0.2.3; interface environment { get-environment: func() -> list<tuple<string, string>>; }",
+        "package wasi:random@0.2.3; interface random { get-random-u64: func() -> u64; }",
+    ] {
+        resolve.push_str("wasi.wit", wit).expect("what is taken of WASI resolves");
+    }
+    let package = resolve.push_str(
+        "test.wit",
+        "package test:wasi; world both { include hostler:handler/handler@0.1.0; import wasi:cli/environment@0.2.3; \
+         import wasi:random/random@0.2.3; }",
+    );
+    let world = resolve.select_world(&[package.expect("the world resolves")], None).expect("there is one world");
+    let imports = r#"(import "wasi:cli/environment@0.2.3" "get-environment" (func $environment (param i32)))
+        (import "wasi:random/random@0.2.3" "get-random-u64" (func $random (result i64)))"#;
+    let body = "(call $environment (i32.const 512)) (if (i32.load (i32.const 516)) (then unreachable))
+        (drop (call $random)) i32.const 1024";
+    encode(&core(imports, "", body), &resolve, world)
+}
+
+fn contract() -> (Resolve, PackageId) {
+    let mut resolve = Resolve::default();
+    let (package, _) =
+        resolve.push_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../wit")).expect("the contract resolves");
+    (resolve, package)
+}
+
+fn encode(core: &str, resolve: &Resolve, world: WorldId) -> Vec<u8> {
+    let mut core = wat::parse_str(core).expect("the guest's text is well formed");
+    embed_component_metadata(&mut core, resolve, world, StringEncoding::UTF8).expect("metadata fits a core module");
     let mut encoder = ComponentEncoder::default().validate(true).module(&core).expect("the core module fits the world");
     encoder.encode().expect("the component encodes")
 }
