@@ -5,7 +5,7 @@ use async_trait::async_trait;
 
 use super::*;
 use crate::modules::{Fetched, Source, SourceError, SourceErrorKind};
-use crate::ports::PortErrorKind;
+use crate::ports::{PortError, PortErrorKind};
 use crate::sandbox::{Capacity, Pace};
 use crate::testing::{INSTANCE, guests, lifecycle, policy, silent, terminating};
 
