@@ -1,8 +1,7 @@
 //! What the host costs per event once it is warm, as ratios within one run.
 //!
 //! An event with three host calls goes through the whole of `dispatch`: routing, module, fresh store, the real plugin, the
-//! simulated world. It is compared with what nothing can be cheaper than (the same component, called in a fresh store)
-//! and with what it would cost to compile the plugin again.
+//! simulated world. It is compared with what it would cost if the plugin had to be compiled for each.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
