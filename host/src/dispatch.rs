@@ -447,4 +447,4 @@ fn summarise(item: &WorkItem, worked: &Worked) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -60,12 +60,12 @@ impl Source for Only {
 }
 
 /// A host with one guest behind one handler, and what its Auto Scaling is told.
-struct Host {
-    dispatch: Dispatch,
+pub(crate) struct Host {
+    pub(crate) dispatch: Dispatch,
     recorder: Arc<Recorder>,
 }
 
-fn host(guest: Option<Vec<u8>>, sections: &str) -> Host {
+pub(crate) fn host(guest: Option<Vec<u8>>, sections: &str) -> Host {
     let policy = policy(sections);
     let (ports, recorder) = (silent(), Arc::new(Recorder::default()));
     let sandbox = Arc::new(Sandbox::new(Capacity { attempts: 2, memory: 64 << 20 }, Pace::Virtual).expect("a sandbox"));

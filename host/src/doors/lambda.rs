@@ -117,3 +117,64 @@ async fn handle_all(dispatch: Arc<Dispatch>, events: Vec<Event>, closes: Instant
 fn failed(name: &str, error: &impl std::fmt::Display) -> Diagnostic {
     Diagnostic { error_type: name.to_owned(), error_message: error.to_string() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dispatch::tests::host;
+    use crate::testing::{guests, terminating};
+
+    async fn answer(payload: Value) -> Result<Value, Diagnostic> {
+        let dispatch = Arc::new(host(Some(guests::done()), "").dispatch);
+        invoke(dispatch, payload.to_string().as_bytes(), Instant::now() + Duration::from_secs(60)).await
+    }
+
+    /// The event of [`terminating`], of another account when `elsewhere`.
+    fn event(elsewhere: bool) -> Value {
+        let mut event = terminating().envelope;
+        if elsewhere {
+            event["account"] = "210987654321".into();
+        }
+        event
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_a_batch_only_the_messages_that_failed_are_reported() {
+        let record = |id: &str, body: String| {
+            json!({
+                "messageId": id, "body": body, "eventSource": "aws:sqs",
+                "eventSourceARN": "arn:aws:sqs:eu-central-1:123456789012:events",
+            })
+        };
+        let test = json!({ "Event": "autoscaling:TEST_NOTIFICATION", "Service": "AWS Auto Scaling" });
+        let records = [
+            record("good", event(false).to_string()),
+            record("garbage", "garbage {".into()),
+            record("elsewhere", event(true).to_string()),
+            record("test", test.to_string()),
+        ];
+        let answer = answer(json!({ "Records": records })).await.unwrap();
+        let failures = [json!({ "itemIdentifier": "garbage" }), json!({ "itemIdentifier": "elsewhere" })];
+        assert_eq!(answer, json!({ "batchItemFailures": failures }));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_sns_hands_over_is_handled_like_the_event_itself() {
+        let sns = json!({ "Records": [{ "EventSource": "aws:sns", "Sns": {
+            "Type": "Notification", "TopicArn": "arn:aws:sns:eu-central-1:123456789012:events",
+            "Message": event(false).to_string(),
+        } }] });
+        let done = json!({ "events": [{
+            "end": "worked", "handler": "under-test", "decision": "done", "attempts": 1, "lifecycle": "continue",
+        }] });
+        assert_eq!(answer(sns).await.unwrap(), done);
+        assert_eq!(answer(event(false)).await.unwrap(), done);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_has_a_name_to_count_by() {
+        for (payload, name) in [(event(true), "Elsewhere"), (json!({ "some": "thing" }), "NotAnEvent")] {
+            assert_eq!(answer(payload).await.unwrap_err().error_type, name);
+        }
+    }
+}
