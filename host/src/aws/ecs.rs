@@ -28,9 +28,6 @@ const PAGE: i32 = 100;
 /// How many things one listing may come to before it is taken for endless: twice ECS's quota of 5,000 container instances per cluster.
 const LISTED_AT_MOST: usize = 10_000;
 
-/// ECS records at most this many characters of a task's stop reason.
-const REASON_CHARS: usize = 255;
-
 /// Amazon ECS.
 #[derive(Debug)]
 pub(super) struct AmazonEcs {
@@ -105,13 +102,7 @@ async fn drain(client: &Client, Drain { container_instance: seen }: Drain) -> Re
 async fn stop(client: &Client, request: StopTask) -> Result<(), PortError> {
     let StopTask { container_instance: on, task, reason } = request;
     let call = Call::new("ecs:StopTask", format!("{task} on {}", on.instance));
-    let result = client
-        .stop_task()
-        .cluster(on.cluster.as_str())
-        .task(task.as_str())
-        .reason(reason.chars().take(REASON_CHARS).collect::<String>())
-        .send()
-        .await;
+    let result = client.stop_task().cluster(on.cluster.as_str()).task(task.as_str()).reason(reason).send().await;
     match result {
         Ok(_) => Ok(()),
         // ECS forgets a task about an hour after its end: "The referenced task was not found."

@@ -103,27 +103,6 @@ mod tests {
         testing::event(Kind::InstanceTerminating)
     }
 
-    /// One attempt after another, each with the state of the one before, until the outcome is not `again`.
-    ///
-    /// `meanwhile` is what happens to the world between two attempts.
-    fn to_the_end(world: &mut World, mut meanwhile: impl FnMut(u32, &mut World)) -> (Result<Outcome>, Vec<String>) {
-        let mut event = event();
-        let mut notes = Vec::new();
-        while event.attempt <= 20 {
-            match world.run(|| handle(&event)) {
-                Ok(Outcome::Again { after, note, state }) => {
-                    notes.push(note);
-                    world.advance(after);
-                    event.state = state;
-                }
-                end => return (end, notes),
-            }
-            meanwhile(event.attempt, world);
-            event.attempt += 1;
-        }
-        panic!("no end after 20 attempts: {notes:?}");
-    }
-
     fn commands(world: &World) -> Vec<&str> {
         world.calls.iter().filter_map(|call| call.strip_prefix("ssh.exec i-0123456789abcdef0 ")).collect()
     }
@@ -137,7 +116,7 @@ mod tests {
             .service_task("web")
             .service_task("web")
             .standalone_task("cron");
-        let (end, notes) = to_the_end(&mut world, |attempt, world| match attempt {
+        let (end, notes) = world.to_the_end(handle, event(), |attempt, world| match attempt {
             1 => world.tasks.retain(|task| task.name() == "cron"),
             // The standalone task ends only because it is stopped.
             _ => world.tasks.retain(|task| task.desired_status != "STOPPED"),
@@ -156,20 +135,20 @@ mod tests {
     #[test]
     fn a_member_of_nothing_is_done_after_the_grace_and_its_commands_run() {
         let mut world = World::new().config("command-after", AFTER);
-        let (end, notes) = to_the_end(&mut world, |_, _| {});
+        let (end, notes) = world.to_the_end(handle, event(), |_, _| {});
         assert_eq!(end, Ok(Outcome::Done));
         assert_eq!(notes.len(), 6, "{notes:?}");
         assert_eq!(world.now, START + Duration::from_secs(30));
         assert_eq!(commands(&world).len(), 1);
 
         let mut world = World::new().config("registration-grace", "0s");
-        assert_eq!(to_the_end(&mut world, |_, _| {}), (Ok(Outcome::Done), vec![]));
+        assert_eq!(world.to_the_end(handle, event(), |_, _| {}), (Ok(Outcome::Done), vec![]));
     }
 
     #[test]
     fn a_late_member_is_drained() {
         let mut world = World::new();
-        let (end, notes) = to_the_end(&mut world, |attempt, world| match attempt {
+        let (end, notes) = world.to_the_end(handle, event(), |attempt, world| match attempt {
             2 => *world = std::mem::take(world).member("ACTIVE").service_task("web"),
             3 => world.tasks.clear(),
             _ => {}
@@ -238,7 +217,7 @@ mod tests {
     fn what_has_run_is_remembered_while_ecs_is_throttling() {
         let mut world = World::new().config("command-before", BEFORE).member("ACTIVE");
         world = world.fail("ecs.drain", ErrorCode::Throttled, "rate exceeded");
-        let (end, _) = to_the_end(&mut world, |attempt, world| {
+        let (end, _) = world.to_the_end(handle, event(), |attempt, world| {
             if attempt == 3 {
                 world.failures.clear();
             }

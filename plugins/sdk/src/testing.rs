@@ -25,7 +25,10 @@ use crate::autoscaling::GroupInstance;
 use crate::ec2::InstanceDescription;
 use crate::ecs::{ContainerInstance, Task};
 use crate::ssh::Output;
-use crate::{Error, ErrorCode, Event, Kind, Time};
+use crate::{Error, ErrorCode, Event, Kind, Outcome, Time};
+
+/// More attempts than any handler under test needs.
+const ATTEMPTS: u32 = 100;
 
 /// The instance of [`event`], and the only one in a [`World`].
 pub const INSTANCE: &str = "i-0123456789abcdef0";
@@ -170,6 +173,34 @@ impl World {
     /// Moves the clock on.
     pub fn advance(&mut self, duration: Duration) {
         self.now = self.now + duration;
+    }
+
+    /// One attempt after another, each with the state of the one before, until the outcome is not `again`: that outcome, and
+    /// the notes on the way. Time advances as the handler asks; `meanwhile` is what happens to the world between two attempts.
+    ///
+    /// # Panics
+    ///
+    /// When a hundred attempts come to no end.
+    pub fn to_the_end<E>(
+        &mut self,
+        handler: impl Fn(&Event) -> Result<Outcome, E>,
+        mut event: Event,
+        mut meanwhile: impl FnMut(u32, &mut Self),
+    ) -> (Result<Outcome, E>, Vec<String>) {
+        let mut notes = Vec::new();
+        while event.attempt <= ATTEMPTS {
+            match self.run(|| handler(&event)) {
+                Ok(Outcome::Again { after, note, state }) => {
+                    notes.push(note);
+                    self.advance(after);
+                    event.state = state;
+                }
+                end => return (end, notes),
+            }
+            meanwhile(event.attempt, self);
+            event.attempt += 1;
+        }
+        panic!("no end after {ATTEMPTS} attempts: {notes:?}");
     }
 
     /// Runs `attempt` in this world: the host functions it calls, on this thread, act here.

@@ -125,29 +125,6 @@ mod tests {
         Event { deadline: Some(START + NOTICE), ..testing::event(Kind::SpotInterruption) }
     }
 
-    /// Attempts until the outcome is not `again`: that outcome, and the notes on the way.
-    fn to_the_end(
-        world: &mut World,
-        event: Event,
-        mut meanwhile: impl FnMut(u32, &mut World),
-    ) -> (Result<Outcome>, Vec<String>) {
-        let mut event = event;
-        let mut notes = Vec::new();
-        while event.attempt <= 50 {
-            match world.run(|| handle(&event)) {
-                Ok(Outcome::Again { after, note, state }) => {
-                    notes.push(note);
-                    world.advance(after);
-                    event.state = state;
-                }
-                end => return (end, notes),
-            }
-            meanwhile(event.attempt, world);
-            event.attempt += 1;
-        }
-        panic!("no end after 50 attempts: {notes:?}");
-    }
-
     fn warnings(world: &World) -> Vec<&str> {
         world.log.iter().filter_map(|line| line.strip_prefix("warn: ")).collect()
     }
@@ -155,7 +132,7 @@ mod tests {
     #[test]
     fn a_node_is_drained_at_once_and_standalone_tasks_stopped() {
         let mut world = World::new().member("ACTIVE").service_task("web").standalone_task("cron");
-        let (end, notes) = to_the_end(&mut world, event(), |attempt, world| match attempt {
+        let (end, notes) = world.to_the_end(handle, event(), |attempt, world| match attempt {
             1 => world.tasks.retain(|task| task.desired_status != "STOPPED"),
             2 => world.tasks.clear(),
             _ => {}
@@ -172,7 +149,7 @@ mod tests {
     #[test]
     fn what_does_not_finish_is_left_and_named() {
         let mut world = World::new().member("ACTIVE").service_task("web").service_task("web").service_task("api");
-        let (end, notes) = to_the_end(&mut world, event(), |_, _| {});
+        let (end, notes) = world.to_the_end(handle, event(), |_, _| {});
         assert_eq!(end, Ok(Outcome::Done));
         assert_eq!(notes.len(), 22, "{notes:?}");
         assert_eq!(world.now, START + Duration::from_secs(110));
@@ -191,14 +168,14 @@ mod tests {
     #[test]
     fn the_policy_says_how_long_before() {
         let mut world = World::new().config("leave-before", "17s").member("ACTIVE").service_task("web");
-        assert_eq!(to_the_end(&mut world, event(), |_, _| {}).0, Ok(Outcome::Done));
+        assert_eq!(world.to_the_end(handle, event(), |_, _| {}).0, Ok(Outcome::Done));
         assert_eq!(world.now, START + Duration::from_secs(103), "the last wait is cut to end there");
     }
 
     #[test]
     fn without_a_deadline_two_minutes_are_assumed() {
         let mut world = World::new().member("ACTIVE").service_task("web");
-        let (end, notes) = to_the_end(&mut world, Event { deadline: None, ..event() }, |_, _| {});
+        let (end, notes) = world.to_the_end(handle, Event { deadline: None, ..event() }, |_, _| {});
         assert_eq!(end, Ok(Outcome::Done));
         assert_eq!(notes[0], "1 task still running: web x1; 2m left");
         assert_eq!(world.now, START + Duration::from_secs(110));
@@ -222,14 +199,14 @@ mod tests {
     #[test]
     fn what_ecs_did_not_tell_is_not_claimed() {
         let mut world = World::new().member("ACTIVE").fail("ecs.list-tasks", ErrorCode::Unavailable, "no answer");
-        assert_eq!(to_the_end(&mut world, event(), |_, _| {}).0, Ok(Outcome::Done));
+        assert_eq!(world.to_the_end(handle, event(), |_, _| {}).0, Ok(Outcome::Done));
         assert_eq!(warnings(&world), ["leaving i-0123456789abcdef0 unfinished: waiting for ECS: no answer; 10s left"]);
     }
 
     #[test]
     fn the_command_runs_once_after_the_drain_has_begun() {
         let mut world = World::new().config("command", COMMAND).member("ACTIVE").service_task("web");
-        let (end, _) = to_the_end(&mut world, event(), |attempt, world| {
+        let (end, _) = world.to_the_end(handle, event(), |attempt, world| {
             if attempt == 3 {
                 world.tasks.clear();
             }
@@ -244,7 +221,7 @@ mod tests {
     fn a_node_that_does_not_answer_is_tried_again() {
         let mut world = World::new().config("command", COMMAND).member("ACTIVE");
         world = world.fail("ssh.exec", ErrorCode::Unavailable, "connection refused");
-        let (end, notes) = to_the_end(&mut world, event(), |attempt, world| {
+        let (end, notes) = world.to_the_end(handle, event(), |attempt, world| {
             if attempt == 2 {
                 world.failures.clear();
             }
