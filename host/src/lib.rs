@@ -23,6 +23,7 @@ pub mod assemble;
 pub mod commands;
 pub mod doors;
 pub mod telemetry;
+pub mod timeline;
 
 mod bindings;
 mod digest;

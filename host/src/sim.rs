@@ -3,7 +3,7 @@
 //! Owns what the world is ([`World::parse`], [`World::around`]), how AWS's rules move it, and the journal of what was asked
 //! of it. Knows nothing of policy, plugins or what is being tested. The rules are those of AWS's documents, each named where
 //! it is applied; where the simulation knows that it differs, its docs say so ("not as AWS does it"). In general: calls take
-//! no time, see every change at once, and are never throttled.
+//! no time, see every change at once, and fail only by order ([`Fault`]).
 //!
 //! Time is tokio's alone: run a world on a runtime whose clock is paused, and an hour of draining takes milliseconds.
 
@@ -11,10 +11,12 @@ mod arrival;
 mod autoscaling;
 mod ec2;
 mod ecs;
+mod faults;
 mod file;
 mod journal;
 mod keys;
 mod lifecycle;
+mod listener;
 mod node;
 mod ssh;
 mod state;
@@ -25,9 +27,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::sync::watch;
 
+pub use self::faults::{Fault, FaultKind, When, operations};
+use self::faults::{Faults, Faulty};
 pub use self::file::Mistake;
-pub use self::journal::{Entry, Reply, Source};
+use self::journal::Journal;
+pub use self::journal::{Call, Entry, Line, Reply, What};
+pub use self::listener::Listener;
 use self::ssh::Script;
 use self::state::State;
 use crate::capabilities::Ports;
@@ -43,6 +50,10 @@ use crate::ports::{ClusterName, PortError};
 #[derive(Debug, Clone)]
 pub struct World {
     state: Arc<Mutex<State>>,
+    journal: Journal,
+    faults: Arc<Mutex<Faults>>,
+    /// How often the host has been killed.
+    kills: watch::Sender<u32>,
 }
 
 /// Why there is no such world, or why an event cannot happen in it.
@@ -101,15 +112,31 @@ impl World {
         arrival::deliver(&mut self.lock(), event).map_err(WorldError::Event)
     }
 
+    /// The same world, in which calls suffer `faults`; `seed` decides what chance does.
+    pub fn with_faults(self, faults: Vec<Fault>, seed: u64) -> Self {
+        Self { faults: Arc::new(Mutex::new(Faults::new(faults, seed))), ..self }
+    }
+
     /// What handlers reach of this world.
     pub fn ports(&self) -> Ports {
-        let world = Arc::new(self.clone());
-        Ports { ecs: world.clone(), autoscaling: world.clone(), ec2: world.clone(), ssh: world.clone(), clock: world }
+        let world = Arc::new(Faulty(self.clone()));
+        let clock = Arc::new(self.clone());
+        Ports { ecs: world.clone(), autoscaling: world.clone(), ec2: world.clone(), ssh: world, clock }
     }
 
     /// Auto Scaling's side of lifecycle actions in this world.
     pub fn lifecycle(&self) -> Arc<dyn Lifecycle> {
-        Arc::new(self.clone())
+        Arc::new(Faulty(self.clone()))
+    }
+
+    /// Tells when a fault kills the host: whoever plays it then drops everything that is in flight.
+    pub fn kills(&self) -> watch::Receiver<u32> {
+        self.kills.subscribe()
+    }
+
+    /// Writes what is logged into the journal, for as long as it is the subscriber's layer.
+    pub fn listener(&self) -> Listener {
+        Listener::new(self.journal.clone())
     }
 
     /// The world's clock: what it began with, and as much time as tokio has seen pass since.
@@ -122,28 +149,31 @@ impl World {
         self.lock().place.clone()
     }
 
-    /// Every call and every change up to now, in order. The first ten thousand are kept.
+    /// What the world's clock said at its beginning.
+    pub fn start(&self) -> Timestamp {
+        self.lock().start()
+    }
+
+    /// Every call, every change and every line heard up to now, in order. The first ten thousand are kept.
     pub fn journal(&self) -> Vec<Entry> {
-        let mut state = self.lock();
-        state.settle();
-        state.journal.entries().to_vec()
+        self.lock().settle();
+        self.journal.entries()
     }
 
     /// One call of a port that is answered at once: lets the world catch up, writes the call down, carries it out, and
     /// writes down what `tell` makes of the answer.
     fn call<T>(
         &self,
-        operation: &str,
+        operation: &'static str,
         target: String,
         carry_out: impl FnOnce(&mut State, Duration) -> Result<T, PortError>,
         tell: impl FnOnce(&T) -> String,
     ) -> Result<T, PortError> {
         let mut state = self.lock();
         let now = state.settle();
-        let start = state.start();
-        let asked = state.journal.call(start, now, operation, target);
+        let asked = self.journal.call(now, operation, target);
         let result = carry_out(&mut state, now);
-        state.journal.answer(asked, now, result.as_ref().map(tell));
+        self.journal.answer(asked, now, result.as_ref().map(tell));
         result
     }
 
@@ -155,7 +185,9 @@ impl World {
 
 impl From<State> for World {
     fn from(state: State) -> Self {
-        Self { state: Arc::new(Mutex::new(state)) }
+        let journal = state.journal.clone();
+        let faults = Arc::new(Mutex::new(Faults::new(Vec::new(), 0)));
+        Self { state: Arc::new(Mutex::new(state)), journal, faults, kills: watch::Sender::new(0) }
     }
 }
 

@@ -1,7 +1,5 @@
 //! `hostler run`: one event, handled to its end, in a simulated world or the real one.
 
-mod timeline;
-
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,6 +7,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Args;
 use serde_json::json;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use super::policy::{PolicyFile, read_policy};
 use crate::assemble;
@@ -20,7 +20,7 @@ use crate::policy::Policy;
 use crate::ports::ClusterName;
 use crate::sim::World;
 use crate::telemetry::visible;
-use timeline::Timeline;
+use crate::timeline;
 
 /// Handles one event from a file, to its end, and shows what happens.
 ///
@@ -118,10 +118,18 @@ impl Arguments {
             for event in &events {
                 world.deliver(event)?;
             }
-            let timeline = Timeline::start(self.json);
+            if self.json {
+                crate::telemetry::json(std::io::stderr);
+            } else {
+                tracing_subscriber::registry().with(world.listener()).init();
+            }
             let dispatch = assemble::simulated(policy, self.modules.as_deref(), &world)?;
             let ends = handle_all(&dispatch, events).await;
-            timeline.print(&world);
+            if !self.json {
+                let told = timeline::text(&world.journal()).join("\n");
+                // Nobody is left to be told when standard output is closed.
+                let _ = writeln!(std::io::stdout(), "{told}");
+            }
             Ok(self.report(&ends))
         })
     }

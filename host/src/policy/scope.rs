@@ -16,6 +16,11 @@ use crate::ports::{ClusterName, ContainerInstance, GroupInstance, GroupName, Ins
 pub struct Granted<R>(R);
 
 impl<R> Granted<R> {
+    /// What is asked for, to be looked at.
+    pub fn request(&self) -> &R {
+        &self.0
+    }
+
     /// Gives the request up, to be carried out.
     pub fn into_request(self) -> R {
         self.0

@@ -9,7 +9,7 @@ use super::node::{Node, Phase, Registration, SimTask};
 use super::state::State;
 use crate::capabilities::ecs::Ecs;
 use crate::policy::{Drain, FindContainerInstance, Granted, ListTasks, StopTask};
-use crate::ports::{ClusterName, ContainerInstance, PortError, PortErrorKind, Task};
+use crate::ports::{ClusterName, ContainerInstance, InstanceId, PortError, PortErrorKind, Task, TaskArn};
 
 #[async_trait]
 impl Ecs for World {
@@ -129,6 +129,14 @@ impl World {
         )
     }
 
+    /// A task as the journal names it.
+    pub(super) fn task_target(&self, task: &TaskArn, on: &InstanceId) -> String {
+        let state = self.lock();
+        let mut tasks = state.nodes.iter().filter_map(|node| node.registration.as_ref()).flat_map(|known| &known.tasks);
+        let name = tasks.find(|known| known.arn == *task).map_or_else(|| task.to_string(), SimTask::name);
+        format!("{name} on {on}")
+    }
+
     /// API reference, StopTask: ECS accepts it, and the task ends later. One that has ended is success.
     ///
     /// Not as AWS does it: a service does not start another task in place of one that is stopped.
@@ -136,7 +144,7 @@ impl World {
         let StopTask { container_instance: asked, task: arn, reason } = request;
         self.call(
             "ecs.stop-task",
-            format!("{} on {}", arn.as_str().rsplit('/').next().unwrap_or_default(), asked.instance),
+            self.task_target(arn, &asked.instance),
             |state, now| {
                 let node = find(state, asked)?;
                 let tasks = state.nodes[node].registration.as_ref().map_or(&[][..], |registration| &registration.tasks);

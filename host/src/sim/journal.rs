@@ -1,11 +1,13 @@
-//! What was asked of the world and what happened in it, in order.
+//! What was asked of the world, what happened in it, and what was said about it, in order.
 
 use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use serde::Serialize;
+use tokio::time::Instant;
 
+use super::FaultKind;
 use crate::ports::PortError;
 
 /// How many entries are kept; later ones are only counted. A benchmark may call a world millions of times.
@@ -14,40 +16,75 @@ const MAX_ENTRIES: usize = 10_000;
 /// What is kept of a target, in characters: a guest may write a megabyte of it.
 const MAX_TARGET: usize = 2_048;
 
-/// One call of a port, or one change of the world.
+/// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Entry {
-    /// When, by the world's clock: for a call, when it was made.
-    pub at: Timestamp,
-    /// The same, since the world began.
+    /// When, since the world began: for a call, when it was made.
     pub elapsed: Duration,
-    /// Whether somebody asked, or the world moved by itself.
-    pub source: Source,
-    /// What was called, such as `ecs.drain`, or what happened, such as `task stopped`.
-    pub operation: String,
-    /// To what: an instance id, and whatever else names the thing.
-    pub target: String,
-    /// What came of it.
-    pub result: Reply,
-    /// How long the caller waited for it. Zero for a change of the world.
-    pub took: Duration,
+    /// What.
+    #[serde(flatten)]
+    pub what: What,
 }
 
-/// Where an entry comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Source {
+/// A call of a port, a change of the world, or a line of the log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "what", rename_all = "kebab-case")]
+pub enum What {
     /// A port was called.
-    Call,
+    Call(Call),
     /// The world changed.
-    World,
+    Change {
+        /// What happened, such as `task stopped`.
+        name: String,
+        /// To what.
+        target: String,
+        /// What it became; empty when the name says it all.
+        became: String,
+    },
+    /// The host said something.
+    Host(Line),
+    /// The handler said something.
+    Guest(Line),
 }
 
-/// What came of a call or a change, in words.
+/// One call of a port.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Call {
+    /// The operation, such as `ecs.drain`.
+    pub operation: &'static str,
+    /// On what: an instance id, and whatever else names the thing.
+    pub target: String,
+    /// What came of it in the world.
+    pub reply: Reply,
+    /// How long the caller waited for it.
+    pub took: Duration,
+    /// What went wrong with it by order.
+    pub fault: Option<FaultKind>,
+}
+
+/// One line of the log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Line {
+    /// `ERROR`, `WARN`, `INFO` or `DEBUG`.
+    pub level: &'static str,
+    /// What was said.
+    pub message: String,
+    /// What it was said of, in the order of the line.
+    pub fields: Vec<(&'static str, String)>,
+}
+
+impl Line {
+    /// The field of that name; empty when the line has none.
+    pub fn field(&self, name: &str) -> &str {
+        self.fields.iter().find(|(field, _)| *field == name).map_or("", |(_, value)| value)
+    }
+}
+
+/// What came of a call, in words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reply {
-    /// What the caller was given, or what the thing became.
+    /// What the caller was given.
     Ok(String),
     /// The message of the error the caller was given.
     Error(String),
@@ -57,28 +94,55 @@ pub enum Reply {
 
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let source = match self.source {
-            Source::Call => "call ",
-            Source::World => "world",
-        };
-        write!(f, "+{} {source} {}", humantime::format_duration(self.elapsed), self.operation)?;
-        if !self.target.is_empty() {
-            write!(f, " {}", self.target)?;
+        write!(f, "+{} {}", humantime::format_duration(self.elapsed), self.what)
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Call(call) => write!(f, "call  {call}"),
+            Self::Change { name, target, became } => {
+                write!(f, "world {name}")?;
+                if !target.is_empty() {
+                    write!(f, " {target}")?;
+                }
+                if became.is_empty() { Ok(()) } else { write!(f, ": {became}") }
+            }
+            Self::Host(line) => write!(f, "host  {}", line.message),
+            Self::Guest(line) => write!(f, "guest {}", line.message),
         }
-        match &self.result {
+    }
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.operation, self.target)?;
+        match &self.reply {
             Reply::Ok(text) if text.is_empty() => {}
             Reply::Ok(text) => write!(f, ": {text}")?,
             Reply::Error(message) => write!(f, ": error: {message}")?,
             Reply::None => f.write_str(": no answer")?,
         }
-        if self.took.is_zero() { Ok(()) } else { write!(f, " (after {})", humantime::format_duration(self.took)) }
+        if !self.took.is_zero() {
+            write!(f, " (after {})", humantime::format_duration(self.took))?;
+        }
+        self.fault.map_or(Ok(()), |fault| write!(f, " (fault: {fault})"))
     }
 }
 
-/// The entries so far.
+/// The entries so far, and the clock they are told by. A handle, and its lock is never held while anything else runs: the log
+/// may be written to from wherever the world is looked at.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Journal(Arc<Mutex<Tape>>);
+
 #[derive(Debug, Default)]
-pub(super) struct Journal {
+struct Tape {
+    /// When the world began: at the first look at it.
+    began: Option<Instant>,
     entries: Vec<Entry>,
+    /// The fault that the next call suffers.
+    fault: Option<FaultKind>,
 }
 
 /// A call that has been written down and not answered yet; none when the journal is full.
@@ -86,47 +150,69 @@ pub(super) struct Journal {
 pub(super) struct Asked(Option<usize>);
 
 impl Journal {
-    /// The entries, oldest first.
-    pub(super) fn entries(&self) -> &[Entry] {
-        &self.entries
+    /// How long ago the world began. The first call is its beginning.
+    pub(super) fn now(&self) -> Duration {
+        self.tape().now()
+    }
+
+    /// A copy of the entries, ordered by their time; what happened at one instant stays in the order it was found out.
+    pub(super) fn entries(&self) -> Vec<Entry> {
+        let mut entries = self.tape().entries.clone();
+        entries.sort_by_key(|entry| entry.elapsed);
+        entries
+    }
+
+    /// Lets the next call suffer `fault`.
+    pub(super) fn next_suffers(&self, fault: FaultKind) {
+        self.tape().fault = Some(fault);
     }
 
     /// Writes down that a port is called, before anything the call brings about.
-    pub(super) fn call(&mut self, start: Timestamp, now: Duration, operation: &str, target: String) -> Asked {
-        if self.entries.len() >= MAX_ENTRIES {
-            return Asked(None);
-        }
-        self.push(start, now, Source::Call, operation, target, Reply::None);
-        Asked(Some(self.entries.len() - 1))
+    pub(super) fn call(&self, now: Duration, operation: &'static str, target: String) -> Asked {
+        let mut tape = self.tape();
+        let target = target.chars().take(MAX_TARGET).collect();
+        let fault = tape.fault.take();
+        let call = Call { operation, target, reply: Reply::None, took: Duration::ZERO, fault };
+        Asked(tape.push(now, What::Call(call)))
     }
 
     /// Writes down what the call came to.
-    pub(super) fn answer(&mut self, asked: Asked, now: Duration, result: Result<String, &PortError>) {
-        if let Some(entry) = asked.0.and_then(|index| self.entries.get_mut(index)) {
-            entry.result = match result {
-                Ok(text) => Reply::Ok(text),
-                Err(error) => Reply::Error(error.message.clone()),
-            };
-            entry.took = now.saturating_sub(entry.elapsed);
-        }
+    pub(super) fn answer(&self, asked: Asked, now: Duration, result: Result<String, &PortError>) {
+        let mut tape = self.tape();
+        let Some(entry) = asked.0.and_then(|index| tape.entries.get_mut(index)) else { return };
+        let What::Call(call) = &mut entry.what else { return };
+        call.reply = result.map_or_else(|error| Reply::Error(error.message.clone()), Reply::Ok);
+        call.took = now.saturating_sub(entry.elapsed);
     }
 
     /// Writes down that the world changed.
-    pub(super) fn change(&mut self, start: Timestamp, at: Duration, operation: &str, target: String, became: &str) {
-        if self.entries.len() < MAX_ENTRIES {
-            self.push(start, at, Source::World, operation, target, Reply::Ok(became.to_owned()));
-        }
+    pub(super) fn change(&self, at: Duration, name: &str, target: String, became: &str) {
+        self.tape().push(at, What::Change { name: name.to_owned(), target, became: became.to_owned() });
     }
 
-    fn push(&mut self, start: Timestamp, at: Duration, source: Source, operation: &str, target: String, result: Reply) {
-        self.entries.push(Entry {
-            at: start.saturating_add(at).unwrap_or(Timestamp::MAX),
-            elapsed: at,
-            source,
-            operation: operation.to_owned(),
-            target: target.chars().take(MAX_TARGET).collect(),
-            result,
-            took: Duration::ZERO,
-        });
+    /// Writes down what was said.
+    pub(super) fn say(&self, what: What) {
+        let mut tape = self.tape();
+        let now = tape.now();
+        tape.push(now, what);
+    }
+
+    /// The tape, for a moment. Whatever panicked elsewhere, what is written is written.
+    fn tape(&self) -> MutexGuard<'_, Tape> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tape {
+    fn now(&mut self) -> Duration {
+        self.began.get_or_insert_with(Instant::now).elapsed()
+    }
+
+    fn push(&mut self, elapsed: Duration, what: What) -> Option<usize> {
+        let room = self.entries.len() < MAX_ENTRIES;
+        room.then(|| {
+            self.entries.push(Entry { elapsed, what });
+            self.entries.len() - 1
+        })
     }
 }

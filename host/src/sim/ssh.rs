@@ -53,9 +53,8 @@ impl World {
         let (asked, began, script) = {
             let mut state = self.lock();
             let now = state.settle();
-            let start = state.start();
             let target = format!("{} {:?}", request.instance, request.command);
-            (state.journal.call(start, now, "ssh.exec", target), now, script(&state, &request))
+            (self.journal.call(now, "ssh.exec", target), now, script(&state, &request))
         };
         let result = match script {
             Behaviour::Refuses => Err(unavailable(&request, "refuses the connection; is sshd running there?")),
@@ -74,9 +73,8 @@ impl World {
                 self.wait(&request, began, Some(delay)).await.map(|()| cut(output, request.max_output))
             }
         };
-        let mut state = self.lock();
-        let now = state.settle();
-        state.journal.answer(asked, now, result.as_ref().map(tell));
+        let now = self.lock().settle();
+        self.journal.answer(asked, now, result.as_ref().map(tell));
         result
     }
 

@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp, TimestampArithmetic};
-use tokio::time::Instant;
 
 use super::Script;
 use super::journal::Journal;
@@ -34,8 +33,6 @@ pub(super) struct State {
     pub(super) place: Place,
     /// What the virtual clock says when the world begins.
     pub(super) start: Option<Timestamp>,
-    /// When it began: at the first look at it.
-    began: Option<Instant>,
     pub(super) clusters: Vec<ClusterName>,
     pub(super) groups: Vec<Group>,
     pub(super) nodes: Vec<Node>,
@@ -94,7 +91,6 @@ impl State {
         Self {
             place,
             start,
-            began: None,
             clusters: Vec::new(),
             groups: Vec::new(),
             nodes: Vec::new(),
@@ -107,7 +103,7 @@ impl State {
     /// Lets everything happen that is due, and says what time it is. The first call is the beginning of the world.
     pub(super) fn settle(&mut self) -> Duration {
         self.start.get_or_insert(DEFAULT_START);
-        let now = self.began.get_or_insert_with(Instant::now).elapsed();
+        let now = self.journal.now();
         while let Some((at, change)) = self.next_change().filter(|(at, _)| *at <= now) {
             self.apply(at, change);
         }
@@ -141,7 +137,7 @@ impl State {
 
     /// Writes a change of the world into the journal.
     pub(super) fn note(&mut self, at: Duration, operation: &str, target: impl ToString, became: &str) {
-        self.journal.change(self.start(), at, operation, target.to_string(), became);
+        self.journal.change(at, operation, target.to_string(), became);
     }
 
     /// What happens next, and when. Of two things due at once the first in the order of the file.

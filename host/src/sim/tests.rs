@@ -13,7 +13,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::{Source, World};
+use super::{What, World};
 use crate::event::{Event, Kind, LifecycleAction, Transition};
 use crate::policy::{Drain, FindContainerInstance, ListTasks, NamePatterns, StopTask};
 use crate::ports::{AccountId, ContainerInstance, GroupName, HookName, InstanceId, PortError, Region, Task, TaskArn};
@@ -112,7 +112,7 @@ fn lifecycle_state(world: &World) -> Option<String> {
 /// What the world did by itself, as `seconds operation target: result`.
 fn changes(world: &World) -> Vec<String> {
     let journal = world.journal();
-    let changes = journal.iter().filter(|entry| entry.source == Source::World);
+    let changes = journal.iter().filter(|entry| matches!(entry.what, What::Change { .. }));
     changes.map(ToString::to_string).collect()
 }
 
