@@ -22,10 +22,12 @@ pub mod sim;
 pub mod assemble;
 pub mod commands;
 pub mod doors;
+pub mod reference;
 pub mod telemetry;
 pub mod timeline;
 
 mod bindings;
 mod digest;
+mod reading;
 #[cfg(test)]
 mod testing;

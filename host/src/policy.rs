@@ -6,12 +6,9 @@
 mod check;
 mod file;
 mod grants;
-mod mistake;
 mod pattern;
-mod read;
 mod scope;
 mod texts;
-mod units;
 mod wildcard;
 
 use std::collections::BTreeMap;
@@ -24,7 +21,6 @@ pub use grants::{
     ArgumentPattern, AutoScalingGrant, ClientKey, CommandPattern, Ec2Grant, EcsGrant, Grants, HostKeys, Instances,
     NamePatterns, SshGrant,
 };
-pub use mistake::{Mistake, Mistakes};
 pub use pattern::Pattern;
 pub use scope::{
     AutoScalingCall, Denial, DescribeGroupInstance, DescribeInstance, Drain, EcsCall, Exec, FindContainerInstance,
@@ -32,6 +28,7 @@ pub use scope::{
 };
 
 use crate::event::Event;
+pub use crate::reading::{Mistake, Mistakes};
 
 /// A policy that has been read and found sound.
 #[derive(Debug)]

@@ -1,8 +1,6 @@
 //! From what the file says to a [`Policy`]: defaults, bounds, and what only shows when several keys are seen together.
 
 use std::collections::HashMap;
-use std::fmt::Display;
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,16 +8,16 @@ use serde_json::json;
 
 use super::file::{
     AutoScalingAction, AutoScalingSection, Ec2Action, Ec2Section, EcsAction, EcsSection, File, FinishSection,
-    GrantsSection, HandlerSection, LimitsSection, ModulesSection, Section, SshSection,
+    GrantsSection, HandlerSection, LimitsSection, ModulesSection, SshSection,
 };
 use super::pattern::EventPattern;
-use super::read::{At, Reading};
-use super::units::{Size, Time};
 use super::{
     AutoScalingGrant, Ec2Grant, EcsGrant, Finish, Grants, Handler, HostKeys, Instances, Limits, Mistakes,
     ModulesPolicy, NamePatterns, Pattern, Policy, SshGrant,
 };
 use crate::digest::sha256;
+use crate::reading::units::{Size, Time};
+use crate::reading::{At, Reading, Section};
 
 /// Reads a policy, or explains every mistake in it.
 pub(super) fn parse(name: &str, text: &str) -> Result<Policy, Mistakes> {
@@ -64,8 +62,8 @@ fn modules(reading: &mut Reading<'_>, At { at, value }: Section<ModulesSection>)
     let section = value.0;
     let source = reading.required(at, "source", section.source, "source = \"s3://BUCKET/PREFIX/\" or \"dir:PATH\"");
     let refresh =
-        within(reading, "refresh", section.refresh, Time::seconds(10), Time::seconds(0)..=Time::seconds(86_400));
-    let max_size = within(reading, "max-size", section.max_size, Size::mib(32), Size::kib(1)..=Size::mib(512));
+        reading.within("refresh", section.refresh, Time::seconds(10), Time::seconds(0)..=Time::seconds(86_400));
+    let max_size = reading.within("max-size", section.max_size, Size::mib(32), Size::kib(1)..=Size::mib(512));
     if let Some(keys) = section.trusted_keys {
         reading.findings.warn(keys.at, "these keys are not used by this version: it verifies no signatures");
     }
@@ -137,17 +135,17 @@ fn finish(reading: &mut Reading<'_>, section: Option<Section<FinishSection>>) ->
     let section = section.map(|section| section.value.0).unwrap_or_default();
     let deadline = Time::seconds(1)..=Time::seconds(48 * 3600);
     Finish {
-        deadline: within(reading, "deadline", section.deadline, Time::seconds(3600), deadline).0,
+        deadline: reading.within("deadline", section.deadline, Time::seconds(3600), deadline).0,
         on_failure: section.on_failure,
-        max_attempts: count(reading, "max-attempts", section.max_attempts, 5, 1..=100),
+        max_attempts: reading.count("max-attempts", section.max_attempts, 5, 1..=100),
     }
 }
 
 fn limits(reading: &mut Reading<'_>, section: Option<Section<LimitsSection>>) -> Limits {
     let section = section.map(|section| section.value.0).unwrap_or_default();
-    let wall = within(reading, "wall", section.wall, Time::seconds(60), Time::seconds(1)..=Time::seconds(15 * 60));
+    let wall = reading.within("wall", section.wall, Time::seconds(60), Time::seconds(1)..=Time::seconds(15 * 60));
     let millisecond = Time(Duration::from_millis(1));
-    let cpu = within(reading, "cpu", section.cpu, Time::seconds(2).min(wall), millisecond..=Time::seconds(15 * 60));
+    let cpu = reading.within("cpu", section.cpu, Time::seconds(2).min(wall), millisecond..=Time::seconds(15 * 60));
     if let Some(written) = section.cpu
         && cpu > wall
     {
@@ -159,9 +157,9 @@ fn limits(reading: &mut Reading<'_>, section: Option<Section<LimitsSection>>) ->
     Limits {
         cpu: cpu.0,
         wall: wall.0,
-        memory: within(reading, "memory", section.memory, Size::mib(64), Size::mib(1)..=Size::mib(1024)).0,
-        host_calls: count(reading, "host-calls", section.host_calls, 500, 1..=100_000),
-        log: within(reading, "log", section.log, Size::kib(256), Size(0)..=Size::mib(16)).0,
+        memory: reading.within("memory", section.memory, Size::mib(64), Size::mib(1)..=Size::mib(1024)).0,
+        host_calls: reading.count("host-calls", section.host_calls, 500, 1..=100_000),
+        log: reading.within("log", section.log, Size::kib(256), Size(0)..=Size::mib(16)).0,
     }
 }
 
@@ -263,11 +261,11 @@ fn ssh(reading: &mut Reading<'_>, At { at, value }: Section<SshSection>) -> Opti
     }
     let second = Time::seconds(1);
     let quarter = Time::seconds(15 * 60);
-    let port = count(reading, "port", section.port, 22, 1..=65_535);
+    let port = reading.count("port", section.port, 22, 1..=65_535);
     let connect =
-        within(reading, "connect-timeout", section.connect_timeout, Time::seconds(10), second..=Time::seconds(300));
-    let command = within(reading, "command-timeout", section.command_timeout, Time::seconds(60), second..=quarter);
-    let max_output = within(reading, "max-output", section.max_output, Size::kib(64), Size(1)..=Size::mib(1));
+        reading.within("connect-timeout", section.connect_timeout, Time::seconds(10), second..=Time::seconds(300));
+    let command = reading.within("command-timeout", section.command_timeout, Time::seconds(60), second..=quarter);
+    let max_output = reading.within("max-output", section.max_output, Size::kib(64), Size(1)..=Size::mib(1));
     let instances = instances(reading, section.instances);
     let line = reading.findings.line(at);
     Some(SshGrant {
@@ -308,35 +306,6 @@ fn nonempty<T>(reading: &mut Reading<'_>, list: At<Vec<T>>, key: &str, example: 
         reading.findings.mistake(list.at, message);
     }
     (!list.value.is_empty()).then_some(list.value)
-}
-
-/// A value within its bounds; the default when it is not written, or not sound.
-fn within<T: Copy + Ord + Display>(
-    reading: &mut Reading<'_>,
-    key: &str,
-    written: Option<At<T>>,
-    default: T,
-    bounds: RangeInclusive<T>,
-) -> T {
-    match written {
-        Some(At { value, .. }) if bounds.contains(&value) => value,
-        Some(At { value, at }) => {
-            let message = format!("{key} is {value}, but has to be from {} to {}", bounds.start(), bounds.end());
-            reading.findings.mistake(at, message);
-            default
-        }
-        None => default,
-    }
-}
-
-fn count(
-    reading: &mut Reading<'_>,
-    key: &str,
-    written: Option<At<i64>>,
-    default: u32,
-    bounds: RangeInclusive<i64>,
-) -> u32 {
-    u32::try_from(within(reading, key, written, default.into(), bounds)).unwrap_or(default)
 }
 
 #[cfg(test)]

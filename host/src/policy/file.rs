@@ -12,48 +12,16 @@ use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde_json::Value;
 
 use super::pattern::EventPattern;
-use super::read::{At, Table};
 use super::texts::{ClusterPattern, GroupPattern, HandlerName, ModuleName, PublicKey, User};
-use super::units::{Size, Time};
 use super::{ClientKey, CommandPattern, HostKeys, Instances, ModulesSource, OnFailure};
+use crate::reading::units::{Size, Time};
+use crate::reading::{At, Section, Tables};
+use crate::reference;
 
 /// The JSON Schema of the file.
 pub fn schema() -> Value {
-    let mut schema = schemars::schema_for!(File).to_value();
-    without_null(&mut schema);
-    schema
+    reference::schema_of::<File>()
 }
-
-/// Takes null out of what may be left out: TOML has none.
-fn without_null(schema: &mut Value) {
-    let null = |schema: &Value| *schema == "null" || schema["type"] == "null";
-    match schema {
-        Value::Array(schemas) => schemas.iter_mut().for_each(without_null),
-        Value::Object(object) => {
-            for key in ["anyOf", "type"] {
-                let Some(Value::Array(choices)) = object.get_mut(key) else { continue };
-                choices.retain(|choice| !null(choice));
-                if choices.len() != 1 {
-                    continue;
-                }
-                match (key, choices.remove(0)) {
-                    ("anyOf", Value::Object(only)) => {
-                        object.remove(key);
-                        object.extend(only);
-                    }
-                    (key, only) => {
-                        object.insert(key.to_owned(), only);
-                    }
-                }
-            }
-            object.values_mut().for_each(without_null);
-        }
-        _ => {}
-    }
-}
-
-/// A table, with its place.
-pub(super) type Section<T> = At<Table<T>>;
 
 /// A Hostler policy: which events go to which handler, what each handler may do, and within which limits.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -66,8 +34,8 @@ pub(super) struct File {
     /// The durable record of work items. Not used by this version.
     pub(super) ledger: Option<Section<LedgerSection>>,
     /// The handlers. The first that matches, in the order of the file, takes the event.
-    #[schemars(required)]
-    pub(super) handler: Option<Handlers>,
+    #[schemars(required, extend("minItems" = 1))]
+    pub(super) handler: Option<Tables<HandlerSection>>,
 }
 
 /// Where plugins come from and how they are accepted.
@@ -257,48 +225,6 @@ pub(super) struct SshSection {
     pub(super) max_output: Option<At<Size>>,
     /// "event": the event's own instance only, which is the default. "any": every instance.
     pub(super) instances: Option<At<Instances>>,
-}
-
-/// `[[handler]]`, once or several times.
-#[derive(Debug)]
-pub(super) struct Handlers(pub(super) Vec<Section<HandlerSection>>);
-
-impl<'de> Deserialize<'de> for Handlers {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Sections;
-
-        impl<'de> Visitor<'de> for Sections {
-            type Value = Handlers;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("[[handler]], in double brackets, since there can be several")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Handlers, A::Error> {
-                let mut handlers = Vec::new();
-                while let Some(handler) = seq.next_element()? {
-                    handlers.push(handler);
-                }
-                Ok(Handlers(handlers))
-            }
-        }
-
-        deserializer.deserialize_any(Sections)
-    }
-}
-
-impl JsonSchema for Handlers {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Handlers".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        schemars::json_schema!({ "type": "array", "items": generator.subschema_for::<HandlerSection>(), "minItems": 1 })
-    }
 }
 
 /// A value of `[handler.config]`: a text.

@@ -158,7 +158,7 @@ module = \"other.wasm\"
     hostler.toml:3:11: the bare number 10 is not a time: give it a unit, such as "10s"
       3 | refresh = 10
         |           ^
-    hostler.toml:4:18: expected a boolean, found string "yes"
+    hostler.toml:4:18: expected true or false, without quotes, found string "yes"
       4 | allow-unsigned = "yes"
         |                  ^
     hostler.toml:7:8: "drain node" is not a handler's name: use 1 to 64 letters, digits, - and _
@@ -323,7 +323,7 @@ fn lists_that_grant_nothing_are_mistakes() {
 
 #[test]
 fn tables_and_arrays_are_not_taken_for_each_other() {
-    insta::assert_snapshot!(mistakes("[modules]\nsource = \"dir:dist\"\nallow-unsigned = true\n[handler]\nname = \"a\"\n"), @"4:1: expected [[handler]], in double brackets, since there can be several, found a table");
+    insta::assert_snapshot!(mistakes("[modules]\nsource = \"dir:dist\"\nallow-unsigned = true\n[handler]\nname = \"a\"\n"), @"4:1: expected double brackets, [[…]], since there can be several of these, found a table");
     insta::assert_snapshot!(mistakes(&format!("[[modules]]\nsource = \"dir:dist\"\n{HANDLER}")), @"1:1: expected a table, found an array");
     insta::assert_snapshot!(mistakes(&with("finish = [\"1h\", \"abandon\", 5]\nconfig = [\"a\"]\ngrants = 5")), @r#"
     9:10: expected a table, found an array

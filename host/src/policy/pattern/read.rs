@@ -7,9 +7,9 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use super::super::read::{At, Reading, nearest};
 use super::super::wildcard::Wildcard;
 use super::{Comparison, Field, Network, Pattern, Test, TextTest};
+use crate::reading::{At, Reading, nearest};
 
 /// What EventBridge puts at the top of an event. A pattern that asks for anything else could never match.
 const ENVELOPE: [&str; 10] =

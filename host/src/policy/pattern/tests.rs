@@ -1,12 +1,12 @@
 use serde_json::{Value, json};
 
-use super::super::read::Reading;
 use super::*;
+use crate::reading::Reading;
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Event {
-    event: Option<super::super::read::At<EventPattern>>,
+    event: Option<crate::reading::At<EventPattern>>,
 }
 
 /// The pattern, or its mistakes.

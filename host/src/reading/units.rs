@@ -10,14 +10,14 @@ use serde::de::{self, Deserialize, Deserializer, Visitor};
 
 /// A time, such as `"60s"` or `"1h 30m"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Time(pub(super) Duration);
+pub(crate) struct Time(pub(crate) Duration);
 
 /// A size in bytes, such as `"64MiB"` or `"500kB"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Size(pub(super) u64);
+pub(crate) struct Size(pub(crate) u64);
 
 impl Time {
-    pub(super) const fn seconds(seconds: u64) -> Self {
+    pub(crate) const fn seconds(seconds: u64) -> Self {
         Self(Duration::from_secs(seconds))
     }
 
@@ -29,11 +29,11 @@ impl Time {
 }
 
 impl Size {
-    pub(super) const fn kib(kib: u64) -> Self {
+    pub(crate) const fn kib(kib: u64) -> Self {
         Self(kib << 10)
     }
 
-    pub(super) const fn mib(mib: u64) -> Self {
+    pub(crate) const fn mib(mib: u64) -> Self {
         Self(mib << 20)
     }
 

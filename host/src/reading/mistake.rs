@@ -60,32 +60,32 @@ const SHOWN_CHARS: usize = 160;
 
 /// What has been found in a text so far. Places are byte offsets.
 #[derive(Debug)]
-pub(super) struct Findings<'t> {
+pub(crate) struct Findings<'t> {
     text: &'t str,
     mistakes: Vec<(usize, String)>,
     warnings: Vec<(usize, String)>,
 }
 
 impl<'t> Findings<'t> {
-    pub(super) fn new(text: &'t str) -> Self {
+    pub(crate) fn new(text: &'t str) -> Self {
         Self { text, mistakes: Vec::new(), warnings: Vec::new() }
     }
 
-    pub(super) fn mistake(&mut self, at: usize, message: impl Into<String>) {
+    pub(crate) fn mistake(&mut self, at: usize, message: impl Into<String>) {
         self.mistakes.push((at, message.into()));
     }
 
-    pub(super) fn warn(&mut self, at: usize, message: impl Into<String>) {
+    pub(crate) fn warn(&mut self, at: usize, message: impl Into<String>) {
         self.warnings.push((at, message.into()));
     }
 
     /// The line of a place, from 1.
-    pub(super) fn line(&self, at: usize) -> usize {
+    pub(crate) fn line(&self, at: usize) -> usize {
         place(self.text, at).0
     }
 
     /// The mistakes and the warnings, each in the order of the file.
-    pub(super) fn finish(self) -> (Vec<Mistake>, Vec<Mistake>) {
+    pub(crate) fn finish(self) -> (Vec<Mistake>, Vec<Mistake>) {
         let located = |mut found: Vec<(usize, String)>| {
             found.sort_by_key(|(at, _)| *at);
             let more = found.len().saturating_sub(MOST);

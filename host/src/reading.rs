@@ -1,31 +1,38 @@
-//! TOML into serde types, with every mistake and its place.
+//! TOML into serde types, with every mistake and its place: what all our files are read with.
+//!
+//! Pure, and knows nothing of what any file says.
 //!
 //! serde stops at the first error, but one set of types should be the whole definition of the format. So the text is
 //! parsed once into a tree that knows its places, and the tree is deserialised again and again: each error is noted, the
 //! entry it points to is taken out, and the next round finds the next error. That asks of the types that every key is
 //! optional to serde; [`Reading::required`] then reports the ones that are missing, and knows which were taken out.
 
+mod mistake;
+pub(crate) mod units;
+
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 use std::marker::PhantomData;
+use std::ops::RangeInclusive;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue, ValueDeserializer};
 
-use super::mistake::Findings;
+use self::mistake::Findings;
+pub use self::mistake::{Mistake, Mistakes};
 
 /// A round costs a walk over the whole text, so there is an end to them.
 const MAX_ROUNDS: usize = 100;
 
 /// A value and its place: the byte offset where it begins.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct At<T> {
-    pub(super) at: usize,
-    pub(super) value: T,
+pub(crate) struct At<T> {
+    pub(crate) at: usize,
+    pub(crate) value: T,
 }
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for At<T> {
@@ -51,7 +58,7 @@ impl<T: JsonSchema> JsonSchema for At<T> {
 
 /// A table of the file, read as a `T`. serde alone would take an array for one, too.
 #[derive(Debug, Default)]
-pub(super) struct Table<T>(pub(super) T);
+pub(crate) struct Table<T>(pub(crate) T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Table<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -87,21 +94,66 @@ impl<T: JsonSchema> JsonSchema for Table<T> {
     }
 }
 
+/// A table, with its place.
+pub(crate) type Section<T> = At<Table<T>>;
+
+/// A table that a file can hold several times.
+#[derive(Debug)]
+pub(crate) struct Tables<T>(pub(crate) Vec<Section<T>>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Tables<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OnlyArrays<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for OnlyArrays<T> {
+            type Value = Tables<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("double brackets, [[…]], since there can be several of these")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Tables<T>, A::Error> {
+                let mut tables = Vec::new();
+                while let Some(table) = seq.next_element()? {
+                    tables.push(table);
+                }
+                Ok(Tables(tables))
+            }
+        }
+
+        deserializer.deserialize_any(OnlyArrays(PhantomData))
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Tables<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("SeveralOf{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        schemars::json_schema!({ "type": "array", "items": generator.subschema_for::<T>() })
+    }
+}
+
 /// A text being read: what has been found in it, and what was taken out of it.
 #[derive(Debug)]
-pub(super) struct Reading<'t> {
-    pub(super) findings: Findings<'t>,
+pub(crate) struct Reading<'t> {
+    pub(crate) findings: Findings<'t>,
     /// Keys taken out, or misspelt, by the place of their table. For an array the key is empty.
     lost: HashSet<(usize, String)>,
 }
 
 impl<'t> Reading<'t> {
-    pub(super) fn new(text: &'t str) -> Self {
+    pub(crate) fn new(text: &'t str) -> Self {
         Self { findings: Findings::new(text), lost: HashSet::new() }
     }
 
     /// Reads the text as a `T`, which is none only when not even TOML, or more than [`MAX_ROUNDS`] mistakes, was found.
-    pub(super) fn read<T: DeserializeOwned>(&mut self, text: &str) -> Option<T> {
+    pub(crate) fn read<T: DeserializeOwned>(&mut self, text: &str) -> Option<T> {
         let (tree, errors) = DeTable::parse_recoverable(text);
         for error in &errors {
             self.findings.mistake(start(error), format!("not TOML: {}", error.message()));
@@ -140,15 +192,45 @@ impl<'t> Reading<'t> {
     }
 
     /// A key that has to be there, in the table at `table`. Reports its absence unless it was there and wrong.
-    pub(super) fn required<T>(&mut self, table: usize, key: &str, value: Option<T>, example: &str) -> Option<T> {
+    pub(crate) fn required<T>(&mut self, table: usize, key: &str, value: Option<T>, example: &str) -> Option<T> {
         if value.is_none() && !self.lost.contains(&(table, key.to_owned())) {
             self.findings.mistake(table, format!("{key} is missing: write {example}"));
         }
         value
     }
 
+    /// A value within its bounds; the default when it is not written, or not sound.
+    pub(crate) fn within<T: Copy + Ord + fmt::Display>(
+        &mut self,
+        key: &str,
+        written: Option<At<T>>,
+        default: T,
+        bounds: RangeInclusive<T>,
+    ) -> T {
+        match written {
+            Some(At { value, .. }) if bounds.contains(&value) => value,
+            Some(At { value, at }) => {
+                let message = format!("{key} is {value}, but has to be from {} to {}", bounds.start(), bounds.end());
+                self.findings.mistake(at, message);
+                default
+            }
+            None => default,
+        }
+    }
+
+    /// A number within its bounds, likewise.
+    pub(crate) fn count(
+        &mut self,
+        key: &str,
+        written: Option<At<i64>>,
+        default: u32,
+        bounds: RangeInclusive<i64>,
+    ) -> u32 {
+        u32::try_from(self.within(key, written, default.into(), bounds)).unwrap_or(default)
+    }
+
     /// Whether something was taken out of the array at `at`, so that its being short says nothing.
-    pub(super) fn lost_part(&self, at: usize) -> bool {
+    pub(crate) fn lost_part(&self, at: usize) -> bool {
         self.lost.contains(&(at, String::new()))
     }
 }
@@ -221,7 +303,7 @@ impl fmt::Display for Choice<'_> {
 }
 
 /// The one of `allowed` that somebody may have meant by `found`.
-pub(super) fn nearest<'a>(found: &str, allowed: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(found: &str, allowed: &[&'a str]) -> Option<&'a str> {
     // A long text is nobody's slip of the pen, and the distance would be costly.
     if found.len() > 64 {
         return None;
@@ -245,6 +327,8 @@ fn plain(message: &str) -> String {
         return message.to_owned();
     };
     let word = |serdes: &str| match serdes {
+        "i64" => "a whole number".to_owned(),
+        "a boolean" => "true or false, without quotes".to_owned(),
         "map" | "a map" => "a table".to_owned(),
         "sequence" | "a sequence" => "an array".to_owned(),
         other => other.replace('`', ""),
