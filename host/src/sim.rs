@@ -2,22 +2,26 @@
 //!
 //! Owns what the world is ([`World::parse`], [`World::around`]), how AWS's rules move it, and the journal of what was asked
 //! of it. Knows nothing of policy, plugins or what is being tested. The rules are those of AWS's documents, each named where
-//! it is applied; where the simulation knows that it differs, its docs say so ("not as AWS does it"). In general: calls take
-//! no time, see every change at once, and fail only by order ([`Fault`]).
+//! it is applied; where the simulation knows that it differs, its docs say so ("not as AWS does it"). In general: calls
+//! take no time, see every change at once unless the world says `eventually-consistent`, and fail only by order ([`Fault`]).
 //!
 //! Time is tokio's alone: run a world on a runtime whose clock is paused, and an hour of draining takes milliseconds.
 
+mod agent;
 mod arrival;
 mod autoscaling;
 mod ec2;
 mod ecs;
 mod faults;
 mod file;
+mod group;
+mod history;
 mod journal;
 mod keys;
 mod lifecycle;
 mod listener;
 mod node;
+mod service;
 mod ssh;
 mod state;
 #[cfg(test)]
@@ -27,13 +31,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde_json::Value;
 use tokio::sync::watch;
 
 pub use self::faults::{Fault, FaultKind, When, operations};
 use self::faults::{Faults, Faulty};
-pub use self::file::Mistake;
 use self::journal::Journal;
 pub use self::journal::{Call, Entry, Line, Reply, What};
+use self::keys::File;
 pub use self::listener::Listener;
 use self::ssh::Script;
 use self::state::State;
@@ -43,6 +48,8 @@ use crate::dispatch::Place;
 use crate::dispatch::lifecycle::Lifecycle;
 use crate::event::Event;
 use crate::ports::{ClusterName, PortError};
+use crate::reading::Mistakes;
+use crate::reference;
 
 /// A simulated AWS account in one region. A handle: clones share one world.
 ///
@@ -60,13 +67,8 @@ pub struct World {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WorldError {
     /// The file does not describe a world.
-    #[error("{}", file::explain(.name, .mistakes))]
-    File {
-        /// The file's name.
-        name: String,
-        /// At least one, in the order of the file.
-        mistakes: Vec<Mistake>,
-    },
+    #[error("the simulated world has mistakes\n{0}")]
+    File(Mistakes),
     /// The event contradicts the world.
     #[error("the event does not fit the simulated world: {0}")]
     Event(String),
@@ -75,23 +77,14 @@ pub enum WorldError {
 impl World {
     /// Reads a world from TOML, or explains what is wrong with it. `name` is the file's, for messages.
     ///
-    /// The keys, all times with their units (`"90s"`, `"5m"`), counted from the beginning of the world:
-    /// - `start`: what the clock says at the beginning; the time of the first event when absent. `account`, `region`.
-    /// - `[[cluster]]`: `name`.
-    /// - `[[group]]`: `name`; its `[[group.hook]]`: `name`, `transition` (`launching` or `terminating`),
-    ///   `heartbeat-timeout` (1h), `global-timeout` (48 h or 100 heartbeats), `default-result` (`ABANDON`).
-    /// - `[[instance]]`: `id`; `type`, `lifecycle` (`on-demand`), `state` (`running`), `address`, `availability-zone`,
-    ///   `launched-at`, `tags`, `reclaimed-after` (Spot only: when EC2 takes it back); `group`, `lifecycle-state`
-    ///   (`InService`), `held-for` (how long its hooks have held it at the beginning), `protected-from-scale-in`,
-    ///   `health-status`; `cluster`, `registered-after` (a late registration), `container-instance-status` (`ACTIVE`),
-    ///   `agent-connected` (true).
-    /// - `[[task]]`: `instance`; `service`, or `family` for a standalone task; `daemon`; `starts-in` (PENDING until then);
-    ///   `stops-in` (10s), or `stuck = true` for one that never stops; `definition`.
-    /// - `[[ssh]]`: what a node answers, the first that fits: `instance` (any), `command` (any; `*` stands for one argument, a
-    ///   last `**` for any further ones); `exit-status` (0) or `signal`, `stdout`, `stderr`, `delay`; or one of `hang`,
-    ///   `refused`, `wrong-host-key`. A command that nothing fits ends with status 127.
+    /// Its keys are described by [`World::schema`], and indexed in `docs/world.md`.
     pub fn parse(name: &str, text: &str) -> Result<Self, WorldError> {
-        Ok(Self::from(file::parse(name, text)?))
+        Ok(Self::from(file::parse(name, text).map_err(WorldError::File)?))
+    }
+
+    /// The JSON Schema of the file.
+    pub fn schema() -> Value {
+        reference::schema_of::<File>()
     }
 
     /// The small world used when none is given: `event` can happen in it, and a handler finds everything it may look for.

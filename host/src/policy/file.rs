@@ -2,13 +2,12 @@
 //!
 //! Every key is optional to serde; see `read` for why. The doc comments here are what an editor shows the operator.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator};
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde::de::{self, Deserializer, SeqAccess, Visitor};
+use serde::de::{self, Deserializer, Visitor};
 use serde_json::Value;
 
 use super::pattern::EventPattern;

@@ -3,9 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use super::group::{Group, HEARTBEAT_TIMEOUT, Hook, hook_times};
 use super::node::{Member, Node, Registration};
 use super::ssh::{Behaviour, Script};
-use super::state::{Group, HEARTBEAT_TIMEOUT, Hook, State, hook_times};
+use super::state::State;
 use crate::dispatch::Place;
 use crate::dispatch::lifecycle::LifecycleResult;
 use crate::event::{Event, Kind, LifecycleAction, Transition};
@@ -159,7 +160,7 @@ pub(super) fn around(event: &Event, cluster: Option<ClusterName>) -> State {
             times: hook_times(HEARTBEAT_TIMEOUT),
             default_result: LifecycleResult::Abandon,
         });
-        state.groups.push(Group { name: group.clone(), hooks: hook.into_iter().collect() });
+        state.groups.push(Group { name: group.clone(), hooks: hook.into_iter().collect(), retains: false });
     }
     let Some(instance) = &event.instance else { return state };
     let stopped = event.kind == Kind::WarmInstanceTerminating;
@@ -182,6 +183,7 @@ pub(super) fn around(event: &Event, cluster: Option<ClusterName>) -> State {
         launched_at: None,
         tags: vec![("Name".to_owned(), "simulated".to_owned())],
         state: if stopped { "stopped" } else { "running" },
+        becomes: None,
         terminated_at: None,
         reclaimed_at: None,
         member: group.map(|group| Member {

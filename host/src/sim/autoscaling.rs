@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::World;
-use super::state::State;
+use super::node::Node;
 use crate::capabilities::autoscaling::AutoScaling;
 use crate::policy::{DescribeGroupInstance, Granted, SetInstanceProtection};
 use crate::ports::{GroupInstance, InstanceId, PortError, PortErrorKind};
@@ -28,7 +28,7 @@ impl World {
         self.call(
             "autoscaling.describe-instance",
             instance.to_string(),
-            |state, _| Ok(member(state, instance)),
+            |state, now| Ok(state.seen(now).find(instance).and_then(member)),
             |found| {
                 found.as_ref().map_or("in no group".to_owned(), |m| format!("{} in {}", m.lifecycle_state, m.group))
             },
@@ -67,8 +67,7 @@ impl World {
     }
 }
 
-fn member(state: &State, instance: &InstanceId) -> Option<GroupInstance> {
-    let node = &state.nodes[state.find(instance)?];
+fn member(node: &Node) -> Option<GroupInstance> {
     let member = node.member.as_ref()?;
     Some(GroupInstance {
         instance: node.id.clone(),

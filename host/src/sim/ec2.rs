@@ -31,8 +31,8 @@ impl World {
             "ec2.describe-instance",
             instance.to_string(),
             |state, now| {
-                let node = state.find(instance).map(|node| &state.nodes[node]).filter(|node| !node.is_forgotten(now));
-                let node = node.ok_or_else(|| {
+                let seen = state.seen(now);
+                let node = seen.find(instance).filter(|node| !node.is_forgotten(seen.now)).ok_or_else(|| {
                     PortError::new(
                         PortErrorKind::NotFound,
                         format!("EC2 does not know {instance} (InvalidInstanceID.NotFound)"),
@@ -56,6 +56,6 @@ impl World {
 
 impl Node {
     fn is_forgotten(&self, now: Duration) -> bool {
-        self.state == "terminated" && self.terminated_at.is_some_and(|at| now >= at + REMEMBERED)
+        self.terminated_at.is_some_and(|at| now >= at + REMEMBERED)
     }
 }

@@ -44,8 +44,8 @@ impl World {
         self.call(
             "ecs.find-container-instance",
             instance.to_string(),
-            |state, _| {
-                let registered = state.find(instance).and_then(|node| registered(&state.nodes[node]));
+            |state, now| {
+                let registered = state.seen(now).find(instance).and_then(registered);
                 let found = registered.filter(|found| clusters.matches(found.cluster.as_str()));
                 let live = found.as_ref().is_some_and(|found| matches!(found.status.as_str(), "ACTIVE" | "DRAINING"));
                 let exists = |name: &str| state.clusters.iter().any(|cluster| cluster.as_str() == name);
@@ -73,13 +73,13 @@ impl World {
             "ecs.drain",
             asked.instance.to_string(),
             |state, now| {
-                let node = find(state, asked)?;
+                let node = find(&state.nodes, asked)?;
                 let Some(registration) = &mut state.nodes[node].registration else { return Err(gone(asked)) };
                 match registration.status {
                     "DRAINING" => {}
                     "ACTIVE" => {
                         registration.status = "DRAINING";
-                        state.continue_draining(node, now);
+                        state.schedule(now);
                     }
                     other => {
                         return Err(PortError::new(
@@ -104,7 +104,8 @@ impl World {
             "ecs.list-tasks",
             asked.instance.to_string(),
             |state, now| {
-                let node = &state.nodes[find(state, asked)?];
+                let seen = state.seen(now);
+                let node = &seen.nodes[find(seen.nodes, asked)?];
                 let Some(registration) = &node.registration else { return Err(gone(asked)) };
                 let left = registration.tasks.iter().filter(|task| task.phase != Phase::Stopped);
                 Ok(left
@@ -113,7 +114,7 @@ impl World {
                         on: node.id.clone(),
                         group: Some(task.group.clone()),
                         definition: task.definition.clone(),
-                        last_status: task.last_status(registration.agent_connected, now).to_owned(),
+                        last_status: task.last_status(seen.now).to_owned(),
                         desired_status: task.desired_status().to_owned(),
                         started_at: task.started.map(|started| state.after(started)),
                     })
@@ -138,21 +139,20 @@ impl World {
     }
 
     /// API reference, StopTask: ECS accepts it, and the task ends later. One that has ended is success.
-    ///
-    /// Not as AWS does it: a service does not start another task in place of one that is stopped.
+    /// The task's service starts another in its place, as [`State::schedule`] says.
     pub(super) fn stop_one(&self, request: &StopTask) -> Result<(), PortError> {
         let StopTask { container_instance: asked, task: arn, reason } = request;
         self.call(
             "ecs.stop-task",
             self.task_target(arn, &asked.instance),
             |state, now| {
-                let node = find(state, asked)?;
+                let node = find(&state.nodes, asked)?;
                 let tasks = state.nodes[node].registration.as_ref().map_or(&[][..], |registration| &registration.tasks);
                 let task = tasks.iter().position(|task| task.arn == *arn).ok_or_else(|| {
                     PortError::new(PortErrorKind::NotFound, format!("there is no task {arn} on {}", asked.instance))
                 })?;
                 state.stop(node, task, now);
-                state.continue_draining(node, now);
+                state.schedule(now);
                 Ok(())
             },
             |()| format!("accepted, because {reason:?}"),
@@ -164,14 +164,12 @@ impl SimTask {
     /// "Amazon ECS task lifecycle". A service task is first DEACTIVATING (its load balancer lets go of it), then STOPPING.
     ///
     /// Not as AWS does it: there is no ACTIVATING, PROVISIONING or DEPROVISIONING, and DEACTIVATING takes half of the time.
-    fn last_status(&self, agent_connected: bool, now: Duration) -> &'static str {
+    fn last_status(&self, now: Duration) -> &'static str {
         match self.phase {
             Phase::Pending { .. } => "PENDING",
-            Phase::Running => "RUNNING",
-            // Nobody has told ECS, nor the task.
-            Phase::Stopping { .. } if !agent_connected => "RUNNING",
+            Phase::Running | Phase::Unheard => "RUNNING",
             Phase::Stopping { asked_at, stops_at: Some(stops_at) }
-                if self.is_of_service() && now < asked_at + stops_at.saturating_sub(asked_at) / 2 =>
+                if self.service().is_some() && now < asked_at + stops_at.saturating_sub(asked_at) / 2 =>
             {
                 "DEACTIVATING"
             }
@@ -183,7 +181,7 @@ impl SimTask {
     fn desired_status(&self) -> &'static str {
         match self.phase {
             Phase::Pending { .. } | Phase::Running => "RUNNING",
-            Phase::Stopping { .. } | Phase::Stopped => "STOPPED",
+            Phase::Unheard | Phase::Stopping { .. } | Phase::Stopped => "STOPPED",
         }
     }
 }
@@ -209,10 +207,10 @@ fn registered(node: &Node) -> Option<ContainerInstance> {
 }
 
 /// The node of a container instance that a caller has seen, if ECS still knows it by that ARN.
-fn find(state: &State, asked: &ContainerInstance) -> Result<usize, PortError> {
+fn find(nodes: &[Node], asked: &ContainerInstance) -> Result<usize, PortError> {
     let known =
         |node: &Node| node.registration.as_ref().is_some_and(|known| known.registered && known.arn == asked.arn);
-    state.nodes.iter().position(known).ok_or_else(|| gone(asked))
+    nodes.iter().position(known).ok_or_else(|| gone(asked))
 }
 
 fn gone(asked: &ContainerInstance) -> PortError {

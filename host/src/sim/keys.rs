@@ -1,196 +1,230 @@
-//! The keys of a world's file, as serde reads them.
+//! The keys of a world's file: what they mean, in which unit, and what holds when they are left out.
+//!
+//! The doc comments here are what an editor shows, and what the index in `docs/world.md` is made of. Every key is optional
+//! to serde; see [`crate::reading`] for why.
+
+mod values;
+mod words;
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::net::IpAddr;
-use std::time::Duration;
 
-use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, Visitor};
-use toml::Spanned;
 
+pub(super) use self::values::{Address, Stamp};
+pub(super) use self::words::{
+    ActionResult, ContainerInstanceStatus, HealthStatus, InstanceState, LifecycleState, OnAbandon, Purchase,
+    TransitionName,
+};
 use crate::ports::{AccountId, ClusterName, GroupName, HookName, InstanceId, Region};
+use crate::reading::units::Time;
+use crate::reading::{At, Tables};
 
-/// The longest time a world knows: more than anything in it can last.
-const MAX_TIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-
-/// The whole file.
-#[derive(Debug, Deserialize)]
+/// A simulated AWS account in one region. Times without a date are counted from the beginning of the world.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(title = "Hostler world")]
 pub(super) struct File {
+    /// What the clock says at the beginning. When left out: the time of the first event.
     pub(super) start: Option<Stamp>,
-    pub(super) account: AccountId,
-    pub(super) region: Region,
-    #[serde(default)]
-    pub(super) cluster: Vec<ClusterKeys>,
-    #[serde(default)]
-    pub(super) group: Vec<GroupKeys>,
-    #[serde(default)]
-    pub(super) instance: Vec<InstanceKeys>,
-    #[serde(default)]
-    pub(super) task: Vec<TaskKeys>,
-    #[serde(default)]
-    pub(super) ssh: Vec<SshKeys>,
+    /// The account. An event of another account changes nothing here.
+    #[schemars(extend("default" = super::file::ACCOUNT))]
+    pub(super) account: Option<AccountId>,
+    /// The region. An event of another region changes nothing here.
+    #[schemars(extend("default" = super::file::REGION))]
+    pub(super) region: Option<Region>,
+    /// How old what calls read is: every change shows this much later, whoever made it. At most 5m.
+    #[schemars(extend("default" = "0s"))]
+    pub(super) eventually_consistent: Option<At<Time>>,
+    /// The ECS clusters.
+    pub(super) cluster: Option<Tables<ClusterKeys>>,
+    /// The Auto Scaling groups.
+    pub(super) group: Option<Tables<GroupKeys>>,
+    /// The ECS services that replace their tasks. A service without an entry only stops them.
+    pub(super) service: Option<Tables<ServiceKeys>>,
+    /// The EC2 instances, each possibly in a group and in a cluster.
+    pub(super) instance: Option<Tables<InstanceKeys>>,
+    /// The ECS tasks that are there at the beginning.
+    pub(super) task: Option<Tables<TaskKeys>>,
+    /// What nodes answer over SSH. The first that fits a command answers it; a command that none fits ends with status 127.
+    pub(super) ssh: Option<Tables<SshKeys>>,
 }
 
-/// `[[cluster]]`.
-#[derive(Debug, Deserialize)]
+/// An ECS cluster.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct ClusterKeys {
-    pub(super) name: Spanned<ClusterName>,
+    /// Its name.
+    #[schemars(required)]
+    pub(super) name: Option<At<ClusterName>>,
 }
 
-/// `[[group]]`.
-#[derive(Debug, Deserialize)]
+/// An Auto Scaling group.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct GroupKeys {
-    pub(super) name: Spanned<GroupName>,
-    #[serde(default)]
-    pub(super) hook: Vec<HookKeys>,
+    /// Its name.
+    #[schemars(required)]
+    pub(super) name: Option<At<GroupName>>,
+    /// What becomes of an instance whose terminating hook ends with ABANDON: `TerminateHookAbandon` of the group's instance
+    /// lifecycle policy.
+    pub(super) terminate_hook_abandon: Option<OnAbandon>,
+    /// Its lifecycle hooks.
+    pub(super) hook: Option<Tables<HookKeys>>,
 }
 
-/// `[[group.hook]]`.
-#[derive(Debug, Deserialize)]
+/// A lifecycle hook.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct HookKeys {
-    pub(super) name: Spanned<HookName>,
-    pub(super) transition: Spanned<String>,
-    pub(super) heartbeat_timeout: Option<Time>,
-    pub(super) global_timeout: Option<Time>,
-    pub(super) default_result: Option<Spanned<String>>,
+    /// Its name.
+    #[schemars(required)]
+    pub(super) name: Option<At<HookName>>,
+    /// Which instances it holds back: those that go, or those that come.
+    #[schemars(required)]
+    pub(super) transition: Option<TransitionName>,
+    /// How long it waits for a heartbeat before the default result holds: 30s to 2h.
+    #[schemars(extend("default" = "1h"))]
+    pub(super) heartbeat_timeout: Option<At<Time>>,
+    /// How long it waits in all. When left out: 48h or 100 heartbeat-timeouts, whichever is less, which is also the most.
+    pub(super) global_timeout: Option<At<Time>>,
+    /// How its action ends when nobody ends it in time.
+    pub(super) default_result: Option<ActionResult>,
 }
 
-/// `[[instance]]`.
-#[derive(Debug, Deserialize)]
+/// An ECS service.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct ServiceKeys {
+    /// Its name, as tasks give it in `service`.
+    #[schemars(required)]
+    pub(super) name: Option<At<String>>,
+    /// Its cluster. When left out: the only one.
+    pub(super) cluster: Option<At<ClusterName>>,
+    /// How many tasks it keeps running, up to 1000. When left out: as many as the world lists. Not for a daemon.
+    pub(super) desired_count: Option<At<i64>>,
+    /// How much of desired-count stays running while tasks are replaced, in percent, rounded up to whole tasks. Not for a
+    /// daemon.
+    #[schemars(extend("default" = super::service::MINIMUM_HEALTHY_PERCENT))]
+    pub(super) minimum_healthy_percent: Option<At<i64>>,
+    /// How much of desired-count there may be while tasks are replaced, those that are stopping included, in percent,
+    /// rounded down to whole tasks. Not for a daemon.
+    #[schemars(extend("default" = super::service::MAXIMUM_PERCENT))]
+    pub(super) maximum_percent: Option<At<i64>>,
+    /// Whether it runs one task on every container instance instead: the scheduling strategy DAEMON.
+    #[schemars(extend("default" = false))]
+    pub(super) daemon: Option<bool>,
+    /// How long a task that it starts is PENDING before it is RUNNING, and counts as healthy.
+    #[schemars(extend("default" = "20s"))]
+    pub(super) replacements_start_in: Option<At<Time>>,
+}
+
+/// An EC2 instance.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct InstanceKeys {
-    pub(super) id: Spanned<InstanceId>,
+    /// Its id.
+    #[schemars(required)]
+    pub(super) id: Option<At<InstanceId>>,
+    /// Its instance type.
+    #[schemars(extend("default" = super::file::INSTANCE_TYPE))]
     pub(super) r#type: Option<String>,
-    pub(super) lifecycle: Option<Spanned<String>>,
-    pub(super) state: Option<Spanned<String>>,
-    pub(super) address: Option<IpAddr>,
+    /// How it was bought: EC2's `InstanceLifecycle`.
+    pub(super) lifecycle: Option<Purchase>,
+    /// EC2's state of it. It is `pending`, `stopping` or `shutting-down` for 30s.
+    pub(super) state: Option<InstanceState>,
+    /// Its private address. When left out: the first that is free, from 10.0.0.10.
+    pub(super) address: Option<At<Address>>,
+    /// Its Availability Zone. When left out: the region's `a`.
     pub(super) availability_zone: Option<String>,
+    /// When it was launched. When left out: a day before the beginning.
     pub(super) launched_at: Option<Stamp>,
-    #[serde(default)]
-    pub(super) tags: BTreeMap<String, String>,
-    pub(super) reclaimed_after: Option<Time>,
-    pub(super) group: Option<Spanned<GroupName>>,
-    pub(super) lifecycle_state: Option<Spanned<String>>,
-    pub(super) held_for: Option<Time>,
-    #[serde(default)]
-    pub(super) protected_from_scale_in: bool,
-    pub(super) health_status: Option<Spanned<String>>,
-    pub(super) cluster: Option<Spanned<ClusterName>>,
-    pub(super) registered_after: Option<Time>,
-    pub(super) container_instance_status: Option<Spanned<String>>,
-    pub(super) agent_connected: Option<bool>,
+    /// Its tags.
+    pub(super) tags: Option<BTreeMap<String, String>>,
+    /// When EC2 takes a Spot instance back, whatever anybody does. When left out: two minutes after a delivered warning.
+    pub(super) reclaimed_after: Option<At<Time>>,
+    /// Its Auto Scaling group. When left out: none.
+    pub(super) group: Option<At<GroupName>>,
+    /// Auto Scaling's state of it. In one that ends in `:Wait`, the hooks of its group hold it.
+    pub(super) lifecycle_state: Option<At<LifecycleState>>,
+    /// How long its hooks have held it at the beginning.
+    #[schemars(extend("default" = "0s"))]
+    pub(super) held_for: Option<At<Time>>,
+    /// Whether scale-in must leave it alone.
+    #[schemars(extend("default" = false))]
+    pub(super) protected_from_scale_in: Option<At<bool>>,
+    /// Auto Scaling's judgement of it.
+    pub(super) health_status: Option<At<HealthStatus>>,
+    /// Its ECS cluster. When left out: none.
+    pub(super) cluster: Option<At<ClusterName>>,
+    /// When its agent registers it with the cluster.
+    #[schemars(extend("default" = "0s"))]
+    pub(super) registered_after: Option<At<Time>>,
+    /// ECS's status of it.
+    pub(super) container_instance_status: Option<At<ContainerInstanceStatus>>,
+    /// Whether its agent is connected at the beginning. When left out: it is, if the instance is pending or running.
+    pub(super) agent_connected: Option<At<bool>>,
+    /// When its agent loses the connection.
+    pub(super) agent_disconnects_after: Option<At<Time>>,
+    /// When its agent is back. When left out: never.
+    pub(super) agent_reconnects_after: Option<At<Time>>,
 }
 
-/// `[[task]]`.
-#[derive(Debug, Deserialize)]
+/// An ECS task.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct TaskKeys {
-    pub(super) instance: Spanned<InstanceId>,
+    /// Where it runs. When left out: on the only instance.
+    pub(super) instance: Option<At<InstanceId>>,
+    /// The service that placed it. When left out: none, it is a standalone task.
     pub(super) service: Option<String>,
+    /// What a standalone task's group is called: its task family.
+    #[schemars(extend("default" = super::file::FAMILY))]
     pub(super) family: Option<String>,
+    /// The ARN of its task definition. When left out: made of the service or family.
     pub(super) definition: Option<String>,
-    #[serde(default)]
-    pub(super) daemon: bool,
-    pub(super) starts_in: Option<Time>,
-    pub(super) stops_in: Option<Time>,
-    #[serde(default)]
-    pub(super) stuck: bool,
+    /// Whether its service is a daemon: such tasks stop last. Follows from the [[service]] entry where there is one.
+    #[schemars(extend("default" = false))]
+    pub(super) daemon: Option<At<bool>>,
+    /// How long it is PENDING at the beginning. When left out: it is RUNNING.
+    pub(super) starts_in: Option<At<Time>>,
+    /// How long it takes from being asked to stop to having stopped.
+    #[schemars(extend("default" = "10s"))]
+    pub(super) stops_in: Option<At<Time>>,
+    /// Whether it never stops, however it is asked.
+    #[schemars(extend("default" = false))]
+    pub(super) stuck: Option<bool>,
 }
 
-/// `[[ssh]]`.
-#[derive(Debug, Deserialize)]
+/// What a node answers over SSH. It ends with an exit status unless a signal, or one of the three failures, is asked for.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct SshKeys {
-    pub(super) instance: Option<Spanned<InstanceId>>,
-    pub(super) command: Option<Spanned<Vec<String>>>,
-    pub(super) exit_status: Option<Spanned<u32>>,
-    pub(super) signal: Option<Spanned<String>>,
-    pub(super) stdout: Option<Spanned<String>>,
-    pub(super) stderr: Option<Spanned<String>>,
-    pub(super) delay: Option<Spanned<Time>>,
-    pub(super) hang: Option<Spanned<bool>>,
-    pub(super) refused: Option<Spanned<bool>>,
-    pub(super) wrong_host_key: Option<Spanned<bool>>,
-}
-
-/// A length of time with its unit.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Time(pub(super) Duration);
-
-impl<'de> Deserialize<'de> for Time {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl Visitor<'_> for Text {
-            type Value = Time;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a time in quotes with its unit, such as \"90s\" or \"5m\"")
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<Time, E> {
-                let time = humantime::parse_duration(text).map_err(|error| {
-                    E::custom(format!("{text:?} is not a time with its unit, such as \"90s\" or \"5m\": {error}"))
-                })?;
-                if time > MAX_TIME {
-                    return Err(E::custom(format!("{text:?} is longer than 30 days, the longest a world knows")));
-                }
-                Ok(Time(time))
-            }
-        }
-        deserializer.deserialize_str(Text)
-    }
-}
-
-/// An instant.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Stamp(pub(super) Timestamp);
-
-impl<'de> Deserialize<'de> for Stamp {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl Visitor<'_> for Text {
-            type Value = Stamp;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an instant in quotes, such as \"2026-01-15T03:00:00Z\"")
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<Stamp, E> {
-                text.parse().map(Stamp).map_err(|error| {
-                    E::custom(format!("{text:?} is not an instant such as \"2026-01-15T03:00:00Z\": {error}"))
-                })
-            }
-        }
-        deserializer.deserialize_str(Text)
-    }
-}
-
-/// What serde says of a key it does not know, with the key that was probably meant.
-///
-/// Serde names the unknown key first and then the known ones, each in backticks; that is the form of its
-/// `Error::unknown_field`, and a test watches over it.
-pub(super) fn with_suggestion(message: &str) -> String {
-    let mut named = message.split('`').skip(1).step_by(2);
-    let message = message.trim_end();
-    match named.next() {
-        Some(unknown) if message.starts_with("unknown field") => match closest(unknown, named) {
-            Some(meant) => format!("unknown key {unknown:?}; did you mean {meant:?}?"),
-            None => message.replacen("unknown field", "unknown key", 1),
-        },
-        _ => message.to_owned(),
-    }
-}
-
-/// The one of `known` that `text` is probably a misspelling of.
-pub(super) fn closest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let lowered = text.to_lowercase().replace('_', "-");
-    let distance = |word: &str| strsim::damerau_levenshtein(&lowered, &word.to_lowercase());
-    let near = known.into_iter().map(|word| (distance(word), word)).min_by_key(|(distance, _)| *distance)?;
-    (near.0 <= 1 + text.chars().count() / 4).then_some(near.1)
+    /// Which node. When left out: any.
+    pub(super) instance: Option<At<InstanceId>>,
+    /// To which command, argument by argument: * stands for any one, a last ** for any further ones. When left out: any.
+    pub(super) command: Option<At<Vec<String>>>,
+    /// The exit status of the command: 0 to 255.
+    #[schemars(extend("default" = 0))]
+    pub(super) exit_status: Option<At<i64>>,
+    /// The signal that ends the command, without SIG.
+    pub(super) signal: Option<At<String>>,
+    /// What it writes to standard output.
+    #[schemars(extend("default" = ""))]
+    pub(super) stdout: Option<At<String>>,
+    /// What it writes to standard error.
+    #[schemars(extend("default" = ""))]
+    pub(super) stderr: Option<At<String>>,
+    /// How long the command runs.
+    #[schemars(extend("default" = "0s"))]
+    pub(super) delay: Option<At<Time>>,
+    /// Whether the command runs for ever.
+    #[schemars(extend("default" = false))]
+    pub(super) hang: Option<At<bool>>,
+    /// Whether the node refuses the connection.
+    #[schemars(extend("default" = false))]
+    pub(super) refused: Option<At<bool>>,
+    /// Whether the node shows a host key that is not the one expected.
+    #[schemars(extend("default" = false))]
+    pub(super) wrong_host_key: Option<At<bool>>,
 }

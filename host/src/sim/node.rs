@@ -9,11 +9,17 @@ use crate::digest::sha256;
 use crate::dispatch::Place;
 use crate::ports::{ClusterName, GroupName, InstanceId, TaskArn};
 
+/// How long an instance is `pending`, `stopping` or `shutting-down`. AWS documents no time; this is a usual one.
+const CHANGING: Duration = Duration::from_secs(30);
+
+/// How long a task takes to stop when nothing says otherwise.
+pub(super) const STOPS_IN: Duration = Duration::from_secs(10);
+
 /// How long before the beginning of the world its running tasks started.
 const STARTED_BEFORE: SignedDuration = SignedDuration::from_hours(-1);
 
 /// An EC2 instance, with everything that is on it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Node {
     pub(super) id: InstanceId,
     pub(super) instance_type: String,
@@ -24,7 +30,9 @@ pub(super) struct Node {
     pub(super) tags: Vec<(String, String)>,
     /// EC2's own word.
     pub(super) state: &'static str,
-    /// When it is, or was, `terminated`; set once it is `shutting-down`.
+    /// The state that follows by itself, and when.
+    pub(super) becomes: Option<(Duration, &'static str)>,
+    /// Since when it is `terminated`.
     pub(super) terminated_at: Option<Duration>,
     /// When EC2 takes the Spot instance back.
     pub(super) reclaimed_at: Option<Duration>,
@@ -33,7 +41,7 @@ pub(super) struct Node {
 }
 
 /// An instance as a member of its group.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Member {
     pub(super) group: GroupName,
     /// Auto Scaling's own word.
@@ -45,7 +53,7 @@ pub(super) struct Member {
 }
 
 /// An instance as a member of its cluster.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Registration {
     pub(super) cluster: ClusterName,
     pub(super) arn: String,
@@ -55,11 +63,15 @@ pub(super) struct Registration {
     /// ECS's own word.
     pub(super) status: &'static str,
     pub(super) agent_connected: bool,
+    /// When its agent loses the connection.
+    pub(super) disconnects_at: Option<Duration>,
+    /// When its agent is back.
+    pub(super) reconnects_at: Option<Duration>,
     pub(super) tasks: Vec<SimTask>,
 }
 
 /// A task, ended ones too.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct SimTask {
     pub(super) arn: TaskArn,
     /// ECS's `group`: `service:NAME` or `family:NAME`.
@@ -77,13 +89,54 @@ pub(super) struct SimTask {
 /// Where a task is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
-    Pending { runs_at: Duration },
+    Pending {
+        runs_at: Duration,
+    },
     Running,
-    Stopping { asked_at: Duration, stops_at: Option<Duration> },
+    /// ECS wants it stopped, and has not been able to tell its agent.
+    Unheard,
+    Stopping {
+        asked_at: Duration,
+        stops_at: Option<Duration>,
+    },
     Stopped,
 }
 
 impl Node {
+    /// A running On-Demand instance, in no group and in no cluster.
+    pub(super) fn new(id: InstanceId, address: IpAddr, availability_zone: String) -> Self {
+        Self {
+            id,
+            instance_type: String::new(),
+            lifecycle: "on-demand",
+            availability_zone,
+            address,
+            launched_at: None,
+            tags: Vec::new(),
+            state: "running",
+            becomes: None,
+            terminated_at: None,
+            reclaimed_at: None,
+            member: None,
+            registration: None,
+        }
+    }
+
+    /// Puts it into another of EC2's states, out of which some lead further by themselves.
+    ///
+    /// "Amazon EC2 instance state changes".
+    pub(super) fn enter(&mut self, state: &'static str, at: Duration) {
+        let then = match state {
+            "pending" => Some("running"),
+            "stopping" => Some("stopped"),
+            "shutting-down" => Some("terminated"),
+            _ => None,
+        };
+        self.state = state;
+        self.becomes = then.map(|then| (at + CHANGING, then));
+        self.terminated_at = (state == "terminated").then_some(at);
+    }
+
     /// Whether EC2 has not begun to take it away.
     pub(super) fn exists(&self) -> bool {
         !matches!(self.state, "shutting-down" | "terminated")
@@ -101,6 +154,8 @@ impl Registration {
             registered: true,
             status: "ACTIVE",
             agent_connected: true,
+            disconnects_at: None,
+            reconnects_at: None,
             tasks: Vec::new(),
         }
     }
@@ -118,7 +173,7 @@ impl Registration {
             daemon: false,
             phase: Phase::Running,
             started: Some(STARTED_BEFORE),
-            stops_in: Some(Duration::ZERO),
+            stops_in: Some(STOPS_IN),
         });
         &mut self.tasks[number]
     }
@@ -127,12 +182,17 @@ impl Registration {
     pub(super) fn is_draining(&self) -> bool {
         self.registered && self.status == "DRAINING"
     }
+
+    /// Whether ECS can place tasks on it.
+    pub(super) fn takes_tasks(&self) -> bool {
+        self.registered && self.status == "ACTIVE" && self.agent_connected
+    }
 }
 
 impl SimTask {
-    /// Whether a service placed it here.
-    pub(super) fn is_of_service(&self) -> bool {
-        self.group.starts_with("service:")
+    /// The service that placed it here.
+    pub(super) fn service(&self) -> Option<&str> {
+        self.group.strip_prefix("service:")
     }
 
     /// Its group and the beginning of its id, for people.

@@ -3,8 +3,10 @@
 mod arrival;
 mod ecs;
 mod file;
+mod history;
 mod lifecycle;
 mod nodes;
+mod service;
 mod ssh;
 
 use std::sync::Arc;
@@ -13,7 +15,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::{What, World};
+use super::{What, World, WorldError};
 use crate::event::{Event, Kind, LifecycleAction, Transition};
 use crate::policy::{Drain, FindContainerInstance, ListTasks, NamePatterns, StopTask};
 use crate::ports::{AccountId, ContainerInstance, GroupName, HookName, InstanceId, PortError, Region, Task, TaskArn};
@@ -54,10 +56,17 @@ group = "web"
 cluster = "prod"
 "#;
 
-/// A world that does not come to be, and what is said about it, without the lines that are always there.
+/// What is said about a world that does not come to be, each mistake with its line.
 fn refused(rest: &str) -> String {
     let text = format!("{HEAD}{rest}");
-    World::parse("world.toml", &text).err().unwrap_or_else(|| panic!("this is a world: {rest}")).to_string()
+    match World::parse("world.toml", &text) {
+        Ok(_) => panic!("this is a world: {rest}"),
+        Err(WorldError::File(mistakes)) => {
+            let told = mistakes.mistakes.iter().map(|mistake| format!("{}: {}", mistake.line, mistake.message));
+            told.collect::<Vec<_>>().join("\n")
+        }
+        Err(other) => panic!("{other}"),
+    }
 }
 
 fn id(text: &str) -> InstanceId {

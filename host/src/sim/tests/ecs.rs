@@ -146,6 +146,41 @@ async fn with_the_agent_disconnected_tasks_are_never_reported_stopped() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_agent_that_comes_back_stops_what_it_was_asked_to() {
+    let keys = "agent-disconnects-after = \"5s\"\nagent-reconnects-after = \"1m\"\n";
+    let tasks_of_it = [
+        task("service = \"web\"\nstops-in = \"20s\""),
+        task("family = \"early\"\nstops-in = \"10s\""),
+        task("family = \"late\"\nstarts-in = \"30s\""),
+    ];
+    let world = world(&[keys.to_owned(), tasks_of_it.concat()].concat());
+    let early = list(&world).remove(1).arn;
+    stop(&world, &early).unwrap();
+    pass(6).await;
+    assert!(!member_of_prod(&world).agent_connected);
+    drain(&world).unwrap();
+    pass(53).await;
+    let told = ["service:web RUNNING STOPPED", "family:early STOPPING STOPPED", "family:late PENDING RUNNING"];
+    assert_eq!(tasks(&world), told, "nobody tells ECS what has become of them");
+    pass(1).await;
+    assert!(member_of_prod(&world).agent_connected);
+    assert_eq!(tasks(&world), ["service:web DEACTIVATING STOPPED", "family:late RUNNING RUNNING"]);
+    pass(20).await;
+    assert_eq!(tasks(&world), ["family:late RUNNING RUNNING"]);
+    let journal: Vec<_> = changes(&world).into_iter().map(|line| line.replace(" on i-0aaaaaaaaaaaaaaa1", "")).collect();
+    insta::assert_snapshot!(journal.join("\n"), @"
+    +0s world task stopping family:early 8051a197
+    +5s world agent disconnected i-0aaaaaaaaaaaaaaa1
+    +6s world task asked to stop service:web 87ff2aaa: its agent is disconnected
+    +1m world agent reconnected i-0aaaaaaaaaaaaaaa1
+    +1m world task stopping service:web 87ff2aaa
+    +1m world task stopped family:early 8051a197
+    +1m world task started family:late e7494669
+    +1m 20s world task stopped service:web 87ff2aaa
+    ");
+}
+
+#[tokio::test(start_paused = true)]
 async fn stopping_a_task_that_has_ended_is_success_and_one_elsewhere_is_not_found() {
     let other = format!(
         "[[instance]]\nid = \"{OTHER}\"\ncluster = \"prod\"\n[[task]]\ninstance = \"{OTHER}\"\nservice = \"web\"\n{}",

@@ -155,3 +155,86 @@ async fn an_instance_that_returns_to_the_warm_pool_ends_up_stopped() {
     pass(5).await;
     assert_eq!((state(&world).as_str(), lifecycle_state(&world).as_deref()), ("stopped", Some("Warmed:Stopped")));
 }
+
+/// How an instance fares in a group that retains it, from a state in which a hook holds it.
+async fn retained(keys: &str, action: &LifecycleAction, result: Option<LifecycleResult>) -> World {
+    let head = HEAD.replace("name = \"web\"", "name = \"web\"\nterminate-hook-abandon = \"retain\"");
+    let world = World::parse("world.toml", &format!("{head}{keys}")).unwrap_or_else(|error| panic!("{error}"));
+    lifecycle_state(&world);
+    match result {
+        Some(result) => assert_eq!(world.lifecycle().complete(action, result).await, Ok(Answer::Accepted)),
+        None => pass(300).await,
+    }
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_that_retains_keeps_an_instance_whose_termination_is_abandoned() {
+    let abandoned = Some(LifecycleResult::Abandon);
+    let world = retained("lifecycle-state = \"Terminating:Wait\"", &action(None), abandoned).await;
+    assert_eq!(lifecycle_state(&world).as_deref(), Some("Terminating:Proceed"));
+    pass(24 * 60 * 60).await;
+    assert_eq!(
+        (lifecycle_state(&world).as_deref(), state(&world).as_str()),
+        (Some("Terminating:Retained"), "running"),
+        "and its bill runs on"
+    );
+
+    let completed = Some(LifecycleResult::Continue);
+    let world = retained("lifecycle-state = \"Terminating:Wait\"", &action(None), completed).await;
+    pass(30).await;
+    assert_eq!(lifecycle_state(&world), None, "CONTINUE retains nothing");
+
+    let world = retained("lifecycle-state = \"Warmed:Terminating:Wait\"", &action(None), abandoned).await;
+    pass(30).await;
+    assert_eq!(lifecycle_state(&world).as_deref(), Some("Warmed:Terminating:Retained"));
+
+    let mut launching = launching().lifecycle_action.unwrap();
+    launching.token = None;
+    let world = retained("lifecycle-state = \"Pending:Wait\"", &launching, abandoned).await;
+    pass(30).await;
+    assert_eq!(lifecycle_state(&world), None, "a launch that is abandoned ends the instance all the same");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_is_retained_on_its_way_into_the_warm_pool_and_when_the_hook_times_out() {
+    let head = HEAD
+        .replace("name = \"web\"", "name = \"web\"\nterminate-hook-abandon = \"retain\"")
+        .replace("\"CONTINUE\"", "\"ABANDON\"");
+    let world = World::parse("world.toml", &head).unwrap();
+    world.deliver(&event(Kind::InstanceReturningToWarmPool, Some(action(Some("token"))))).unwrap();
+    pass(300).await;
+    assert_eq!(lifecycle_state(&world).as_deref(), Some("Warmed:Pending:Proceed"));
+    pass(5).await;
+    assert_eq!(lifecycle_state(&world).as_deref(), Some("Warmed:Pending:Retained"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_spot_instance_cannot_be_retained_past_its_end() {
+    let keys = "reclaimed-after = \"1m\"\nlifecycle-state = \"Terminating:Wait\"";
+    let head = HEAD.replace("name = \"web\"", "name = \"web\"\nterminate-hook-abandon = \"retain\"");
+    let world = World::parse("world.toml", &format!("{head}{keys}")).unwrap();
+    assert_eq!(state(&world), "running");
+    pass(70).await;
+    let abandoned = world.lifecycle().complete(&action(None), LifecycleResult::Abandon).await;
+    assert_eq!(abandoned, Ok(Answer::Accepted));
+    pass(30).await;
+    assert_eq!((lifecycle_state(&world), state(&world).as_str()), (None, "terminated"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn states_that_lead_on_by_themselves_do() {
+    for (from, to) in [
+        ("Pending:Proceed", Some("InService")),
+        ("EnteringStandby", Some("Standby")),
+        ("Warmed:Pending:Proceed", Some("Warmed:Stopped")),
+        ("Detaching", None),
+        ("Terminating:Proceed", None),
+        ("Terminating", Some("Terminating")),
+    ] {
+        let world = world(&format!("lifecycle-state = {from:?}"));
+        assert_eq!(lifecycle_state(&world).as_deref(), Some(from));
+        pass(30).await;
+        assert_eq!(lifecycle_state(&world).as_deref(), to, "after {from}");
+    }
+}

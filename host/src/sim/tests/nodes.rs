@@ -40,6 +40,18 @@ async fn a_spot_instance_is_gone_when_ec2_takes_it_back_and_forgotten_an_hour_la
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_ec2_has_begun_it_ends() {
+    for (from, to) in [("pending", "running"), ("stopping", "stopped"), ("shutting-down", "terminated")] {
+        let world = world(&format!("state = {from:?}"));
+        assert_eq!(state(&world), from);
+        pass(29).await;
+        assert_eq!(state(&world), from);
+        pass(1).await;
+        assert_eq!(state(&world), to);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn protection_needs_an_instance_in_service() {
     let in_service = world("");
     let member = in_service.describe_member(&id(INSTANCE)).unwrap().unwrap();
