@@ -67,6 +67,11 @@ pub fn simulated(policy: Policy, modules: Option<&Path>, world: &World) -> Resul
     assemble(policy, Arc::new(source), world.ports(), world.lifecycle(), world.place(), Pace::Virtual)
 }
 
+/// For a simulated world, with modules that are there already.
+pub(crate) fn played(policy: Policy, modules: Modules, sandbox: Arc<Sandbox>, world: &World) -> Dispatch {
+    Dispatch { policy, modules, sandbox, ports: world.ports(), lifecycle: world.lifecycle(), place: world.place() }
+}
+
 fn assemble(
     policy: Policy,
     source: Arc<dyn Source>,

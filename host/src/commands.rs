@@ -5,6 +5,7 @@ pub mod build;
 pub mod lambda;
 pub mod policy;
 pub mod run;
+pub mod test;
 
 use std::process::ExitCode;
 
@@ -29,6 +30,7 @@ enum Command {
     Run(run::Arguments),
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    Test(test::Arguments),
     Build(build::Arguments),
 }
 
@@ -38,6 +40,7 @@ pub fn run_from_arguments() -> ExitCode {
         Command::Run(arguments) => arguments.run(),
         // Nobody is left to be told when standard output is closed.
         Command::Policy(command) => command.run(&mut std::io::stdout()).map_or(ExitCode::FAILURE, ExitCode::from),
+        Command::Test(arguments) => arguments.run(),
         Command::Build(arguments) => arguments.run(),
     }
 }

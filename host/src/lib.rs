@@ -22,6 +22,7 @@ pub mod sim;
 pub mod assemble;
 pub mod commands;
 pub mod doors;
+pub mod harness;
 pub mod reference;
 pub mod telemetry;
 pub mod timeline;

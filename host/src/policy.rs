@@ -27,11 +27,13 @@ pub use scope::{
     Granted, ListTasks, Scope, SetInstanceProtection, StopTask,
 };
 
+pub(crate) use wildcard::Wildcard;
+
 use crate::event::Event;
 pub use crate::reading::{Mistake, Mistakes};
 
 /// A policy that has been read and found sound.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Policy {
     /// Where plugins come from.
     pub modules: ModulesPolicy,

@@ -18,7 +18,7 @@ use crate::dispatch::{Completion, Decision, Dispatch, DispatchError, End, Worked
 use crate::event::{Delivery, Event, Message, parse_payload};
 use crate::policy::Policy;
 use crate::ports::ClusterName;
-use crate::sim::World;
+use crate::sim::{Blueprint, World};
 use crate::telemetry::visible;
 use crate::timeline;
 
@@ -113,7 +113,10 @@ impl Arguments {
             let Some(first) = events.first() else { return Ok(self.report(&[])) };
             let world = match &self.world {
                 Some(path) => World::parse(&name(path), &text(path)?)?,
-                None => World::around(first, cluster(&policy, first)),
+                None => {
+                    let all: Vec<_> = events.iter().collect();
+                    Blueprint::around(&all, cluster(&policy, first)).world()
+                }
             };
             for event in &events {
                 world.deliver(event)?;
@@ -229,27 +232,8 @@ fn result(event: &str, ended: &Result<End, DispatchError>) -> serde_json::Value 
 
 /// How it ended, for people.
 fn words(ended: &Result<End, DispatchError>) -> String {
-    let worked = match ended {
-        Err(error) => return format!("not completed: {error}"),
-        Ok(End::NoHandler) => return "no handler of the policy takes this event".to_owned(),
-        Ok(End::LeftAlone { hook }) => {
-            return format!("left alone: hook {hook:?} belongs to ECS, and no handler's pattern names it");
-        }
-        Ok(End::Worked(worked)) => worked,
-    };
-    let (decision, why) = match &worked.decision {
-        Decision::Done => ("done", String::new()),
-        Decision::Abandon { why } if why.is_empty() => ("abandoned", ": no reason given".to_owned()),
-        Decision::Abandon { why } => ("abandoned", format!(": {why}")),
-        Decision::GaveUp { why } => ("gave up", format!(": {why}")),
-    };
-    let lifecycle = match worked.lifecycle {
-        None => "no lifecycle action to complete",
-        Some(Completion::Continue) => "lifecycle action completed with CONTINUE",
-        Some(Completion::Abandon) => "lifecycle action completed with ABANDON",
-        Some(Completion::Left) => "lifecycle action left to the hook's timeout",
-        Some(Completion::Late) => "too late: the lifecycle action was over already",
-    };
-    let attempts = if worked.attempts == 1 { "attempt" } else { "attempts" };
-    format!("{decision} after {} {attempts} of {}{why}; {lifecycle}", worked.attempts, worked.handler)
+    match ended {
+        Ok(end) => end.to_string(),
+        Err(error) => format!("not completed: {error}"),
+    }
 }

@@ -1,5 +1,7 @@
 //! How the handling of an event ended, or why it did not.
 
+use std::fmt;
+
 use serde::Serialize;
 
 use super::Place;
@@ -104,6 +106,34 @@ pub enum DispatchError {
         /// Why.
         source: PortError,
     },
+}
+
+/// How it ended, for people: one line.
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let worked = match self {
+            Self::NoHandler => return f.write_str("no handler of the policy takes this event"),
+            Self::LeftAlone { hook } => {
+                return write!(f, "left alone: hook {hook:?} belongs to ECS, and no handler's pattern names it");
+            }
+            Self::Worked(worked) => worked,
+        };
+        let (decision, why) = match &worked.decision {
+            Decision::Done => ("done", String::new()),
+            Decision::Abandon { why } if why.is_empty() => ("abandoned", ": no reason given".to_owned()),
+            Decision::Abandon { why } => ("abandoned", format!(": {why}")),
+            Decision::GaveUp { why } => ("gave up", format!(": {why}")),
+        };
+        let lifecycle = match worked.lifecycle {
+            None => "no lifecycle action to complete",
+            Some(Completion::Continue) => "lifecycle action completed with CONTINUE",
+            Some(Completion::Abandon) => "lifecycle action completed with ABANDON",
+            Some(Completion::Left) => "lifecycle action left to the hook's timeout",
+            Some(Completion::Late) => "too late: the lifecycle action was over already",
+        };
+        let attempts = if worked.attempts == 1 { "attempt" } else { "attempts" };
+        write!(f, "{decision} after {} {attempts} of {}{why}; {lifecycle}", worked.attempts, worked.handler)
+    }
 }
 
 impl DispatchError {
