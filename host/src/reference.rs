@@ -1,7 +1,11 @@
 //! What a file format offers, for editors and for people: its JSON Schema, and an index of its keys.
 
+mod index;
+
 use schemars::JsonSchema;
 use serde_json::Value;
+
+pub use self::index::index;
 
 /// The JSON Schema of the TOML files that are read as a `T`.
 pub fn schema_of<T: JsonSchema>() -> Value {
@@ -16,6 +20,9 @@ fn without_null(schema: &mut Value) {
     match schema {
         Value::Array(schemas) => schemas.iter_mut().for_each(without_null),
         Value::Object(object) => {
+            if let Some(Value::Array(words)) = object.get_mut("enum") {
+                words.retain(|word| !word.is_null());
+            }
             for key in ["anyOf", "type"] {
                 let Some(Value::Array(choices)) = object.get_mut(key) else { continue };
                 choices.retain(|choice| !null(choice));

@@ -1,7 +1,7 @@
 //! What reads see when they lag behind.
 //!
-//! Amazon EC2's and Amazon ECS's APIs follow an eventual consistency model ("Eventual consistency in the Amazon EC2 API"):
-//! what a call has changed need not show in the next one. Here every read shows the whole world as it was one lag ago, no
+//! Amazon EC2's and Amazon ECS's APIs follow an eventual consistency model ("Eventual consistency in the Amazon EC2 API"; API
+//! reference of ECS, RunTask): what a call has changed need not show in the next one. Here every read shows the whole world as it was one lag ago, no
 //! more and no less, so that what is seen is always something that was, and the same run always sees the same. Writes act
 //! on the world as it is, and answer with what they have made of it.
 

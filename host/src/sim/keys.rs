@@ -56,7 +56,7 @@ pub(crate) struct File {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct ClusterKeys {
     /// Its name.
-    #[schemars(required)]
+    #[schemars(with = "At<ClusterName>")]
     pub(super) name: Option<At<ClusterName>>,
 }
 
@@ -65,7 +65,7 @@ pub(super) struct ClusterKeys {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct GroupKeys {
     /// Its name.
-    #[schemars(required)]
+    #[schemars(with = "At<GroupName>")]
     pub(super) name: Option<At<GroupName>>,
     /// What becomes of an instance whose terminating hook ends with ABANDON: `TerminateHookAbandon` of the group's instance
     /// lifecycle policy.
@@ -79,10 +79,10 @@ pub(super) struct GroupKeys {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct HookKeys {
     /// Its name.
-    #[schemars(required)]
+    #[schemars(with = "At<HookName>")]
     pub(super) name: Option<At<HookName>>,
     /// Which instances it holds back: those that go, or those that come.
-    #[schemars(required)]
+    #[schemars(with = "TransitionName")]
     pub(super) transition: Option<TransitionName>,
     /// How long it waits for a heartbeat before the default result holds: 30s to 2h.
     #[schemars(extend("default" = "1h"))]
@@ -98,7 +98,7 @@ pub(super) struct HookKeys {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct ServiceKeys {
     /// Its name, as tasks give it in `service`.
-    #[schemars(required)]
+    #[schemars(with = "At<String>")]
     pub(super) name: Option<At<String>>,
     /// Its cluster. When left out: the only one.
     pub(super) cluster: Option<At<ClusterName>>,
@@ -125,7 +125,7 @@ pub(super) struct ServiceKeys {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct InstanceKeys {
     /// Its id.
-    #[schemars(required)]
+    #[schemars(with = "At<InstanceId>")]
     pub(super) id: Option<At<InstanceId>>,
     /// Its instance type.
     #[schemars(extend("default" = super::file::INSTANCE_TYPE))]
@@ -184,7 +184,7 @@ pub(super) struct TaskKeys {
     pub(super) family: Option<String>,
     /// The ARN of its task definition. When left out: made of the service or family.
     pub(super) definition: Option<String>,
-    /// Whether its service is a daemon: such tasks stop last. Follows from the [[service]] entry where there is one.
+    /// Whether its service is a daemon: such tasks stop last. Follows from the `[[service]]` entry where there is one.
     #[schemars(extend("default" = false))]
     pub(super) daemon: Option<At<bool>>,
     /// How long it is PENDING at the beginning. When left out: it is RUNNING.
@@ -203,7 +203,7 @@ pub(super) struct TaskKeys {
 pub(super) struct SshKeys {
     /// Which node. When left out: any.
     pub(super) instance: Option<At<InstanceId>>,
-    /// To which command, argument by argument: * stands for any one, a last ** for any further ones. When left out: any.
+    /// To which command, argument by argument: `*` stands for any one, a last `**` for any further ones. When left out: any.
     pub(super) command: Option<At<Vec<String>>>,
     /// The exit status of the command: 0 to 255.
     #[schemars(extend("default" = 0))]
