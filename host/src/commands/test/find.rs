@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(titles(&["."], &[]), Ok(all));
         assert_eq!(titles(&["drain/cases", "drain"], &["early"]), Ok(vec!["drain/spot/early".to_owned()]));
         assert_eq!(titles(&["stop/cases/late.toml"], &[]), Ok(vec!["stop/late".to_owned()]));
-        assert_eq!(titles(&["."], &["x", "y"]), Err("none of the 3 cases has x or y in its name".to_owned()));
+        assert_eq!(titles(&["."], &["q", "?"]), Err("none of the 3 cases has q or ? in its name".to_owned()));
     }
 
     #[test]
