@@ -8,6 +8,7 @@ mod file;
 mod grants;
 mod mistake;
 mod pattern;
+mod power;
 mod read;
 mod scope;
 mod texts;
@@ -19,16 +20,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use file::schema;
+pub use file::{AutoScalingAction, Ec2Action, EcsAction, schema};
 pub use grants::{
     ArgumentPattern, AutoScalingGrant, ClientKey, CommandPattern, Ec2Grant, EcsGrant, Grants, HostKeys, Instances,
     NamePatterns, SshGrant,
 };
 pub use mistake::{Mistake, Mistakes};
 pub use pattern::Pattern;
+pub use power::{AutoScalingCall, EcsCall, Lack, Need, Power};
 pub use scope::{
-    AutoScalingCall, Denial, DescribeGroupInstance, DescribeInstance, Drain, EcsCall, Exec, FindContainerInstance,
-    Granted, ListTasks, Scope, SetInstanceProtection, StopTask,
+    Denial, DescribeGroupInstance, DescribeInstance, Drain, Exec, FindContainerInstance, Granted, ListTasks, Scope,
+    SetInstanceProtection, StopTask,
 };
 
 use crate::event::Event;
