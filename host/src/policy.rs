@@ -54,11 +54,19 @@ impl Policy {
         check::parse(name, text)
     }
 
+    /// The most memory that any handler may have, in bytes.
+    pub fn most_memory(&self) -> u64 {
+        self.handlers.iter().map(|handler| handler.limits.memory).max().unwrap_or_default()
+    }
+
     /// The handler that takes `event`: the first, in file order, whose pattern matches.
     pub fn route(&self, event: &Event) -> Option<&Arc<Handler>> {
         self.handlers.iter().find(|handler| handler.event.matches(&event.envelope))
     }
 }
+
+/// The largest module that `max-size` can allow, in bytes.
+pub const LARGEST_MODULE: u64 = 512 << 20;
 
 /// `[modules]`: where plugins come from and how they are accepted.
 #[derive(Debug, Clone)]
