@@ -6,7 +6,7 @@ pub mod inspect;
 #[cfg(feature = "live")]
 pub mod lambda;
 mod module_file;
-//pub mod new;
+pub mod new;
 pub mod policy;
 pub mod run;
 
@@ -33,7 +33,7 @@ enum Command {
     Run(run::Arguments),
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
-    //New(new::Arguments),
+    New(new::Arguments),
     Build(build::Arguments),
     Inspect(inspect::Arguments),
     Check(check::Arguments),
@@ -45,7 +45,7 @@ pub fn run_from_arguments() -> ExitCode {
     let printed = match Arguments::parse().command {
         Command::Run(arguments) => return arguments.run(),
         Command::Build(arguments) => return arguments.run(),
-        //Command::New(arguments) => return arguments.run(),
+        Command::New(arguments) => return arguments.run(),
         Command::Policy(command) => command.run(out),
         Command::Inspect(arguments) => arguments.run(out),
         Command::Check(arguments) => arguments.run(out),

@@ -14,7 +14,7 @@ use crate::modules::{self, Surface};
 use crate::policy::{Handler, Lack, Need, Policy, Power};
 use crate::sandbox::{Capacity, Pace, Sandbox};
 
-/// Compares a plugin with a policy: is it accepted, which handlers use it, and is what it asks for granted?
+/// Compares a plugin with a policy: is it accepted, which handlers use it, and do they grant what it imports?
 ///
 /// The plugin is checked and compiled as the host does it before the first event. A handler uses it when its `module` is the file's
 /// name, or the end of its path. What only a call can tell (which clusters, groups, commands and instances) is not judged here.
@@ -41,9 +41,9 @@ Exit codes:
   1  something does not: the host refuses it, no handler uses it, or one that does lacks a grant
   2  the file or the policy cannot be read, or the policy has mistakes
 
-The JSON object has `file`, `policy`, `module` (the file's name), `fits`, `refused` (why the host refuses it, a list of texts),
-`imports-everything`, `handlers` (those that use it, each with `name`, `missing` and `unused`) and `modules` (all that the policy
-names). Each of `missing` has `call`, `power`, `rule` and `remedy`; each of `unused` has `grant` and `line`. With bad input it has
+The JSON object has `file`, `policy`, `module` (the file's name), `fits`, `refused` (why the host refuses it, a list of texts), \
+`imports-everything`, `handlers` (those that use it, each with `name`, `missing` and `unused`) and `modules` (all that the policy \
+names). Each of `missing` has `call`, `power`, `rule` and `remedy`; each of `unused` has `grant` and `line`. With bad input it has \
 `file`, `policy` and `error`.";
 
 /// Everything fits.
@@ -202,6 +202,7 @@ impl fmt::Display for Comparison {
         for User { name, missing, unused } in &self.handlers {
             write!(f, "\nhandler {name:?} uses it")?;
             match (missing.len(), self.imports_everything) {
+                (0, _) if self.refused.is_empty() => writeln!(f, ", and grants all that it imports")?,
                 (0, _) => writeln!(f)?,
                 (count, false) => writeln!(f, ", and does not grant {}", counted(count, "import"))?,
                 (count, true) => writeln!(

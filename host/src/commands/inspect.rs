@@ -39,10 +39,10 @@ Exit codes:
   1  it is not: no component, or one of another contract, or one that imports what this host does not have
   2  the file cannot be read
 
-The JSON object has `file`, `module` (what a policy calls it), `size` in bytes, `sha256`, `contract` (a version, or null), `producers`
-(languages, SDKs and tools with their versions, by kind), `powers` (each with `call`, `power` in words and `needs`, which is null where no
-grant is needed), `wasi` (what it gets of each package of WASI 0.2) and `refused` (why this host refuses it, a list of texts). Where the
-file cannot be read it has `file` and `error`.";
+The JSON object has `file`, `module` (what a policy calls it), `size` in bytes, `sha256`, `contract` (a version, or null), \
+`producers` (languages, SDKs and tools with their versions, by kind), `powers` (each with `call`, `power` in words and `needs`, which is \
+null where no grant is needed), `wasi` (what it gets of each package of WASI 0.2) and `refused` (why this host refuses it, a list of \
+texts). Where the file cannot be read it has `file` and `error`.";
 
 /// It is a plugin for this host.
 pub const SERVED: u8 = 0;

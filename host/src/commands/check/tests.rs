@@ -55,7 +55,7 @@ fn what_fits_says_so_and_superfluous_grants_are_a_note() {
     insta::assert_snapshot!(text, @r#"
     DIR/drain.wasm fits DIR/hostler.toml
 
-    handler "drain" uses it
+    handler "drain" uses it, and grants all that it imports
     "#);
     let wide = "ecs = { clusters = [\"*\"], allow = [\"read\", \"drain\"] }\nec2 = { allow = [\"read\"] }\n\
                 ssh = { user = \"a\", key = \"env:K\", host-keys = \"console\", commands = [[\"id\"]] }";
@@ -64,7 +64,7 @@ fn what_fits_says_so_and_superfluous_grants_are_a_note() {
     insta::assert_snapshot!(text, @r#"
     DIR/drain.wasm fits DIR/hostler.toml
 
-    handler "drain" uses it
+    handler "drain" uses it, and grants all that it imports
       note: it has no use for grants.ecs allow "read" (line 10)
       note: it has no use for grants.ec2 allow "read" (line 11)
       note: it has no use for grants.ssh (line 12)
