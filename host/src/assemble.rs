@@ -80,7 +80,7 @@ fn assemble(
     place: Place,
     pace: Pace,
 ) -> Result<Dispatch, AssembleError> {
-    let memory = policy.handlers.iter().map(|handler| handler.limits.memory).max().unwrap_or_default();
+    let memory = policy.most_memory();
     let sandbox = Sandbox::new(Capacity { attempts: ATTEMPTS, memory }, pace).map_err(AssembleError::Sandbox)?;
     let sandbox = Arc::new(sandbox);
     let modules = Modules::new(source, Arc::clone(&sandbox), Arc::clone(&ports.clock), &policy.modules);

@@ -8,6 +8,7 @@ mod dir;
 #[cfg(feature = "live")]
 mod s3;
 mod source;
+mod surface;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,6 +21,7 @@ pub use dir::DirSource;
 #[cfg(feature = "live")]
 pub use s3::S3Source;
 pub use source::{Fetched, Source, SourceError, SourceErrorKind};
+pub use surface::Surface;
 
 use crate::clock::Clock;
 use crate::digest::sha256;
@@ -162,7 +164,7 @@ impl Modules {
     /// Checks, compiles and links, off the threads that serve events.
     async fn load(&self, bytes: Vec<u8>) -> Result<Module, Refusal> {
         let sandbox = Arc::clone(&self.sandbox);
-        let loading = tokio::task::spawn_blocking(move || accept_and_compile(&sandbox, &bytes));
+        let loading = tokio::task::spawn_blocking(move || load(&sandbox, &bytes));
         // A compilation cannot be cancelled: past its time it goes on by itself, and what it makes is thrown away.
         match tokio::time::timeout(COMPILING, loading).await {
             Ok(loaded) => loaded.unwrap_or_else(|error| Err(Refusal::because(format!("could not be loaded: {error}")))),
@@ -179,8 +181,8 @@ impl Modules {
     }
 }
 
-/// Checks, compiles and links, on this thread.
-pub(crate) fn accept_and_compile(sandbox: &Sandbox, bytes: &[u8]) -> Result<Module, Refusal> {
+/// Checks, compiles and links a module. A large one takes seconds.
+pub fn load(sandbox: &Sandbox, bytes: &[u8]) -> Result<Module, Refusal> {
     accept::accept(bytes)?;
     let compiled = sandbox.compile(bytes, sha256(bytes));
     compiled.map_err(|error| Refusal::because(format!("does not fit this host: {error:#}")))

@@ -73,7 +73,7 @@ impl Arguments {
             let path = out.join(format!("{}.wasm", package.plugin));
             write(&path, &component.bytes)?;
             let size = ByteSize::b(component.bytes.len() as u64);
-            println!("{}: {size}, imports {}", path.display(), component.imports.join(" "));
+            println!("{}: {size}, imports {}", from_here(&path).display(), component.imports.join(" "));
         }
         Ok(())
     }
@@ -178,6 +178,12 @@ fn remap_paths(cargo: &mut Command, package: &Package) {
 /// Where cargo keeps the sources of dependencies.
 fn cargo_home() -> Option<PathBuf> {
     std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(std::env::home_dir()?.join(".cargo")))
+}
+
+/// A path as one would type it: from the folder we are in, when it leads further in.
+fn from_here(path: &Path) -> &Path {
+    let here = std::env::current_dir().and_then(|folder| folder.canonicalize());
+    here.ok().and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path)
 }
 
 /// Writes the whole file or nothing: a host that watches the folder never sees half of it.

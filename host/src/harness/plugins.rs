@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::case::Case;
-use crate::modules::{Fetched, Modules, Source, SourceError, SourceErrorKind, accept_and_compile};
+use crate::modules::{self, Fetched, Modules, Refusal, Source, SourceError, SourceErrorKind};
 use crate::sandbox::{Capacity, Module, Pace, Sandbox};
 use crate::sim::World;
 
@@ -51,9 +51,8 @@ impl Plugins {
         let module = match self.by_digest.get(&digest) {
             Some(known) => Arc::clone(known),
             None => {
-                let refused =
-                    |why: crate::modules::Refusal| PluginError::Refused { path: path.to_owned(), why: why.to_string() };
-                let module = Arc::new(accept_and_compile(&self.sandbox, bytes).map_err(refused)?);
+                let refused = |why: Refusal| PluginError::Refused { path: path.to_owned(), why: why.to_string() };
+                let module = Arc::new(modules::load(&self.sandbox, bytes).map_err(refused)?);
                 self.by_digest.insert(digest, Arc::clone(&module));
                 module
             }

@@ -12,8 +12,8 @@ use super::file::{
 };
 use super::pattern::EventPattern;
 use super::{
-    AutoScalingGrant, Ec2Grant, EcsGrant, Finish, Grants, Handler, HostKeys, Instances, Limits, Mistakes,
-    ModulesPolicy, NamePatterns, Pattern, Policy, SshGrant,
+    AutoScalingGrant, Ec2Grant, EcsGrant, Finish, Grants, Handler, HostKeys, Instances, LARGEST_MODULE, Limits,
+    Mistakes, ModulesPolicy, NamePatterns, Pattern, Policy, SshGrant,
 };
 use crate::digest::sha256;
 use crate::reading::units::{Size, Time};
@@ -63,7 +63,7 @@ fn modules(reading: &mut Reading<'_>, At { at, value }: Section<ModulesSection>)
     let source = reading.required(at, "source", section.source, "source = \"s3://BUCKET/PREFIX/\" or \"dir:PATH\"");
     let refresh =
         reading.within("refresh", section.refresh, Time::seconds(10), Time::seconds(0)..=Time::seconds(86_400));
-    let max_size = reading.within("max-size", section.max_size, Size::mib(32), Size::kib(1)..=Size::mib(512));
+    let max_size = reading.within("max-size", section.max_size, Size::mib(32), Size::kib(1)..=Size(LARGEST_MODULE));
     if let Some(keys) = section.trusted_keys {
         reading.findings.warn(keys.at, "these keys are not used by this version: it verifies no signatures");
     }

@@ -144,9 +144,9 @@ pub(super) struct EcsSection {
 }
 
 /// What can be allowed in Amazon ECS.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum EcsAction {
+pub enum EcsAction {
     /// Find container instances and list tasks.
     Read,
     /// Set container instances to DRAINING.
@@ -170,9 +170,9 @@ pub(super) struct AutoScalingSection {
 }
 
 /// What can be allowed in EC2 Auto Scaling.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum AutoScalingAction {
+pub enum AutoScalingAction {
     /// Describe instances as members of their group.
     Read,
     /// Set and remove the protection from scale-in.
@@ -191,9 +191,9 @@ pub(super) struct Ec2Section {
 }
 
 /// What can be allowed in Amazon EC2.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Ec2Action {
+pub enum Ec2Action {
     /// Describe instances.
     Read,
 }
