@@ -16,6 +16,11 @@ use crate::ports::{ClusterName, ContainerInstance, GroupInstance, GroupName, Ins
 pub struct Granted<R>(R);
 
 impl<R> Granted<R> {
+    /// The request, to be looked at: who records a call does not carry it out.
+    pub fn request(&self) -> &R {
+        &self.0
+    }
+
     /// Gives the request up, to be carried out.
     pub fn into_request(self) -> R {
         self.0
