@@ -4,6 +4,7 @@ pub mod build;
 #[cfg(feature = "live")]
 pub mod lambda;
 pub mod policy;
+pub mod replay;
 pub mod run;
 
 use std::process::ExitCode;
@@ -27,6 +28,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Arguments),
+    Replay(replay::Arguments),
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
     Build(build::Arguments),
@@ -36,6 +38,7 @@ enum Command {
 pub fn run_from_arguments() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(arguments) => arguments.run(),
+        Command::Replay(arguments) => arguments.run(),
         // Nobody is left to be told when standard output is closed.
         Command::Policy(command) => command.run(&mut std::io::stdout()).map_or(ExitCode::FAILURE, ExitCode::from),
         Command::Build(arguments) => arguments.run(),
