@@ -28,8 +28,11 @@ use crate::ports::{CommandOutput, ContainerInstance, GroupInstance, Instance, Po
 /// What is kept back of a recording's size for its last two lines.
 const FOR_THE_END: usize = 64 << 10;
 
-/// How long handing a whole recording over may take: the door is about to close.
+/// How long handing a whole recording over may take: the door is about to close,
 const HANDING_OVER: Duration = Duration::from_secs(4);
+
+/// and this long before it does, the recording is given up: work that has come to its end must not fail for it.
+const TO_ANSWER: Duration = Duration::from_millis(500);
 
 /// The recording of one event; or of none, and then it does nothing.
 #[derive(Clone)]
@@ -38,6 +41,7 @@ pub struct Recorder(Option<Arc<Tape>>);
 struct Tape {
     event: String,
     began: Instant,
+    door_closes: Option<Instant>,
     lines: Mutex<Lines>,
 }
 
@@ -74,7 +78,7 @@ impl Recorder {
             }
         };
         let lines = Mutex::new(Lines { sink: Some(sink), written: 0, cut: false });
-        let tape = Tape { event: event.id.clone(), began, lines };
+        let tape = Tape { event: event.id.clone(), began, door_closes, lines };
         tape.write(&Header::new(at, closes, handler, policy, event), 0);
         Self(Some(Arc::new(tape)))
     }
@@ -119,11 +123,13 @@ impl Recorder {
         let Some(tape) = self.0 else { return };
         tape.write(&Line::End(Ended { at_ms: tape.now(), outcome: Outcome::from(ended) }), 0);
         let Some(sink) = tape.lines().sink.take() else { return };
-        let closed = tokio::time::timeout(HANDING_OVER, sink.close()).await;
-        let error = match closed {
+        let now = Instant::now();
+        let left = tape.door_closes.map(|closes| closes.saturating_duration_since(now + TO_ANSWER));
+        let patience = left.map_or(HANDING_OVER, |left| left.min(HANDING_OVER));
+        let error = match tokio::time::timeout(patience, sink.close()).await {
             Ok(Ok(())) => return,
             Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("it was not taken within {HANDING_OVER:?}"),
+            Err(_) => format!("it was not taken within {patience:?}"),
         };
         tracing::error!(event = tape.event, error, "the recording is lost");
     }

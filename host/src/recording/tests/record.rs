@@ -12,7 +12,7 @@ use crate::dispatch::tests::host;
 use crate::dispatch::{Decision, End, Worked};
 use crate::policy::{Exec, Granted, Scope};
 use crate::ports::{CommandOutput, Instance, InstanceId, PortError};
-use crate::recording::{Kept, Recorder, Recordings, Reply};
+use crate::recording::{Keep, Kept, Recorder, Recordings, Reply};
 use crate::testing::{VirtualClock, guests, handler, silent};
 
 /// A node that says what it was given.
@@ -151,6 +151,33 @@ async fn a_recording_that_cannot_be_written_does_not_stop_the_work() {
         let mut host = host(Some(guests::done()), "");
         host.dispatch.recordings = Some(place);
         assert!(matches!(host.dispatch.handle(terminating(), None).await, Ok(End::Worked(_))));
+    }
+}
+
+/// Takes nothing, ever.
+struct Silence;
+
+#[async_trait]
+impl Keep for Silence {
+    async fn keep(&self, _: &str, _: Vec<u8>) -> Result<(), PortError> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recording_that_nobody_takes_does_not_hold_the_door() {
+    // How long the door is open, and how long the handling then takes.
+    for (open, took) in
+        [(None, 4_000), (Some(60_000), 4_000), (Some(16_000), 4_000), (Some(2_000), 1_500), (Some(100), 0)]
+    {
+        let recorder = {
+            let closes = open.map(|open| Instant::now() + Duration::from_millis(open));
+            let recordings = Recordings::whole(Arc::new(Silence), 1 << 20);
+            Recorder::begin(&recordings, &terminating(), ("under-test", "digest"), &VirtualClock::new(), closes)
+        };
+        let began = Instant::now();
+        finish(recorder).await;
+        assert_eq!(began.elapsed(), Duration::from_millis(took), "with {open:?}");
     }
 }
 
