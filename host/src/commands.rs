@@ -8,6 +8,7 @@ pub mod lambda;
 mod module_file;
 pub mod new;
 pub mod policy;
+pub mod replay;
 pub mod run;
 pub mod test;
 
@@ -32,6 +33,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Arguments),
+    Replay(replay::Arguments),
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
     Test(test::Arguments),
@@ -46,6 +48,7 @@ pub fn run_from_arguments() -> ExitCode {
     let out = &mut std::io::stdout();
     let printed = match Arguments::parse().command {
         Command::Run(arguments) => return arguments.run(),
+        Command::Replay(arguments) => return arguments.run(),
         Command::Test(arguments) => return arguments.run(),
         Command::Build(arguments) => return arguments.run(),
         Command::New(arguments) => return arguments.run(),

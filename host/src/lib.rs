@@ -9,6 +9,7 @@ pub mod policy;
 
 pub mod modules;
 pub mod outcome;
+pub mod recording;
 pub mod sandbox;
 
 pub mod capabilities;

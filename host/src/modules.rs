@@ -17,7 +17,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 pub use accept::Refusal;
-pub use dir::DirSource;
+pub use dir::{DirSource, OneFile};
 #[cfg(feature = "live")]
 pub use s3::S3Source;
 pub use source::{Fetched, Source, SourceError, SourceErrorKind};

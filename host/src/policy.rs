@@ -39,6 +39,8 @@ pub use crate::reading::{Mistake, Mistakes};
 pub struct Policy {
     /// Where plugins come from.
     pub modules: ModulesPolicy,
+    /// `recordings.store`: where it is recorded what events come to; none if it is not.
+    pub recordings: Option<ModulesSource>,
     /// The handlers, in the order of the file: the first that matches takes the event.
     pub handlers: Vec<Arc<Handler>>,
     /// SHA-256 of the text, in hexadecimal: says in the log which policy was in force.

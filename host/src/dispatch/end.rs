@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Place;
 use crate::ports::{AccountId, PortError, Region};
 
 /// How the handling of an event ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "end", rename_all = "kebab-case")]
 pub enum End {
     /// No handler's pattern matches.
@@ -23,7 +23,7 @@ pub enum End {
 }
 
 /// What the work on an event came to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Worked {
     /// The handler.
     pub handler: String,
@@ -37,7 +37,7 @@ pub struct Worked {
 }
 
 /// What the attempts came to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "decision", rename_all = "kebab-case")]
 pub enum Decision {
     /// The handler said `done`.
@@ -55,7 +55,7 @@ pub enum Decision {
 }
 
 /// What became of the lifecycle action.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Completion {
     /// Completed with CONTINUE.

@@ -117,6 +117,11 @@ struct Contract {
     interfaces: BTreeMap<String, BTreeSet<String>>,
 }
 
+/// The version of the contract that this host serves.
+pub(crate) fn contract_version() -> &'static str {
+    &contract().version
+}
+
 fn contract() -> &'static Contract {
     static CONTRACT_TABLE: LazyLock<Contract> = LazyLock::new(|| {
         let mut sources = SourceMap::default();

@@ -32,6 +32,8 @@ pub(super) struct File {
     pub(super) modules: Option<Section<ModulesSection>>,
     /// The durable record of work items. Not used by this version.
     pub(super) ledger: Option<Section<LedgerSection>>,
+    /// Where it is recorded what events come to, for `hostler replay`. Nothing is recorded without it.
+    pub(super) recordings: Option<Section<RecordingsSection>>,
     /// The handlers. The first that matches, in the order of the file, takes the event.
     #[schemars(required, extend("minItems" = 1))]
     pub(super) handler: Option<Tables<HandlerSection>>,
@@ -60,6 +62,15 @@ pub(super) struct ModulesSection {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct LedgerSection {
     /// The place: s3://BUCKET/PREFIX/ or dir:PATH.
+    #[schemars(required)]
+    pub(super) store: Option<ModulesSource>,
+}
+
+/// Where it is recorded what events come to, for `hostler replay`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct RecordingsSection {
+    /// The place, with an object or a file for each event: s3://BUCKET/PREFIX/ or dir:PATH.
     #[schemars(required)]
     pub(super) store: Option<ModulesSource>,
 }
