@@ -149,9 +149,12 @@ mod tests {
 
     #[test]
     fn what_is_within_a_component_is_its_own_affair() {
-        let inner = r#"(component (core module (import "env" "f" (func)) (export "handle" (func 0)))
-            (component $c (import "handle" (func)) (import "deep" (instance))))"#;
-        assert_eq!(surface(inner), Surface::default());
+        let inner = r#"(component (core module $m (import "env" "f" (func)) (export "handle" (func 0)))
+            (component $c (import "f" (func $f)) (import "deep" (instance)) (export "handle" (func $f)))
+            (import "f" (func $f)) (export "g" (func $f)))"#;
+        let surface = surface(inner);
+        assert_eq!((surface.others, surface.exports), (vec!["the function f".to_owned()], vec!["g".to_owned()]));
+        assert!(surface.imports.is_empty() && !surface.handles);
     }
 
     #[test]

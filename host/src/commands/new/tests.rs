@@ -52,6 +52,13 @@ fn a_folder_that_cannot_be_written_to_is_named() {
     let error = make("drain", Path::new("/proc/self")).unwrap_err();
     assert!(error.starts_with("cannot make DIR/drain: "), "{error}");
     assert!(error.ends_with("; choose a folder you may write to with --path DIR"), "{error}");
+
+    // A link is no folder to be replaced by one.
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("empty")).unwrap();
+    std::os::unix::fs::symlink("empty", folder.path().join("drain")).unwrap();
+    make("drain", folder.path()).unwrap_err();
+    assert_eq!(entries(folder.path()), ["drain", "empty"], "something is left beside it");
 }
 
 #[test]
