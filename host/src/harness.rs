@@ -11,6 +11,8 @@ mod forms;
 mod keys;
 mod play;
 mod plugins;
+#[cfg(test)]
+mod tests;
 
 use std::ops::RangeInclusive;
 use std::time::Duration;

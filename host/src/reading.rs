@@ -328,6 +328,8 @@ fn plain(message: &str) -> String {
     };
     let word = |serdes: &str| match serdes {
         "i64" => "a whole number".to_owned(),
+        "u32" => format!("a whole number from 0 to {}", u32::MAX),
+        "u64" => "a whole number from 0".to_owned(),
         "a boolean" => "true or false, without quotes".to_owned(),
         "map" | "a map" => "a table".to_owned(),
         "sequence" | "a sequence" => "an array".to_owned(),

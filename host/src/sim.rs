@@ -111,6 +111,11 @@ impl Blueprint {
         Self(file::build(reading, file))
     }
 
+    /// What the clock says at the beginning, if that is said.
+    pub fn start(&self) -> Option<Timestamp> {
+        self.0.start
+    }
+
     /// The same, beginning at `start` unless it says when.
     pub fn beginning(mut self, start: Timestamp) -> Self {
         self.0.start.get_or_insert(start);
@@ -121,6 +126,13 @@ impl Blueprint {
     pub fn world(&self) -> World {
         let journal = self.0.journal.fork();
         World::from(State { journal, ..self.0.clone() })
+    }
+}
+
+impl File {
+    /// What the clock says at the beginning, if that is said.
+    pub(crate) fn start(&self) -> Option<Timestamp> {
+        self.start.map(|start| start.0)
     }
 }
 
@@ -196,6 +208,11 @@ impl World {
     pub fn journal(&self) -> Vec<Entry> {
         self.lock().settle();
         self.journal.entries()
+    }
+
+    /// How many of them there was no room for.
+    pub fn unwritten(&self) -> usize {
+        self.journal.unwritten()
     }
 
     /// One call of a port that is answered at once: lets the world catch up, writes the call down, carries it out, and

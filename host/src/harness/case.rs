@@ -1,29 +1,27 @@
 //! A case, read and put together: everything that can be known to be wrong is said before anything is played.
 
+mod incident;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
-use super::event::{About, envelope};
+pub(super) use self::incident::Incident;
+use self::incident::beginning;
 use super::expect::Expectation;
 use super::explore::Exploration;
 use super::forms::{OneOrMany, TextOrTable};
-use super::keys::{EventKeys, FaultKeys, File};
-use crate::event::{Delivery, Event, Message, parse_payload};
+use super::keys::{FaultKeys, File};
 use crate::policy::{Handler, Policy};
-use crate::ports::{AccountId, ClusterName, GroupName, HookName, InstanceId, Region};
+use crate::ports::ClusterName;
 use crate::reading::{At, Mistakes, Reading, nearest};
 use crate::sim::keys::File as WorldKeys;
 use crate::sim::{Blueprint, Fault, When, operations};
 
 /// The largest case that is read, in bytes.
 const MAX_BYTES: u64 = 1 << 20;
-
-/// When a case begins unless an event of it says otherwise.
-const START: Timestamp = Timestamp::constant(1_768_446_000, 0); // 2026-01-15T03:00:00Z
 
 /// A scenario, ready to be played.
 #[derive(Debug)]
@@ -42,14 +40,6 @@ pub struct Case {
     pub(super) seed: u64,
     pub(super) expectation: Expectation,
     pub(super) explore: Exploration,
-}
-
-/// An event of a case, with the times it is delivered at.
-#[derive(Debug, Clone)]
-pub(super) struct Incident {
-    pub(super) name: String,
-    pub(super) event: Event,
-    pub(super) at: Vec<Duration>,
 }
 
 /// Why a file is not a case.
@@ -96,6 +86,21 @@ fn read(path: &Path) -> Result<String, String> {
     std::fs::read_to_string(path).map_err(|error| error.to_string())
 }
 
+/// What a case says of its world: all of it in a file, or as much as it cares about.
+enum Setting {
+    File(Blueprint),
+    Keys(WorldKeys),
+}
+
+impl Setting {
+    fn start(&self) -> Option<Timestamp> {
+        match self {
+            Self::File(blueprint) => blueprint.start(),
+            Self::Keys(keys) => keys.start(),
+        }
+    }
+}
+
 /// A case being read. Where a method gives none, a mistake has been noted.
 struct Reader<'t> {
     folder: &'t Path,
@@ -114,7 +119,9 @@ impl Reader<'_> {
             keys.event,
             "[event] with a kind, such as kind = \"instance-terminating\"",
         );
-        let events = events.map(|events| self.events(events)).unwrap_or_default();
+        let world = self.setting(keys.world);
+        let start = world.as_ref().and_then(Setting::start);
+        let events = events.map(|events| self.events(events.0, start)).unwrap_or_default();
         let faults = keys.fault.into_iter().flat_map(|faults| faults.0);
         let faults = faults.filter_map(|fault| self.fault(fault.at, fault.value.0)).collect();
         let policy = policy?;
@@ -122,7 +129,11 @@ impl Reader<'_> {
         let mut policy = self.policy(&policy)?;
         let handler = self.handler(&mut policy, &handler?, keys.config)?;
         let plugins = self.plugins(&policy, &handler, keys.plugin, keys.plugins);
-        let world = self.world(keys.world, &events, &handler)?.beginning(beginning(&events));
+        if events.is_empty() {
+            // What is wrong with the event has been noted, and whatever depends on it would seem wrong.
+            return None;
+        }
+        let world = self.world(world?, &events, &handler).beginning(beginning(&events));
         let expect = keys.expect.map(|section| section.value.0).unwrap_or_default();
         let expectation = Expectation::read(&mut self.reading, expect, &events);
         let explore = Exploration::read(keys.explore.map(|section| section.value.0).unwrap_or_default());
@@ -202,10 +213,14 @@ impl Reader<'_> {
     fn plugin(&mut self, path: &At<PathBuf>) -> PathBuf {
         let plugin = self.folder.join(&path.value);
         let package = plugin.join("Cargo.toml").is_file();
-        let module = plugin.extension().is_some_and(|extension| extension == "wasm");
+        let module = plugin.is_file() && plugin.extension().is_some_and(|extension| extension == "wasm");
         if !package && !module {
-            let message = format!("{} is neither a package (it has no Cargo.toml) nor a .wasm file", plugin.display());
-            self.mistake(path.at, message);
+            let what = if plugin.exists() {
+                "is neither a package (it has no Cargo.toml) nor a .wasm file"
+            } else {
+                "does not exist"
+            };
+            self.mistake(path.at, format!("{} {what}", plugin.display()));
         }
         // One package is one plugin, however its path is written.
         plugin.canonicalize().unwrap_or(plugin)
@@ -218,113 +233,19 @@ impl Reader<'_> {
         folder.ancestors().find(|folder| folder.join("Cargo.toml").is_file()).map(Path::to_owned)
     }
 
-    fn events(&mut self, At { at, value }: At<OneOrMany<EventKeys>>) -> Vec<Incident> {
-        let mut incidents: Vec<Incident> = Vec::new();
-        if value.0.is_empty() {
-            self.mistake(at, "the case has no event: nothing would happen");
-        }
-        let described: Vec<_> = value.0.into_iter().flat_map(|keys| self.event(at, keys)).collect();
-        for incident in described {
-            if incidents.iter().any(|other| other.event.id == incident.event.id) {
-                self.mistake(
-                    at,
-                    format!(
-                        "two events have the id {:?}: to deliver one twice, write at = [\"0s\", \"0s\"]; to tell two apart, give them an id, or a token",
-                        incident.event.id
-                    ),
-                );
-            }
-            incidents.push(incident);
-        }
-        incidents
-    }
-
-    /// The events that some keys describe: several when a file or a text names several instances.
-    fn event(&mut self, place: usize, keys: EventKeys) -> Vec<Incident> {
-        let at: Vec<_> = keys.at.iter().flat_map(|at| &at.0).map(|at| at.0).collect();
-        let at = if at.is_empty() { vec![Duration::ZERO] } else { at };
-        let forms = [
-            keys.kind.as_ref().map(|kind| (kind.at, "kind")),
-            keys.json.as_ref().map(|json| (json.at, "json")),
-            keys.file.as_ref().map(|file| (file.at, "file")),
-        ];
-        let forms: Vec<_> = forms.into_iter().flatten().collect();
-        if let [(_, first), (second_at, second), ..] = forms[..] {
-            self.mistake(second_at, format!("an event has {first} and {second}: it comes in one form"));
-        }
-        let (name, events) = match (&keys.kind, &keys.json, &keys.file) {
-            (Some(kind), _, _) => {
-                let first = at.iter().min().copied().unwrap_or_default();
-                let envelope = envelope(kind.value, &about(&keys, first)).to_string();
-                (kind.value.as_str(), self.parsed(kind.at, "the event", envelope.as_bytes()))
-            }
-            (None, Some(json), _) => ("event", self.parsed(json.at, "the event", json.value.as_bytes())),
-            (None, None, Some(file)) => {
-                let path = self.folder.join(&file.value);
-                match read(&path) {
-                    Ok(text) => ("event", self.parsed(file.at, &path.display().to_string(), text.as_bytes())),
-                    Err(why) => {
-                        self.mistake(file.at, format!("{} cannot be read: {why}", path.display()));
-                        return Vec::new();
-                    }
-                }
-            }
-            (None, None, None) => {
-                self.mistake(place, "an event needs a kind, or json, or file");
-                return Vec::new();
-            }
-        };
-        if keys.kind.is_none() {
-            self.only_with_a_kind(&keys);
-        }
-        let name = keys.name.map_or_else(|| name.to_owned(), |name| name.value);
-        events.into_iter().map(|event| Incident { name: name.clone(), event, at: at.clone() }).collect()
-    }
-
-    /// Keys that say what an event given as it came says itself.
-    fn only_with_a_kind(&mut self, keys: &EventKeys) {
-        let said = [
-            (keys.instance.as_ref().map(|key| key.at), "instance"),
-            (keys.group.as_ref().map(|key| key.at), "group"),
-            (keys.hook.as_ref().map(|key| key.at), "hook"),
-        ];
-        for (at, key) in said {
-            if let Some(at) = at {
-                self.mistake(at, format!("{key} goes with a kind: an event given as it came says it itself"));
-            }
-        }
-    }
-
-    fn parsed(&mut self, at: usize, name: &str, bytes: &[u8]) -> Vec<Event> {
-        let messages = match parse_payload(bytes) {
-            Ok(Delivery::Direct(messages)) => messages.into_iter().map(Ok).collect(),
-            Ok(Delivery::Queue(messages)) => messages.into_iter().map(|(_, message)| message).collect(),
-            Err(error) => vec![Err(error)],
-        };
-        let mut events = Vec::new();
-        for message in messages {
-            match message {
-                Ok(Message::Events(parsed)) => events.extend(parsed),
-                Ok(Message::Test) => self.mistake(at, format!("{name} is a test notification, which makes no event")),
-                Err(error) => self.mistake(at, format!("{name} is not an event: {error}")),
-            }
-        }
-        events
-    }
-
     fn fault(&mut self, at: usize, keys: FaultKeys) -> Option<Fault> {
         let operation = self.reading.required(at, "operation", keys.operation, "operation = \"ecs.drain\", or \"*\"");
         let kind = self.reading.required(at, "fault", keys.fault, "fault = \"throttled\", or another kind");
         let operation = operation?;
-        let known: Vec<_> = operations().collect();
-        if operation.value != "*" && !known.contains(&operation.value.as_str()) {
+        let known: Vec<_> = operations().chain(["*"]).collect();
+        if !known.contains(&operation.value.as_str()) {
             let mend = mend(&operation.value, &known);
-            self.mistake(operation.at, format!("there is no operation {:?}; {mend}, or * for any", operation.value));
+            self.mistake(operation.at, format!("there is no operation {:?}; {mend}", operation.value));
         }
         let when = match (keys.nth, keys.probability) {
             (None, None) => When::Always,
             (Some(At { at, value: OneOrMany(numbers) }), None) => {
-                if numbers.is_empty() || numbers.contains(&0) {
+                if numbers.contains(&0) {
                     self.mistake(at, "calls are counted from 1");
                 }
                 When::Nth(numbers)
@@ -344,27 +265,28 @@ impl Reader<'_> {
         Some(Fault { operation: operation.value, kind: kind?, when })
     }
 
-    fn world(
-        &mut self,
-        keys: Option<At<TextOrTable<WorldKeys>>>,
-        incidents: &[Incident],
-        handler: &Handler,
-    ) -> Option<Blueprint> {
+    /// What the case says of its world.
+    fn setting(&mut self, keys: Option<At<TextOrTable<WorldKeys>>>) -> Option<Setting> {
+        let Some(At { at, value }) = keys else { return Some(Setting::Keys(WorldKeys::default())) };
+        let path = match value {
+            TextOrTable::Table(keys) => return Some(Setting::Keys(*keys)),
+            TextOrTable::Text(path) => self.folder.join(path),
+        };
+        let name = path.display().to_string();
+        let text = read(&path).map_err(|why| format!("the world {name} cannot be read: {why}"));
+        let blueprint = text.and_then(|text| Blueprint::parse(&name, &text).map_err(|error| error.to_string()));
+        blueprint.map(Setting::File).map_err(|message| self.mistake(at, message)).ok()
+    }
+
+    fn world(&mut self, setting: Setting, incidents: &[Incident], handler: &Handler) -> Blueprint {
+        let keys = match setting {
+            Setting::File(blueprint) => return blueprint,
+            Setting::Keys(keys) => keys,
+        };
         let events: Vec<_> = incidents.iter().map(|incident| &incident.event).collect();
         let granted = handler.grants.ecs.as_ref().and_then(|ecs| ecs.clusters.example());
         let cluster = granted.and_then(|name| ClusterName::parse(&name).ok());
-        let keys = match keys {
-            None => WorldKeys::default(),
-            Some(At { value: TextOrTable::Table(keys), .. }) => *keys,
-            Some(At { at, value: TextOrTable::Text(path) }) => {
-                let path = self.folder.join(path);
-                let name = path.display().to_string();
-                let text = read(&path).map_err(|why| format!("the world {name} cannot be read: {why}"));
-                let blueprint = text.and_then(|text| Blueprint::parse(&name, &text).map_err(|error| error.to_string()));
-                return blueprint.map_err(|message| self.mistake(at, message)).ok();
-            }
-        };
-        Some(Blueprint::completed(&mut self.reading, keys, &events, cluster))
+        Blueprint::completed(&mut self.reading, keys, &events, cluster)
     }
 
     fn mistake(&mut self, at: usize, message: impl Into<String>) {
@@ -372,45 +294,11 @@ impl Reader<'_> {
     }
 }
 
-/// When a case begins: so that each event has happened when it is delivered first.
-fn beginning(incidents: &[Incident]) -> Timestamp {
-    let begins = incidents.iter().filter_map(|Incident { event, at, .. }| {
-        let first = SignedDuration::try_from(*at.iter().min()?).ok()?;
-        event.time.checked_sub(first).ok()
-    });
-    begins.max().unwrap_or(START)
-}
-
 /// What to write instead of a name that is none of `known`.
-fn mend(name: &str, known: &[&str]) -> String {
-    match nearest(name, known) {
-        Some(meant) => format!("did you mean {meant:?}?"),
-        None => format!("there are {}", known.join(", ")),
-    }
-}
-
-/// What an event given by its kind is about.
-fn about(keys: &EventKeys, first: Duration) -> About {
-    let delivered = START.saturating_add(SignedDuration::try_from(first).unwrap_or_default()).unwrap_or(START);
-    About {
-        account: AccountId::parse("123456789012").expect("twelve digits"),
-        region: Region::parse("eu-central-1").expect("a region"),
-        time: keys.time.map_or(delivered, |time| time.0),
-        id: keys.id.clone(),
-        token: keys.token.clone(),
-        instance: keys.instance.as_ref().map_or_else(
-            || InstanceId::parse("i-0123456789abcdef0").expect("an instance id"),
-            |instance| instance.value.clone(),
-        ),
-        group: keys
-            .group
-            .as_ref()
-            .map_or_else(|| GroupName::parse("web").expect("a name"), |group| group.value.clone()),
-        hook: keys.hook.as_ref().map_or_else(|| HookName::parse("drain").expect("a name"), |hook| hook.value.clone()),
-        detail: keys
-            .detail
-            .iter()
-            .filter_map(|(key, value)| Some((key.clone(), serde_json::to_value(value).ok()?)))
-            .collect(),
+pub(super) fn mend(name: &str, known: &[&str]) -> String {
+    match (nearest(name, known), known) {
+        (Some(meant), _) => format!("did you mean {meant:?}?"),
+        (None, [only]) => format!("there is only {only:?}"),
+        (None, known) => format!("there are {}", known.join(", ")),
     }
 }

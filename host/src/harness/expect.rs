@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::case::{Case, Incident};
+use super::case::{Case, Incident, mend};
 use super::explore::Exploration;
 use super::forms::{Count, Wanted};
 use super::keys::{Ending, ExpectKeys, Fate, InstanceAtTheEnd, TaskAtTheEnd};
@@ -12,7 +12,7 @@ use crate::dispatch::{Completion, Decision, End, Worked};
 use crate::policy::Wildcard;
 use crate::ports::InstanceId;
 use crate::reading::units::Size;
-use crate::reading::{At, Reading, nearest};
+use crate::reading::{At, Reading};
 use crate::sim::{Call, Entry, InstancePicture, Line, What, operations};
 
 /// What is expected. What is absent is not looked at.
@@ -97,8 +97,14 @@ impl Expectation {
         let tasks = keys.task.into_iter().flat_map(|tables| tables.0).filter_map(|At { at, value }| {
             let task = value.0;
             reading.required(at, "last-status", task.last_status.as_ref(), "last-status = \"STOPPED\"");
-            if task.service.is_some() == task.family.is_some() {
-                reading.findings.mistake(at, "a task is of a service or of a family: write one of the two");
+            match (&task.service, &task.family) {
+                (Some(_), Some(_)) => {
+                    reading.findings.mistake(at, "a task is of a service or of a family: write one of the two");
+                }
+                (None, None) => {
+                    reading.required::<()>(at, "service", None, "service = \"…\", or family = \"…\"");
+                }
+                _ => {}
             }
             let on = named(reading, at, task.instance.as_ref(), events)?;
             Some((on, task))
@@ -132,6 +138,10 @@ impl Expectation {
             _ => None,
         });
         found.extend(broken.map(|why| Deviation::new("run", "an end", why)));
+        if played.unwritten > 0 {
+            let actual = format!("{} more things than are kept: what has come of them is not known", played.unwritten);
+            found.push(Deviation::new("run", "no more happening than can be compared", actual));
+        }
         self.judge_handler(case, played, found);
         self.judge_ends(case, played, explored, found);
         self.judge_always(played, explored, found);
@@ -153,19 +163,27 @@ impl Expectation {
     fn judge_handler(&self, case: &Case, played: &Played, found: &mut Vec<Deviation>) {
         let name = &case.handler.name;
         let taken = lines(&played.journal).any(|line| line.message == "event taken" && line.field("handler") == name);
-        let meant = !matches!(&self.outcome, Some(Wanted::OfAll(words)) if words.iter().all(|word| matches!(word, Ending::NoHandler | Ending::LeftAlone | Ending::NotCompleted)));
-        if !taken && meant {
-            let others: Vec<_> = case.events.iter().filter_map(|incident| case.policy.route(&incident.event)).collect();
-            let actual = match others.first() {
-                Some(other) => format!(
-                    "handler {:?} took the event: the first that matches, in the order of the policy",
-                    other.name
-                ),
-                None => "no handler's pattern matches the event".to_owned(),
-            };
-            let event = format!("the event: {}", case.events[0].event.envelope);
-            found.push(Deviation::new("handler", name, actual).remarking(vec![event]));
+        let broken = played.ends.iter().any(|(_, ended)| matches!(ended, Ended::Broken(_)));
+        if taken || broken || case.events.iter().all(|incident| self.expects_no_work(incident)) {
+            return;
         }
+        let others: Vec<_> = case.events.iter().filter_map(|incident| case.policy.route(&incident.event)).collect();
+        let actual = match (others.first(), played.ends.first()) {
+            (Some(own), Some((_, ended))) if own.name == *name => words(ended),
+            (Some(other), _) => {
+                format!("handler {:?} took the event: the first that matches, in the order of the policy", other.name)
+            }
+            (None, _) => "no handler's pattern matches the event".to_owned(),
+        };
+        let event = format!("the event: {}", case.events[0].event.envelope);
+        found.push(Deviation::new("handler", name, actual).remarking(vec![event]));
+    }
+
+    /// Whether an event may end only in ways that no handler has a part in.
+    fn expects_no_work(&self, incident: &Incident) -> bool {
+        let without_work = |word: &Ending| matches!(word, Ending::NoHandler | Ending::LeftAlone | Ending::NotCompleted);
+        let wanted = self.outcome.as_ref().and_then(|wanted| wanted.of(&incident.name));
+        wanted.is_some_and(|words| words.iter().all(without_work))
     }
 
     fn judge_ends(&self, case: &Case, played: &Played, explored: Option<&Exploration>, found: &mut Vec<Deviation>) {
@@ -260,7 +278,7 @@ impl Expectation {
         let refused: Vec<_> = refused(&played.journal).collect();
         for pattern in &self.refused {
             if !refused.iter().any(|call| pattern.matches_call(call)) {
-                found.push(Deviation::new("refused", &pattern.text, "never refused").remarking(refused.clone()));
+                found.push(Deviation::new("refused", &pattern.text, "never refused").remarking(instead(&refused)));
             }
         }
         let said: Vec<_> = said(&played.journal).map(str::to_owned).collect();
@@ -304,7 +322,7 @@ fn named(
 ) -> Option<InstanceId> {
     let first = || events.iter().find_map(|incident| incident.event.instance.clone());
     let id = named.map(|id| id.value.clone()).or_else(first);
-    if id.is_none() && !events.is_empty() {
+    if id.is_none() {
         reading.findings.mistake(at, "which instance? The events name none: write id, or instance of a task");
     }
     id
@@ -314,11 +332,7 @@ fn named(
 fn of_events<T>(reading: &mut Reading<'_>, At { at, value }: At<Wanted<T>>, names: &[&str]) -> Wanted<T> {
     if let Wanted::ByName(by_name) = &value {
         for name in by_name.keys().filter(|name| !names.contains(&name.as_str())) {
-            let mend = match nearest(name, names) {
-                Some(meant) => format!("did you mean {meant:?}?"),
-                None => format!("there are {}", names.join(", ")),
-            };
-            reading.findings.mistake(at, format!("there is no event {name:?}; {mend}"));
+            reading.findings.mistake(at, format!("there is no event {name:?}; {}", mend(name, names)));
         }
     }
     value
@@ -331,11 +345,8 @@ fn calls(reading: &mut Reading<'_>, texts: Vec<At<String>>) -> Vec<Pattern> {
         let operation = text.split(' ').next().unwrap_or_default();
         let wildcard = Wildcard::name(operation);
         if !known.iter().any(|known| wildcard.matches(known)) {
-            let mend = match nearest(operation, &known) {
-                Some(meant) => format!("did you mean {meant:?}?"),
-                None => format!("there are {}", known.join(", ")),
-            };
-            reading.findings.mistake(at, format!("there is no operation {operation:?}; {mend}"));
+            let message = format!("there is no operation {operation:?}; {}", mend(operation, &known));
+            reading.findings.mistake(at, message);
         }
         Pattern::line(text)
     };
@@ -391,7 +402,7 @@ fn ending(ended: &Ended) -> Option<Ending> {
         Ended::Handled(End::Worked(Worked { decision: Decision::GaveUp { .. }, .. })) => Ending::GaveUp,
         Ended::Handled(End::NoHandler) => Ending::NoHandler,
         Ended::Handled(End::LeftAlone { .. }) => Ending::LeftAlone,
-        Ended::Failed(_) => Ending::NotCompleted,
+        Ended::Failed(_) | Ended::Killed => Ending::NotCompleted,
         Ended::Broken(_) => return None,
     })
 }
@@ -400,6 +411,7 @@ fn words(ended: &Ended) -> String {
     match ended {
         Ended::Handled(end) => end.to_string(),
         Ended::Failed(error) => error.to_string(),
+        Ended::Killed => "the host was killed in every delivery".to_owned(),
         Ended::Broken(why) => why.clone(),
     }
 }
@@ -430,7 +442,7 @@ fn any_of<T: Copy>(words: &[T], as_str: fn(T) -> &'static str) -> String {
 const SHOWN: usize = 12;
 
 /// The first of some lines, those that follow each other and are alike as one.
-fn few(lines: impl Iterator<Item = String>) -> Vec<String> {
+pub(super) fn few(lines: impl Iterator<Item = String>) -> Vec<String> {
     let mut told: Vec<(String, u32)> = Vec::new();
     for line in lines {
         match told.last_mut() {

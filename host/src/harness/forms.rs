@@ -14,7 +14,9 @@ use serde::Deserialize;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserializer, Error, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 
-/// One thing, or a list of them.
+use crate::reading::{At, Section, Table};
+
+/// A text or a number, or a list of them, which is not empty.
 #[derive(Debug, Clone)]
 pub(super) struct OneOrMany<T>(pub(super) Vec<T>);
 
@@ -25,7 +27,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
             type Value = Vec<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("one value, or a list of them")
+                f.write_str("a value, or a list of them")
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<Vec<T>, E> {
@@ -36,15 +38,21 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
                 Ok(vec![T::deserialize(number.into_deserializer())?])
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<Vec<T>, A::Error> {
-                Ok(vec![T::deserialize(MapAccessDeserializer::new(table))?])
-            }
-
             fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Vec<T>, A::Error> {
-                Vec::deserialize(SeqAccessDeserializer::new(list))
+                several(list)
             }
         }
         deserializer.deserialize_any(Form(PhantomData)).map(Self)
+    }
+}
+
+/// A list that says something.
+fn several<'de, T: Deserialize<'de>, A: SeqAccess<'de>>(list: A) -> Result<Vec<T>, A::Error> {
+    let list = Vec::deserialize(SeqAccessDeserializer::new(list))?;
+    if list.is_empty() {
+        Err(A::Error::custom("the list is empty: write what is meant, or leave it out"))
+    } else {
+        Ok(list)
     }
 }
 
@@ -60,6 +68,62 @@ impl<T: JsonSchema> JsonSchema for OneOrMany<T> {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let (one, many) = (generator.subschema_for::<T>(), generator.subschema_for::<Vec<T>>());
         json_schema!({ "anyOf": [one, many] })
+    }
+}
+
+/// One table, or several, each with its place.
+#[derive(Debug)]
+pub(super) struct OneOrTables<T>(pub(super) Vec<Section<T>>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrTables<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let At { at, value } = At::<Shape<T>>::deserialize(deserializer)?;
+        Ok(Self(match value {
+            Shape::One(table) => vec![At { at, value: Table(table) }],
+            Shape::Several(tables) => tables,
+        }))
+    }
+}
+
+/// The same, where the place of one is known only outside of it.
+enum Shape<T> {
+    One(T),
+    Several(Vec<Section<T>>),
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Shape<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Form<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Form<T> {
+            type Value = Shape<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a table, or several in double brackets, [[…]]")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(table)).map(Shape::One)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, tables: A) -> Result<Self::Value, A::Error> {
+                several(tables).map(Shape::Several)
+            }
+        }
+        deserializer.deserialize_any(Form(PhantomData))
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for OneOrTables<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("OneOrSeveral{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        OneOrMany::<T>::json_schema(generator)
     }
 }
 
@@ -133,7 +197,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Wanted<T> {
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
-                Vec::deserialize(SeqAccessDeserializer::new(list)).map(Wanted::OfAll)
+                several(list).map(Wanted::OfAll)
             }
 
             fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<Self::Value, A::Error> {
@@ -207,7 +271,11 @@ impl<'de> Deserialize<'de> for Count {
 
             fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<Count, A::Error> {
                 let Bounds { at_least, at_most } = Bounds::deserialize(MapAccessDeserializer::new(table))?;
-                Ok(Count { at_least: at_least.unwrap_or(0), at_most: at_most.unwrap_or(u32::MAX) })
+                let count = Count { at_least: at_least.unwrap_or(0), at_most: at_most.unwrap_or(u32::MAX) };
+                if count.at_least > count.at_most {
+                    return Err(A::Error::custom("at-least is more than at-most: no number is both"));
+                }
+                Ok(count)
             }
         }
         deserializer.deserialize_any(Form)

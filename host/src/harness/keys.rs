@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::forms::{Count, OneOrMany, TextOrTable, Wanted};
+use super::forms::{Count, OneOrMany, OneOrTables, TextOrTable, Wanted};
 use crate::event::Kind;
 use crate::ports::{GroupName, HookName, InstanceId};
 use crate::reading::units::{Size, Time};
@@ -39,7 +39,7 @@ pub(super) struct File {
     pub(super) seed: Option<u64>,
     /// What happens: one event, or several as [[event]].
     #[schemars(required)]
-    pub(super) event: Option<At<OneOrMany<EventKeys>>>,
+    pub(super) event: Option<OneOrTables<EventKeys>>,
     /// The simulated AWS: the keys of a world, or the path of a world's file. What these keys leave out is made around the events:
     /// their instances, groups and hooks, the first cluster the handler is granted, and on each instance three tasks: service:web (stops
     /// in 20s), service:worker (45s), family:nightly-report (10s). Any command over SSH succeeds unless an ssh answer is given.
@@ -214,7 +214,8 @@ pub(super) enum Ending {
     NoHandler,
     /// The hook belongs to ECS, and no handler names it.
     LeftAlone,
-    /// It was decided, and Auto Scaling could not be told; or the event is of another account or region.
+    /// It was not brought to its end, however often it was delivered: Auto Scaling could not be told what was decided, or the host
+    /// was killed every time. Or the event is of another account or region.
     NotCompleted,
 }
 

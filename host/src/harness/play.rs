@@ -1,6 +1,6 @@
 //! Plays a case: a world of its own, under virtual time, on a runtime of its own.
 
-use std::panic::AssertUnwindSafe;
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,8 +18,8 @@ use crate::sim::{Entry, Fault, Picture, World};
 /// timeout of a queue that is set up well.
 const DELIVERED_AGAIN_AFTER: Duration = Duration::from_secs(30);
 
-/// How often an event is delivered in all, when it cannot be brought to its end. A queue's own count is higher, and a handler
-/// that needs more is in trouble.
+/// How often an event is delivered in all, when it cannot be brought to its end: a queue, too, gives up some day. A handler that
+/// needs more is in trouble.
 const DELIVERIES: u32 = 10;
 
 /// What is different from the case as it is written, in one run of it.
@@ -40,6 +40,8 @@ pub(super) struct Played {
     pub(super) ends: Vec<(usize, Ended)>,
     pub(super) journal: Vec<Entry>,
     pub(super) picture: Picture,
+    /// How much more happened than the journal has room for.
+    pub(super) unwritten: usize,
     /// How long it took by the clock of the world.
     pub(super) virtual_time: Duration,
 }
@@ -48,8 +50,10 @@ pub(super) struct Played {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Ended {
     Handled(End),
-    /// It was given up, after [`DELIVERIES`].
+    /// It failed: in the last of [`DELIVERIES`], or in the first when another would be of no use.
     Failed(DispatchError),
+    /// The host was killed in the last of [`DELIVERIES`].
+    Killed,
     /// The event contradicts the world, or the host panicked.
     Broken(String),
 }
@@ -64,7 +68,8 @@ pub(super) fn play(case: &Case, plugins: &Plugins, variation: &Variation) -> Pla
     let ends = tracing::subscriber::with_default(heard, || runtime.block_on(deliver(case, plugins, variation, &world)));
     let _entered = runtime.enter();
     let virtual_time = world.age();
-    Played { ends, virtual_time, picture: world.picture(), journal: world.journal() }
+    let (picture, journal) = (world.picture(), world.journal());
+    Played { ends, journal, picture, unwritten: world.unwritten(), virtual_time }
 }
 
 /// Makes every delivery at its time, and waits for all of them to end.
@@ -78,15 +83,12 @@ async fn deliver(case: &Case, plugins: &Plugins, variation: &Variation, world: &
         let (event, world, dispatch) = (case.events[index].event.clone(), world.clone(), Arc::clone(&dispatch));
         deliveries.spawn(async move {
             tokio::time::sleep(at).await;
-            (index, AssertUnwindSafe(to_its_end(&dispatch, &world, &event)).await)
+            (index, to_its_end(&dispatch, &world, &event).await)
         });
     }
     let mut ends = Vec::new();
     while let Some(ended) = deliveries.join_next().await {
-        ends.push(ended.unwrap_or_else(|error| {
-            let told = error.into_panic().downcast::<String>().map_or("it said nothing".to_owned(), |told| *told);
-            (0, Ended::Broken(format!("the host panicked, which is a defect of hostler: {told}")))
-        }));
+        ends.push(ended.unwrap_or_else(|error| (0, panicked(&*error.into_panic()))));
     }
     ends
 }
@@ -97,7 +99,7 @@ async fn to_its_end(dispatch: &Dispatch, world: &World, event: &Event) -> Ended 
         return Ended::Broken(error.to_string());
     }
     let mut kills = world.kills();
-    for delivery in 1.. {
+    for delivery in 1..=DELIVERIES {
         kills.mark_unchanged();
         let failed = tokio::select! {
             biased;
@@ -108,13 +110,20 @@ async fn to_its_end(dispatch: &Dispatch, world: &World, event: &Event) -> Ended 
             },
         };
         match failed {
-            Some(error) if delivery >= DELIVERIES || matches!(error, DispatchError::Elsewhere { .. }) => {
+            Some(error) if delivery == DELIVERIES || matches!(error, DispatchError::Elsewhere { .. }) => {
                 return Ended::Failed(error);
             }
+            None if delivery == DELIVERIES => return Ended::Killed,
             Some(error) => tracing::warn!(%error, "not brought to its end: delivered again"),
             None => tracing::warn!(event = event.id, "the host was killed: the event is delivered again, to a new one"),
         }
         tokio::time::sleep(DELIVERED_AGAIN_AFTER).await;
     }
-    unreachable!("deliveries are counted without end")
+    unreachable!("the last delivery returns, whatever it comes to")
+}
+
+pub(super) fn panicked(payload: &(dyn Any + Send)) -> Ended {
+    let literal = payload.downcast_ref::<&str>().copied();
+    let told = literal.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("it said nothing");
+    Ended::Broken(format!("the host panicked, which is a defect of hostler: {told}"))
 }

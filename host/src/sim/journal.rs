@@ -141,6 +141,8 @@ struct Tape {
     /// When the world began: at the first look at it.
     began: Option<Instant>,
     entries: Vec<Entry>,
+    /// How many more there would be, were there room.
+    unwritten: usize,
     /// The fault that the next call suffers.
     fault: Option<FaultKind>,
 }
@@ -166,6 +168,11 @@ impl Journal {
         let mut entries = self.tape().entries.clone();
         entries.sort_by_key(|entry| entry.elapsed);
         entries
+    }
+
+    /// How many entries more there would be, had the journal room for them.
+    pub(super) fn unwritten(&self) -> usize {
+        self.tape().unwritten
     }
 
     /// Lets the next call suffer `fault`.
@@ -215,10 +222,11 @@ impl Tape {
     }
 
     fn push(&mut self, elapsed: Duration, what: What) -> Option<usize> {
-        let room = self.entries.len() < MAX_ENTRIES;
-        room.then(|| {
-            self.entries.push(Entry { elapsed, what });
-            self.entries.len() - 1
-        })
+        if self.entries.len() == MAX_ENTRIES {
+            self.unwritten += 1;
+            return None;
+        }
+        self.entries.push(Entry { elapsed, what });
+        Some(self.entries.len() - 1)
     }
 }

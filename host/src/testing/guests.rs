@@ -10,6 +10,8 @@ use wit_parser::{PackageId, Resolve, WorldId};
 /// Where guests put their result.
 const RESULT: &str = "1024";
 
+const DRAIN: &str = r#"(import "hostler:handler/ecs@0.1.0" "drain" (func $drain (param i32 i32 i32)))"#;
+
 /// A component whose `handle` is `body`, a sequence of instructions that leaves a pointer to the result; `$event` points to
 /// the event. `imports` are core imports, `data` is put into memory.
 pub(crate) fn guest_with(imports: &str, data: &str, body: &str) -> Vec<u8> {
@@ -138,11 +140,29 @@ pub(crate) fn sleepy(milliseconds: u32) -> Vec<u8> {
     guest_with(import, "", &format!("(call $sleep (i32.const {milliseconds}) (i32.const 512)) i32.const {RESULT}"))
 }
 
+/// Writes `text` into the log, then says `done`.
+pub(crate) fn says(text: &str) -> Vec<u8> {
+    let import = r#"(import "hostler:handler/log@0.1.0" "log" (func $log (param i32 i32 i32 i32 i32)))"#;
+    let data = format!("(data (i32.const 2048) {text:?})");
+    let length = text.len();
+    let body = format!(
+        "(call $log (i32.const 1) (i32.const 2048) (i32.const {length}) (i32.const 0) (i32.const 0)) i32.const {RESULT}"
+    );
+    guest_with(import, &data, &body)
+}
+
+/// Drains `instance`, then says `done` whatever came of it: the mistake that a test harness is for.
+pub(crate) fn drain_blindly(instance: &str) -> Vec<u8> {
+    let data = format!(r#"(data (i32.const 2048) "{instance}")"#);
+    let length = instance.len();
+    let body = format!("(call $drain (i32.const 2048) (i32.const {length}) (i32.const 512)) i32.const {RESULT}");
+    guest_with(DRAIN, &data, &body)
+}
+
 /// Drains `instance`, then says `done`, or hands on the error's message as its own.
 pub(crate) fn drain_of(instance: &str) -> Vec<u8> {
     // The result of `drain` goes to 512: byte 0 is 1 for an error, whose message is a pointer at 520 and a length at 524. It is
     // handed on as the handler's own error.
-    let import = r#"(import "hostler:handler/ecs@0.1.0" "drain" (func $drain (param i32 i32 i32)))"#;
     let data = format!(r#"(data (i32.const 2048) "{instance}")"#);
     let body = format!(
         "(call $drain (i32.const 2048) (i32.const {}) (i32.const 512))
@@ -153,5 +173,5 @@ pub(crate) fn drain_of(instance: &str) -> Vec<u8> {
          i32.const {RESULT}",
         instance.len()
     );
-    guest_with(import, &data, &body)
+    guest_with(DRAIN, &data, &body)
 }
