@@ -1,18 +1,23 @@
 //! Puts the parts together: once at start, for the real world or for a simulated one.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::capabilities::Ports;
 use crate::dispatch::lifecycle::Lifecycle;
 use crate::dispatch::{Dispatch, Place};
-use crate::modules::{DirSource, Modules, Source};
+use crate::modules::{DirSource, Modules, OneFile, Source};
 use crate::policy::{ModulesSource, Policy};
+use crate::recording::{Recordings, Replay};
 use crate::sandbox::{Capacity, Pace, Sandbox};
 use crate::sim::World;
 
 /// Attempts side by side: a full batch of an SQS event source mapping, and some.
 const ATTEMPTS: u32 = 16;
+
+/// The largest recording that is held in memory until it is put into a bucket, in bytes: there are as many as attempts.
+#[cfg(feature = "live")]
+const IN_MEMORY: usize = 8 << 20;
 
 /// Why the parts do not fit together.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +33,17 @@ pub enum AssembleError {
         /// The bucket.
         bucket: String,
     },
+    /// A replay has no AWS.
+    #[error(
+        "the policy takes its modules from s3://{bucket}/, which a replay does not reach: give the plugin with --plugin, or a folder with --modules"
+    )]
+    NoBucketToReplay {
+        /// The bucket.
+        bucket: String,
+    },
+    /// What was named as the plugin cannot be one.
+    #[error("{} names no file: give the .wasm file of the plugin", .0.display())]
+    NoPlugin(PathBuf),
     /// AWS cannot be reached, or does not know us.
     #[cfg(feature = "live")]
     #[error(transparent)]
@@ -54,7 +70,12 @@ pub async fn live(policy: Policy, modules: Option<&Path>) -> Result<Dispatch, As
         clock: Arc::new(SystemClock),
     };
     let place = aws.place().clone();
-    assemble(policy, source, ports, aws.lifecycle(), place, Pace::Real)
+    let recordings = policy.recordings.as_ref().map(|store| match store {
+        ModulesSource::Dir(folder) => Recordings::folder(folder),
+        ModulesSource::S3 { bucket, prefix } => Recordings::whole(aws.recordings(bucket, prefix), IN_MEMORY),
+    });
+    let dispatch = assemble(policy, source, ports, aws.lifecycle(), place, Pace::Real)?;
+    Ok(Dispatch { recordings, ..dispatch })
 }
 
 /// For a simulated world, under virtual time: the caller pauses tokio's clock. Modules come from a folder.
@@ -67,6 +88,32 @@ pub fn simulated(policy: Policy, modules: Option<&Path>, world: &World) -> Resul
     assemble(policy, Arc::new(source), world.ports(), world.lifecycle(), world.place(), Pace::Virtual)
 }
 
+/// For a simulated world, with modules that are there already.
+pub(crate) fn played(policy: Policy, modules: Modules, sandbox: Arc<Sandbox>, world: &World) -> Dispatch {
+    let (ports, lifecycle, place) = (world.ports(), world.lifecycle(), world.place());
+    Dispatch { policy, modules, sandbox, ports, lifecycle, place, recordings: None }
+}
+
+/// For the world of a recording, under virtual time. The modules are one file, a folder, or the folder that the policy names.
+pub fn replayed(
+    policy: Policy,
+    plugin: Option<&Path>,
+    modules: Option<&Path>,
+    replay: &Arc<Replay>,
+    recordings: Recordings,
+) -> Result<Dispatch, AssembleError> {
+    let source: Arc<dyn Source> = match (plugin, modules, &policy.modules.source) {
+        (Some(file), _, _) => Arc::new(OneFile::new(file).ok_or_else(|| AssembleError::NoPlugin(file.to_owned()))?),
+        (None, Some(folder), _) => Arc::new(DirSource::new(folder)),
+        (None, None, ModulesSource::Dir(folder)) => Arc::new(DirSource::new(folder)),
+        (None, None, ModulesSource::S3 { bucket, .. }) => {
+            return Err(AssembleError::NoBucketToReplay { bucket: bucket.clone() });
+        }
+    };
+    let dispatch = assemble(policy, source, replay.ports(), replay.clone(), replay.place(), Pace::Virtual)?;
+    Ok(Dispatch { recordings: Some(recordings), ..dispatch })
+}
+
 fn assemble(
     policy: Policy,
     source: Arc<dyn Source>,
@@ -75,9 +122,9 @@ fn assemble(
     place: Place,
     pace: Pace,
 ) -> Result<Dispatch, AssembleError> {
-    let memory = policy.handlers.iter().map(|handler| handler.limits.memory).max().unwrap_or_default();
+    let memory = policy.most_memory();
     let sandbox = Sandbox::new(Capacity { attempts: ATTEMPTS, memory }, pace).map_err(AssembleError::Sandbox)?;
     let sandbox = Arc::new(sandbox);
     let modules = Modules::new(source, Arc::clone(&sandbox), Arc::clone(&ports.clock), &policy.modules);
-    Ok(Dispatch { policy, modules, sandbox, ports, lifecycle, place })
+    Ok(Dispatch { policy, modules, sandbox, ports, lifecycle, place, recordings: None })
 }

@@ -26,6 +26,7 @@ use crate::dispatch::Place;
 use crate::dispatch::lifecycle::Lifecycle;
 use crate::modules::S3Source;
 use crate::ports::{AccountId, IdError, PortError, PortErrorKind, Region};
+use crate::recording::{Keep, S3Keep};
 use error::Call;
 
 /// For a TCP and TLS connection: inside AWS it takes milliseconds, so this is a network that does not let us through.
@@ -125,6 +126,11 @@ impl Aws {
     /// The modules in `bucket` whose keys begin with `prefix`.
     pub fn modules(&self, bucket: &str, prefix: &str) -> S3Source {
         S3Source::new(self.s3.clone(), bucket, prefix)
+    }
+
+    /// A place for recordings in `bucket`, under keys that begin with `prefix`.
+    pub fn recordings(&self, bucket: &str, prefix: &str) -> Arc<dyn Keep> {
+        Arc::new(S3Keep::new(self.s3.clone(), bucket, prefix))
     }
 }
 

@@ -1,10 +1,16 @@
 //! The commands: one file each.
 
 pub mod build;
+pub mod check;
+pub mod inspect;
 #[cfg(feature = "live")]
 pub mod lambda;
+mod module_file;
+pub mod new;
 pub mod policy;
+pub mod replay;
 pub mod run;
+pub mod test;
 
 use std::process::ExitCode;
 
@@ -27,19 +33,31 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Arguments),
+    Replay(replay::Arguments),
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    Test(test::Arguments),
+    New(new::Arguments),
     Build(build::Arguments),
+    Inspect(inspect::Arguments),
+    Check(check::Arguments),
 }
 
 /// Runs the command that the arguments name.
 pub fn run_from_arguments() -> ExitCode {
-    match Arguments::parse().command {
-        Command::Run(arguments) => arguments.run(),
-        // Nobody is left to be told when standard output is closed.
-        Command::Policy(command) => command.run(&mut std::io::stdout()).map_or(ExitCode::FAILURE, ExitCode::from),
-        Command::Build(arguments) => arguments.run(),
-    }
+    let out = &mut std::io::stdout();
+    let printed = match Arguments::parse().command {
+        Command::Run(arguments) => return arguments.run(),
+        Command::Replay(arguments) => return arguments.run(),
+        Command::Test(arguments) => return arguments.run(),
+        Command::Build(arguments) => return arguments.run(),
+        Command::New(arguments) => return arguments.run(),
+        Command::Policy(command) => command.run(out),
+        Command::Inspect(arguments) => arguments.run(out),
+        Command::Check(arguments) => arguments.run(out),
+    };
+    // Nobody is left to be told when standard output is closed.
+    printed.map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
 /// The runtime of everything that is not simulated.

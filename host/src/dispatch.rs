@@ -23,6 +23,7 @@ use crate::modules::Modules;
 use crate::outcome::{Failure, Outcome};
 use crate::policy::{Handler, OnFailure, Policy};
 use crate::ports::{AccountId, PortErrorKind, Region};
+use crate::recording::{Recorder, Recordings};
 use crate::sandbox::{Report, Sandbox, Task};
 pub use end::{Completion, Decision, DispatchError, End, Worked};
 use lifecycle::{Answer, HookTimes, Lifecycle, LifecycleResult};
@@ -79,6 +80,8 @@ pub struct Dispatch {
     pub lifecycle: Arc<dyn Lifecycle>,
     /// Where we are.
     pub place: Place,
+    /// Where it is recorded what events come to; none if it is not.
+    pub recordings: Option<Recordings>,
 }
 
 /// An event with the handler that takes it, and its times.
@@ -91,6 +94,8 @@ struct WorkItem {
     last_attempt: Timestamp,
     /// When work has to stop for its end to be told before the door closes; none if it does not close.
     stop: Option<Instant>,
+    /// What every call for it goes through.
+    recorder: Recorder,
 }
 
 impl Dispatch {
@@ -115,13 +120,26 @@ impl Dispatch {
             tracing::info!(event = event.id, handler = handler.name, hook, "left alone: the hook belongs to ECS");
             return Ok(End::LeftAlone { hook });
         }
+        let recorder = self.record(&event, handler, door_closes);
+        let ended = self.take(event, handler, door_closes, recorder.clone()).await;
+        recorder.end(&ended).await;
+        ended
+    }
 
+    /// Works on an event, and completes its lifecycle action.
+    async fn take(
+        &self,
+        event: Event,
+        handler: &Arc<Handler>,
+        door_closes: Option<Instant>,
+        recorder: Recorder,
+    ) -> Result<End, DispatchError> {
         let action = event.lifecycle_action.clone();
         let hook = match &action {
-            Some(action) => Some(self.hook_times(action).await),
+            Some(action) => Some(self.hook_times(action, &recorder).await),
             None => None,
         };
-        let item = WorkItem::new(event, Arc::clone(handler), hook, door_closes);
+        let item = WorkItem::new(event, Arc::clone(handler), hook, door_closes, recorder);
         let worked = match (&action, hook) {
             // The heartbeats never end by themselves: they stop when the work does.
             (Some(action), Some(hook)) => tokio::select! {
@@ -132,7 +150,7 @@ impl Dispatch {
         };
         if let (Err(_), Some(action)) = (&worked, &action) {
             // The event will be delivered again: until then the action has to live.
-            self.heartbeat(action, CALL).await;
+            self.heartbeat(&item, action, CALL).await;
         }
         let (decision, attempts) = worked?;
 
@@ -143,6 +161,13 @@ impl Dispatch {
         let worked = Worked { handler: item.handler.name.clone(), decision, attempts, lifecycle: completion };
         summarise(&item, &worked);
         Ok(End::Worked(worked))
+    }
+
+    /// Begins the recording of an event that `handler` takes.
+    fn record(&self, event: &Event, handler: &Handler, door_closes: Option<Instant>) -> Recorder {
+        let Some(recordings) = &self.recordings else { return Recorder::off() };
+        let taken_by = (handler.name.as_str(), self.policy.digest.as_str());
+        Recorder::begin(recordings, event, taken_by, &*self.ports.clock, door_closes)
     }
 
     fn check_place(&self, event: &Event) -> Result<(), DispatchError> {
@@ -210,6 +235,7 @@ impl Dispatch {
             Ok(module) => module,
             Err(why) => {
                 let outcome = Outcome::Failed(Failure::NoModule(why));
+                item.recorder.attempted(attempt, "", &outcome);
                 log_attempt(item, attempt, "", &outcome, None);
                 return outcome;
             }
@@ -223,14 +249,16 @@ impl Dispatch {
         };
         let limit = item.handler.limits.wall;
         let wall = item.time_to_stop().map_or(limit, |left| left.min(limit));
-        let report = self.sandbox.run(&module, task, self.ports.clone(), wall).await;
+        let ports = item.recorder.ports(&self.ports, attempt);
+        let report = self.sandbox.run(&module, task, ports, wall).await;
+        item.recorder.attempted(attempt, &module.digest, &report.outcome);
         log_attempt(item, attempt, &module.digest, &report.outcome, Some(&report));
         report.outcome
     }
 
     /// The hook's times, or the shortest there are when they cannot be read.
-    async fn hook_times(&self, action: &LifecycleAction) -> HookTimes {
-        let why = match tokio::time::timeout(CALL, self.lifecycle.hook(action)).await {
+    async fn hook_times(&self, action: &LifecycleAction, recorder: &Recorder) -> HookTimes {
+        let why = match tokio::time::timeout(CALL, recorder.lifecycle(&self.lifecycle).hook(action)).await {
             Ok(Ok(Some(times))) => return times,
             Ok(Ok(None)) => "the group has no such hook any more".to_owned(),
             Ok(Err(error)) => error.to_string(),
@@ -253,14 +281,15 @@ impl Dispatch {
         loop {
             tokio::time::sleep_until(due).await;
             let sent = Instant::now();
-            due = sent + if self.heartbeat(action, every / 2).await { every } else { every / 4 };
+            due = sent + if self.heartbeat(item, action, every / 2).await { every } else { every / 4 };
         }
     }
 
     /// One heartbeat; false if the next should follow soon.
-    async fn heartbeat(&self, action: &LifecycleAction, patience: Duration) -> bool {
+    async fn heartbeat(&self, item: &WorkItem, action: &LifecycleAction, patience: Duration) -> bool {
         let instance = action.instance.as_str();
-        match tokio::time::timeout(patience, self.lifecycle.heartbeat(action)).await {
+        let lifecycle = item.recorder.lifecycle(&self.lifecycle);
+        match tokio::time::timeout(patience, lifecycle.heartbeat(action)).await {
             Ok(Ok(Answer::Accepted)) => tracing::debug!(instance, "heartbeat"),
             // The work goes on: it is what the operator asked for, and completing will find the same.
             Ok(Ok(Answer::Over)) => tracing::warn!(instance, "heartbeat: the lifecycle action is over already"),
@@ -289,11 +318,12 @@ impl Dispatch {
             LifecycleResult::Continue => Completion::Continue,
             LifecycleResult::Abandon => Completion::Abandon,
         };
+        let lifecycle = item.recorder.lifecycle(&self.lifecycle);
         let mut tries = 1;
         // Whether an earlier try may have taken effect without our hearing of it.
         let mut unheard = false;
         loop {
-            match self.lifecycle.complete(action, result).await {
+            match lifecycle.complete(action, result).await {
                 Ok(Answer::Accepted) => return Ok(completed),
                 Ok(Answer::Over) if unheard => return Ok(completed),
                 Ok(Answer::Over) => return Ok(Completion::Late),
@@ -316,7 +346,13 @@ impl Dispatch {
 }
 
 impl WorkItem {
-    fn new(event: Event, handler: Arc<Handler>, hook: Option<HookTimes>, door_closes: Option<Instant>) -> Self {
+    fn new(
+        event: Event,
+        handler: Arc<Handler>,
+        hook: Option<HookTimes>,
+        door_closes: Option<Instant>,
+        recorder: Recorder,
+    ) -> Self {
         let of_policy = after(event.time, handler.finish.deadline);
         let of_hook = hook.map(|hook| after(event.time, hook.global_timeout));
         let of_aws = [of_hook, event.deadline].into_iter().flatten().min();
@@ -325,7 +361,7 @@ impl WorkItem {
         let before_aws = of_aws.map(|of_aws| of_aws - SignedDuration::try_from(TO_FINISH).unwrap_or_default());
         let last_attempt = before_aws.map_or(of_policy, |before_aws| before_aws.min(of_policy));
         let stop = door_closes.map(|closes| closes.checked_sub(TO_FINISH).unwrap_or_else(Instant::now));
-        let item = Self { event: Arc::new(event), handler, deadline, last_attempt, stop };
+        let item = Self { event: Arc::new(event), handler, deadline, last_attempt, stop, recorder };
         tracing::info!(
             event = item.event.id,
             kind = item.event.kind.as_str(),

@@ -12,7 +12,8 @@ mod payload;
 mod tests;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use payload::{Delivery, MAX_MESSAGE, MAX_PAYLOAD, Message, ParseError, parse_message, parse_payload};
@@ -70,7 +71,7 @@ impl Event {
 }
 
 /// What happened, in one word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// A lifecycle hook holds the instance back on its way out of the group.

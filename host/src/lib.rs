@@ -9,6 +9,7 @@ pub mod policy;
 
 pub mod modules;
 pub mod outcome;
+pub mod recording;
 pub mod sandbox;
 
 pub mod capabilities;
@@ -22,6 +23,7 @@ pub mod sim;
 pub mod assemble;
 pub mod commands;
 pub mod doors;
+pub mod harness;
 pub mod reference;
 pub mod telemetry;
 pub mod timeline;

@@ -8,6 +8,7 @@ mod dir;
 #[cfg(feature = "live")]
 mod s3;
 mod source;
+mod surface;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,10 +17,11 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 pub use accept::Refusal;
-pub use dir::DirSource;
+pub use dir::{DirSource, OneFile};
 #[cfg(feature = "live")]
 pub use s3::S3Source;
 pub use source::{Fetched, Source, SourceError, SourceErrorKind};
+pub use surface::Surface;
 
 use crate::clock::Clock;
 use crate::digest::sha256;
@@ -68,6 +70,19 @@ impl Modules {
     pub fn new(source: Arc<dyn Source>, sandbox: Arc<Sandbox>, clock: Arc<dyn Clock>, policy: &ModulesPolicy) -> Self {
         let (refresh, max_size) = (policy.refresh, policy.max_size);
         Self { source, sandbox, clock, refresh, max_size, slots: Mutex::default() }
+    }
+
+    /// Modules that are known from the beginning and never change; any other is asked of `source`.
+    pub(crate) fn holding(
+        known: impl IntoIterator<Item = (String, Arc<Module>)>,
+        source: Arc<dyn Source>,
+        sandbox: Arc<Sandbox>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let asked = Some(clock.now());
+        let slot = |good| Arc::new(tokio::sync::Mutex::new(Slot { good: Some(good), asked, ..Slot::default() }));
+        let slots = known.into_iter().map(|(name, good)| (name, slot(good))).collect();
+        Self { source, sandbox, clock, refresh: Duration::MAX, max_size: 0, slots: Mutex::new(slots) }
     }
 
     /// The module to run now: the newest good one, at most `refresh` old.
@@ -149,12 +164,7 @@ impl Modules {
     /// Checks, compiles and links, off the threads that serve events.
     async fn load(&self, bytes: Vec<u8>) -> Result<Module, Refusal> {
         let sandbox = Arc::clone(&self.sandbox);
-        let loading = tokio::task::spawn_blocking(move || {
-            accept::accept(&bytes)?;
-            sandbox
-                .compile(&bytes, sha256(&bytes))
-                .map_err(|error| Refusal::because(format!("does not fit this host: {error:#}")))
-        });
+        let loading = tokio::task::spawn_blocking(move || load(&sandbox, &bytes));
         // A compilation cannot be cancelled: past its time it goes on by itself, and what it makes is thrown away.
         match tokio::time::timeout(COMPILING, loading).await {
             Ok(loaded) => loaded.unwrap_or_else(|error| Err(Refusal::because(format!("could not be loaded: {error}")))),
@@ -169,6 +179,13 @@ impl Modules {
             None => Arc::clone(slots.entry(name.to_owned()).or_default()),
         }
     }
+}
+
+/// Checks, compiles and links a module. A large one takes seconds.
+pub fn load(sandbox: &Sandbox, bytes: &[u8]) -> Result<Module, Refusal> {
+    accept::accept(bytes)?;
+    let compiled = sandbox.compile(bytes, sha256(bytes));
+    compiled.map_err(|error| Refusal::because(format!("does not fit this host: {error:#}")))
 }
 
 impl Slot {

@@ -7,6 +7,7 @@ mod check;
 mod file;
 mod grants;
 mod pattern;
+mod power;
 mod scope;
 mod texts;
 mod wildcard;
@@ -16,25 +17,30 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use file::schema;
+pub use file::{AutoScalingAction, Ec2Action, EcsAction, schema};
 pub use grants::{
     ArgumentPattern, AutoScalingGrant, ClientKey, CommandPattern, Ec2Grant, EcsGrant, Grants, HostKeys, Instances,
     NamePatterns, SshGrant,
 };
 pub use pattern::Pattern;
+pub use power::{AutoScalingCall, EcsCall, Lack, Need, Power};
 pub use scope::{
-    AutoScalingCall, Denial, DescribeGroupInstance, DescribeInstance, Drain, EcsCall, Exec, FindContainerInstance,
-    Granted, ListTasks, Scope, SetInstanceProtection, StopTask,
+    Denial, DescribeGroupInstance, DescribeInstance, Drain, Exec, FindContainerInstance, Granted, ListTasks, Scope,
+    SetInstanceProtection, StopTask,
 };
+
+pub(crate) use wildcard::Wildcard;
 
 use crate::event::Event;
 pub use crate::reading::{Mistake, Mistakes};
 
 /// A policy that has been read and found sound.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Policy {
     /// Where plugins come from.
     pub modules: ModulesPolicy,
+    /// `recordings.store`: where it is recorded what events come to; none if it is not.
+    pub recordings: Option<ModulesSource>,
     /// The handlers, in the order of the file: the first that matches takes the event.
     pub handlers: Vec<Arc<Handler>>,
     /// SHA-256 of the text, in hexadecimal: says in the log which policy was in force.
@@ -49,11 +55,19 @@ impl Policy {
         check::parse(name, text)
     }
 
+    /// The most memory that any handler may have, in bytes.
+    pub fn most_memory(&self) -> u64 {
+        self.handlers.iter().map(|handler| handler.limits.memory).max().unwrap_or_default()
+    }
+
     /// The handler that takes `event`: the first, in file order, whose pattern matches.
     pub fn route(&self, event: &Event) -> Option<&Arc<Handler>> {
         self.handlers.iter().find(|handler| handler.event.matches(&event.envelope))
     }
 }
+
+/// The largest module that `max-size` can allow, in bytes.
+pub const LARGEST_MODULE: u64 = 512 << 20;
 
 /// `[modules]`: where plugins come from and how they are accepted.
 #[derive(Debug, Clone)]

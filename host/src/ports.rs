@@ -3,6 +3,7 @@
 //! A *port* is a trait over the outside world. The traits stand beside the code that uses them (`capabilities`, `modules`,
 //! `dispatch`); what they speak is here, so that `event`, `policy` and the simulated world know neither the AWS SDK nor wasmtime.
 
+mod bytes;
 mod error;
 mod facts;
 mod ids;

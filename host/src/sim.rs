@@ -8,6 +8,7 @@
 //! Time is tokio's alone: run a world on a runtime whose clock is paused, and an hour of draining takes milliseconds.
 
 mod agent;
+mod around;
 mod arrival;
 mod autoscaling;
 mod ec2;
@@ -17,10 +18,11 @@ mod file;
 mod group;
 mod history;
 mod journal;
-mod keys;
+pub(crate) mod keys;
 mod lifecycle;
 mod listener;
 mod node;
+mod picture;
 mod service;
 mod ssh;
 mod state;
@@ -40,6 +42,7 @@ use self::journal::Journal;
 pub use self::journal::{Call, Entry, Line, Reply, What};
 use self::keys::File;
 pub use self::listener::Listener;
+pub use self::picture::{InstancePicture, Picture, TaskPicture};
 use self::ssh::Script;
 use self::state::State;
 use crate::capabilities::Ports;
@@ -48,7 +51,7 @@ use crate::dispatch::Place;
 use crate::dispatch::lifecycle::Lifecycle;
 use crate::event::Event;
 use crate::ports::{ClusterName, PortError};
-use crate::reading::Mistakes;
+use crate::reading::{Mistakes, Reading};
 use crate::reference;
 
 /// A simulated AWS account in one region. A handle: clones share one world.
@@ -74,27 +77,64 @@ pub enum WorldError {
     Event(String),
 }
 
+/// How worlds begin: any number of them, each with a time and a history of its own.
+#[derive(Debug)]
+pub struct Blueprint(State);
+
+impl Blueprint {
+    /// Reads a world from TOML, or explains what is wrong with it. `name` is the file's, for messages.
+    ///
+    /// Its keys are described by [`World::schema`], and indexed in `docs/world.md`.
+    pub fn parse(name: &str, text: &str) -> Result<Self, WorldError> {
+        file::parse(name, text).map(Self).map_err(WorldError::File)
+    }
+
+    /// The small world used when none is given: `events` can happen in it, and a handler finds everything it may look for.
+    ///
+    /// Each event's instance runs, is in the event's group with the event's hook, and is a member of `cluster` (normally the
+    /// first one the policy grants) with two service tasks that stop in 20 s and 45 s and one standalone task. An instance on its
+    /// way into service has no tasks yet; one of a warm pool on its way out is stopped. Any command over SSH ends with
+    /// status 0.
+    pub fn around(events: &[&Event], cluster: Option<ClusterName>) -> Self {
+        Self::completed(&mut Reading::new(""), File::default(), events, cluster)
+    }
+
+    /// The world that `file` describes, with what it does not speak of made around `events`. It is sound only if `reading`
+    /// has found no mistake.
+    pub(crate) fn completed(
+        reading: &mut Reading<'_>,
+        mut file: File,
+        events: &[&Event],
+        cluster: Option<ClusterName>,
+    ) -> Self {
+        around::fill(&mut file, events, cluster);
+        Self(file::build(reading, file))
+    }
+
+    /// The same, beginning at `start` unless it says when.
+    pub fn beginning(mut self, start: Timestamp) -> Self {
+        self.0.start.get_or_insert(start);
+        self
+    }
+
+    /// A world that begins so.
+    pub fn world(&self) -> World {
+        let journal = self.0.journal.fork();
+        World::from(State { journal, ..self.0.clone() })
+    }
+}
+
 impl World {
     /// Reads a world from TOML, or explains what is wrong with it. `name` is the file's, for messages.
     ///
     /// Its keys are described by [`World::schema`], and indexed in `docs/world.md`.
     pub fn parse(name: &str, text: &str) -> Result<Self, WorldError> {
-        Ok(Self::from(file::parse(name, text).map_err(WorldError::File)?))
+        Blueprint::parse(name, text).map(|blueprint| blueprint.world())
     }
 
     /// The JSON Schema of the file.
     pub fn schema() -> Value {
         reference::schema_of::<File>()
-    }
-
-    /// The small world used when none is given: `event` can happen in it, and a handler finds everything it may look for.
-    ///
-    /// The event's instance runs at 10.0.0.10, is in the event's group with the event's hook, and is a member of `cluster`
-    /// (normally the first one the policy grants) with two service tasks that stop in 20 s and 45 s and one standalone task.
-    /// An instance on its way into service has no tasks yet; one of a warm pool on its way out is stopped. Any
-    /// command over SSH ends with status 0.
-    pub fn around(event: &Event, cluster: Option<ClusterName>) -> Self {
-        Self::from(arrival::around(event, cluster))
     }
 
     /// Makes happen what `event` tells: its lifecycle action begins (with its token and the hook's timers), or EC2 will take the
@@ -145,6 +185,11 @@ impl World {
     /// What the world's clock said at its beginning.
     pub fn start(&self) -> Timestamp {
         self.lock().start()
+    }
+
+    /// How long ago it began.
+    pub fn age(&self) -> Duration {
+        self.journal.now()
     }
 
     /// Every call, every change and every line heard up to now, in order. The first ten thousand are kept.

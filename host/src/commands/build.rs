@@ -68,24 +68,46 @@ impl Arguments {
         for package in &packages {
             let toolchain = Toolchain::find(&package.folder)?;
             eprintln!("building {}{}", package.plugin, toolchain.remark());
-            let module = compile(package, &toolchain)?;
-            let module = fs::read(&module).with_context(|| format!("cannot read {}", module.display()))?;
-            let component = Component::encode(&module).with_context(|| package.plugin.clone())?;
+            let component = component_of(package, &toolchain, Verbosity::Normal)?;
             let out = self.out.clone().unwrap_or_else(|| package.workspace_root.join("dist"));
             let path = out.join(format!("{}.wasm", package.plugin));
             write(&path, &component.bytes)?;
             let size = ByteSize::b(component.bytes.len() as u64);
-            println!("{}: {size}, imports {}", path.display(), component.imports.join(" "));
+            println!("{}: {size}, imports {}", from_here(&path).display(), component.imports.join(" "));
         }
         Ok(())
     }
 }
 
+/// How much cargo says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verbosity {
+    Normal,
+    /// Only what is wrong.
+    Quiet,
+}
+
+/// Builds the plugin of the package in `folder`, and returns the component. Cargo says what is wrong, and nothing else.
+pub(crate) fn component(folder: &Path) -> anyhow::Result<Vec<u8>> {
+    let package = Package::read(folder)?;
+    let toolchain = Toolchain::find(&package.folder)?;
+    Ok(component_of(&package, &toolchain, Verbosity::Quiet)?.bytes)
+}
+
+fn component_of(package: &Package, toolchain: &Toolchain, verbosity: Verbosity) -> anyhow::Result<Component> {
+    let module = compile(package, toolchain, verbosity)?;
+    let module = fs::read(&module).with_context(|| format!("cannot read {}", module.display()))?;
+    Component::encode(&module).with_context(|| package.plugin.clone())
+}
+
 /// Compiles the package to a core module and returns where it is. What cargo says goes to standard error as it is.
-fn compile(package: &Package, toolchain: &Toolchain) -> anyhow::Result<PathBuf> {
+fn compile(package: &Package, toolchain: &Toolchain, verbosity: Verbosity) -> anyhow::Result<PathBuf> {
     let mut cargo = package::cargo(&package.folder);
     cargo.args(["build", "--lib", "--target", TARGET, "--profile", "plugin"]);
     cargo.args(["--message-format", "json-render-diagnostics", "--package", &package.id]);
+    if verbosity == Verbosity::Quiet {
+        cargo.arg("--quiet");
+    }
     if !package.has_profile {
         for (key, value) in PROFILE {
             cargo.arg("--config").arg(format!("profile.plugin.{key}={value}"));
@@ -156,6 +178,12 @@ fn remap_paths(cargo: &mut Command, package: &Package) {
 /// Where cargo keeps the sources of dependencies.
 fn cargo_home() -> Option<PathBuf> {
     std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(std::env::home_dir()?.join(".cargo")))
+}
+
+/// A path as one would type it: from the folder we are in, when it leads further in.
+fn from_here(path: &Path) -> &Path {
+    let here = std::env::current_dir().and_then(|folder| folder.canonicalize());
+    here.ok().and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path)
 }
 
 /// Writes the whole file or nothing: a host that watches the folder never sees half of it.

@@ -173,7 +173,8 @@ fn as_json(name: &str, read: &Result<Policy, PolicyError>) -> Value {
     }
 }
 
-fn counted(count: usize, what: &str) -> String {
+/// A count and what is counted: `2 mistakes`, `no mistakes`.
+pub(super) fn counted(count: usize, what: &str) -> String {
     match count {
         0 => format!("no {what}s"),
         1 => format!("1 {what}"),

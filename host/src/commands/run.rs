@@ -18,7 +18,8 @@ use crate::dispatch::{Completion, Decision, Dispatch, DispatchError, End, Worked
 use crate::event::{Delivery, Event, Message, parse_payload};
 use crate::policy::Policy;
 use crate::ports::ClusterName;
-use crate::sim::World;
+use crate::recording::Recordings;
+use crate::sim::{Blueprint, World};
 use crate::telemetry::visible;
 use crate::timeline;
 
@@ -49,6 +50,9 @@ pub struct Arguments {
     /// Take modules from this folder, whatever the policy says
     #[arg(long, value_name = "DIR")]
     modules: Option<PathBuf>,
+    /// Write the event, every call and every answer to this file, for `hostler replay`
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
     /// Print the result as one JSON object, and the log as JSON lines on standard error
     #[arg(long)]
     json: bool,
@@ -79,6 +83,8 @@ impl Arguments {
     fn handle(&self) -> anyhow::Result<u8> {
         let policy = read_policy(&self.policy.path)?;
         let events = self.events()?;
+        let several = self.record.is_some() && events.len() > 1;
+        anyhow::ensure!(!several, "{} events at once, and --record is for one: run them one by one", events.len());
         if self.live { self.in_the_real_world(policy, events) } else { self.in_a_simulated_world(policy, events) }
     }
 
@@ -91,7 +97,7 @@ impl Arguments {
         }
         super::runtime().block_on(async {
             let dispatch = match assemble::live(policy, self.modules.as_deref()).await {
-                Ok(dispatch) => dispatch,
+                Ok(dispatch) => self.recorded(dispatch)?,
                 Err(error @ AssembleError::Aws(_)) => {
                     eprintln!("error: {:#}", anyhow::Error::from(error));
                     return Ok(NOT_COMPLETED);
@@ -113,7 +119,10 @@ impl Arguments {
             let Some(first) = events.first() else { return Ok(self.report(&[])) };
             let world = match &self.world {
                 Some(path) => World::parse(&name(path), &text(path)?)?,
-                None => World::around(first, cluster(&policy, first)),
+                None => {
+                    let all: Vec<_> = events.iter().collect();
+                    Blueprint::around(&all, cluster(&policy, first)).world()
+                }
             };
             for event in &events {
                 world.deliver(event)?;
@@ -123,7 +132,7 @@ impl Arguments {
             } else {
                 tracing_subscriber::registry().with(world.listener()).init();
             }
-            let dispatch = assemble::simulated(policy, self.modules.as_deref(), &world)?;
+            let dispatch = self.recorded(assemble::simulated(policy, self.modules.as_deref(), &world)?)?;
             let ends = handle_all(&dispatch, events).await;
             if !self.json {
                 let told = timeline::text(&world.journal()).join("\n");
@@ -132,6 +141,13 @@ impl Arguments {
             }
             Ok(self.report(&ends))
         })
+    }
+
+    /// The same, recorded to the file that is asked for, if any.
+    fn recorded(&self, dispatch: Dispatch) -> anyhow::Result<Dispatch> {
+        let Some(path) = &self.record else { return Ok(dispatch) };
+        let recordings = Recordings::file(path).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(Dispatch { recordings: Some(recordings), ..dispatch })
     }
 
     /// Says how each event ended. The code is that of the worst end.
@@ -229,27 +245,8 @@ fn result(event: &str, ended: &Result<End, DispatchError>) -> serde_json::Value 
 
 /// How it ended, for people.
 fn words(ended: &Result<End, DispatchError>) -> String {
-    let worked = match ended {
-        Err(error) => return format!("not completed: {error}"),
-        Ok(End::NoHandler) => return "no handler of the policy takes this event".to_owned(),
-        Ok(End::LeftAlone { hook }) => {
-            return format!("left alone: hook {hook:?} belongs to ECS, and no handler's pattern names it");
-        }
-        Ok(End::Worked(worked)) => worked,
-    };
-    let (decision, why) = match &worked.decision {
-        Decision::Done => ("done", String::new()),
-        Decision::Abandon { why } if why.is_empty() => ("abandoned", ": no reason given".to_owned()),
-        Decision::Abandon { why } => ("abandoned", format!(": {why}")),
-        Decision::GaveUp { why } => ("gave up", format!(": {why}")),
-    };
-    let lifecycle = match worked.lifecycle {
-        None => "no lifecycle action to complete",
-        Some(Completion::Continue) => "lifecycle action completed with CONTINUE",
-        Some(Completion::Abandon) => "lifecycle action completed with ABANDON",
-        Some(Completion::Left) => "lifecycle action left to the hook's timeout",
-        Some(Completion::Late) => "too late: the lifecycle action was over already",
-    };
-    let attempts = if worked.attempts == 1 { "attempt" } else { "attempts" };
-    format!("{decision} after {} {attempts} of {}{why}; {lifecycle}", worked.attempts, worked.handler)
+    match ended {
+        Ok(end) => end.to_string(),
+        Err(error) => format!("not completed: {error}"),
+    }
 }

@@ -1,12 +1,14 @@
 //! How the handling of an event ended, or why it did not.
 
-use serde::Serialize;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
 
 use super::Place;
 use crate::ports::{AccountId, PortError, Region};
 
 /// How the handling of an event ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "end", rename_all = "kebab-case")]
 pub enum End {
     /// No handler's pattern matches.
@@ -21,7 +23,7 @@ pub enum End {
 }
 
 /// What the work on an event came to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Worked {
     /// The handler.
     pub handler: String,
@@ -35,7 +37,7 @@ pub struct Worked {
 }
 
 /// What the attempts came to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "decision", rename_all = "kebab-case")]
 pub enum Decision {
     /// The handler said `done`.
@@ -53,7 +55,7 @@ pub enum Decision {
 }
 
 /// What became of the lifecycle action.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Completion {
     /// Completed with CONTINUE.
@@ -104,6 +106,34 @@ pub enum DispatchError {
         /// Why.
         source: PortError,
     },
+}
+
+/// How it ended, for people: one line.
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let worked = match self {
+            Self::NoHandler => return f.write_str("no handler of the policy takes this event"),
+            Self::LeftAlone { hook } => {
+                return write!(f, "left alone: hook {hook:?} belongs to ECS, and no handler's pattern names it");
+            }
+            Self::Worked(worked) => worked,
+        };
+        let (decision, why) = match &worked.decision {
+            Decision::Done => ("done", String::new()),
+            Decision::Abandon { why } if why.is_empty() => ("abandoned", ": no reason given".to_owned()),
+            Decision::Abandon { why } => ("abandoned", format!(": {why}")),
+            Decision::GaveUp { why } => ("gave up", format!(": {why}")),
+        };
+        let lifecycle = match worked.lifecycle {
+            None => "no lifecycle action to complete",
+            Some(Completion::Continue) => "lifecycle action completed with CONTINUE",
+            Some(Completion::Abandon) => "lifecycle action completed with ABANDON",
+            Some(Completion::Left) => "lifecycle action left to the hook's timeout",
+            Some(Completion::Late) => "too late: the lifecycle action was over already",
+        };
+        let attempts = if worked.attempts == 1 { "attempt" } else { "attempts" };
+        write!(f, "{decision} after {} {attempts} of {}{why}; {lifecycle}", worked.attempts, worked.handler)
+    }
 }
 
 impl DispatchError {

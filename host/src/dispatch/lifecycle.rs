@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use crate::event::LifecycleAction;
 use crate::ports::PortError;
@@ -40,7 +41,8 @@ impl LifecycleResult {
 }
 
 /// What Auto Scaling answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Answer {
     /// It took effect.
     Accepted,
@@ -49,10 +51,30 @@ pub enum Answer {
 }
 
 /// How long a hook holds an instance back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct HookTimes {
     /// `HeartbeatTimeout`: 30 s to 7200 s.
+    #[serde(with = "with_unit")]
     pub heartbeat_timeout: Duration,
     /// `GlobalTimeout`: the most that heartbeats can make of it, from the start.
+    #[serde(with = "with_unit")]
     pub global_timeout: Duration,
+}
+
+/// A time as text with its unit, such as `5m`.
+mod with_unit {
+    use std::time::Duration;
+
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&humantime::format_duration(*time))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        humantime::parse_duration(&text).map_err(D::Error::custom)
+    }
 }

@@ -74,7 +74,10 @@ pub(crate) fn host(guest: Option<Vec<u8>>, sections: &str) -> Host {
         account: AccountId::parse("123456789012").expect("an account"),
         region: Region::parse("eu-central-1").expect("a region"),
     };
-    Host { dispatch: Dispatch { policy, modules, sandbox, ports, lifecycle: recorder.clone(), place }, recorder }
+    Host {
+        dispatch: Dispatch { policy, modules, sandbox, ports, lifecycle: recorder.clone(), place, recordings: None },
+        recorder,
+    }
 }
 
 impl Host {

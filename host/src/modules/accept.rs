@@ -5,8 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
-use wit_parser::decoding::{DecodedWasm, decode};
-use wit_parser::{Resolve, SourceMap, WorldItem};
+use wit_parser::{Resolve, SourceMap};
+
+use super::surface::{EXPORT, PACKAGE, Surface, package};
 
 /// The contract, as it is published in `wit/`.
 const CONTRACT: [(&str, &str); 9] = [
@@ -21,14 +22,18 @@ const CONTRACT: [(&str, &str); 9] = [
     ("world.wit", include_str!("../../../wit/world.wit")),
 ];
 
-/// The packages of WASI 0.2 that are there, with nothing in them.
-const WASI: [&str; 6] = ["wasi:cli", "wasi:clocks", "wasi:filesystem", "wasi:io", "wasi:random", "wasi:sockets"];
+/// The packages of WASI 0.2, which are there with nothing in them, and what a plugin gets of each.
+const WASI: [(&str, &str); 6] = [
+    ("wasi:cli", "no arguments and no environment; standard output and error become log lines"),
+    ("wasi:clocks", "the host's clocks"),
+    ("wasi:filesystem", "no files"),
+    ("wasi:io", "streams, to the log only"),
+    ("wasi:random", "random numbers"),
+    ("wasi:sockets", "no network"),
+];
 
-/// The function a plugin has to export.
-const EXPORT: &str = "handle";
-
-/// What a module imports: its functions, by interface. Interfaces it takes only types from are left out.
-pub type Imports = BTreeMap<String, BTreeSet<String>>;
+/// More reasons than these are only counted: whoever made the module decides how many there are.
+const MOST_REASONS: usize = 20;
 
 /// Why bytes are not a plugin this host can serve: every reason found, each in one line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,87 +50,62 @@ impl Refusal {
 }
 
 /// Looks at a module and says what it imports, or why it is refused.
-pub fn accept(bytes: &[u8]) -> Result<Imports, Refusal> {
-    let (resolve, world) = component(bytes)?;
-    let world = &resolve.worlds[world];
-    let mut imports = Imports::new();
-    let mut reasons = Vec::new();
-    for (key, item) in &world.imports {
-        let name = resolve.name_world_key(key);
-        match item {
-            WorldItem::Interface { id, .. } => {
-                let functions: BTreeSet<_> = resolve.interfaces[*id].functions.keys().cloned().collect();
-                reasons.extend(unknown(&name, &functions));
-                if !functions.is_empty() {
-                    imports.insert(name, functions);
-                }
-            }
-            WorldItem::Function(_) => {
-                reasons.push(format!("imports the function {name}, which this host does not have"))
-            }
-            WorldItem::Type { .. } => {}
-        }
+pub fn accept(bytes: &[u8]) -> Result<Surface, Refusal> {
+    let surface = Surface::read(bytes)?;
+    let reasons = reasons(&surface);
+    if reasons.is_empty() { Ok(surface) } else { Err(Refusal { reasons }) }
+}
+
+/// Why this host cannot serve a component: nothing, when it can.
+pub fn reasons(surface: &Surface) -> Vec<String> {
+    let interfaces = surface.imports.iter().flat_map(|(interface, functions)| unknown(interface, functions));
+    let others = surface.others.iter().map(|other| format!("imports {other}, which this host does not have"));
+    let mut reasons: Vec<String> = interfaces.chain(others).collect();
+    let more = reasons.len().saturating_sub(MOST_REASONS);
+    reasons.truncate(MOST_REASONS);
+    if more > 0 {
+        reasons.push(format!("imports {more} things more that this host does not have"));
     }
-    let exports: Vec<String> = world.exports.keys().map(|key| resolve.name_world_key(key)).collect();
-    let handles = world
-        .exports
-        .iter()
-        .any(|(key, item)| resolve.name_world_key(key) == EXPORT && matches!(item, WorldItem::Function(_)));
-    if !handles {
+    if !surface.handles {
+        let exports: Vec<&str> = surface.exports.iter().take(MOST_REASONS).map(String::as_str).collect();
         let exports = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
         reasons.push(format!(
-            "exports {exports}, but not the function `{EXPORT}` of hostler:handler@{VERSION}: it is a component of another world",
+            "exports {exports}, but not the function `{EXPORT}` of {PACKAGE}@{VERSION}: it is a component of another world",
             VERSION = contract().version
         ));
     }
-    if reasons.is_empty() { Ok(imports) } else { Err(Refusal { reasons }) }
+    reasons
 }
 
-/// Decodes a component, or says what the bytes are instead.
-fn component(bytes: &[u8]) -> Result<(Resolve, wit_parser::WorldId), Refusal> {
-    if bytes.is_empty() {
-        return Err(Refusal::because("is empty: the upload was cut off, or the build wrote nothing"));
-    }
-    if wasmparser::Parser::is_core_wasm(bytes) {
-        return Err(Refusal::because(
-            "is a core WebAssembly module, not a component: build it with `hostler build`, or wrap it with `wasm-tools component new`",
-        ));
-    }
-    if !wasmparser::Parser::is_component(bytes) {
-        return Err(Refusal::because("is not WebAssembly: it does not begin with the bytes of a component"));
-    }
-    wasmparser::Validator::new().validate_all(bytes).map_err(|error| {
-        Refusal::because(format!("is broken at byte {} of {}: {}", error.offset(), bytes.len(), error.message()))
-    })?;
-    match decode(bytes) {
-        Ok(DecodedWasm::Component(resolve, world)) => Ok((resolve, world)),
-        Ok(DecodedWasm::WitPackage(..)) => Err(Refusal::because("is a WIT package, not a component: it has no code")),
-        Err(error) => Err(Refusal::because(format!("cannot be decoded: {error:#}"))),
-    }
+/// What a plugin gets of an interface of WASI 0.2: its package, and words for it.
+pub fn wasi(interface: &str) -> Option<(&'static str, &'static str)> {
+    let (package, version) = package(interface);
+    WASI.into_iter().find(|(name, _)| *name == package && version.starts_with("0.2."))
 }
 
 /// What of an imported interface this host does not have.
 fn unknown(interface: &str, functions: &BTreeSet<String>) -> Vec<String> {
-    let (name, version) = interface.rsplit_once('@').unwrap_or((interface, ""));
-    let package = name.split('/').next().unwrap_or(name);
     if let Some(known) = contract().interfaces.get(interface) {
         return functions
             .difference(known)
             .map(|function| format!("imports the function {function} of {interface}, which this host does not have"))
             .collect();
     }
-    if package == "hostler:handler" && version != contract().version {
+    let (package, version) = package(interface);
+    if package == PACKAGE && version != contract().version {
         return vec![format!(
             "imports {interface}: it is built for version {version} of the contract, and this host serves {}",
             contract().version
         )];
     }
-    if WASI.contains(&package) && version.starts_with("0.2.") {
+    if wasi(interface).is_some() {
         return Vec::new();
     }
-    let known = contract().interfaces.keys().map(|name| name.split('@').next().unwrap_or(name)).collect::<Vec<_>>();
+    let name = |interface: &str| interface.split('@').next().unwrap_or_default().to_owned();
+    let known: Vec<String> = contract().interfaces.keys().map(|known| name(known)).collect();
     vec![format!(
-        "imports {name}, which this host does not have (it has {}, and WASI 0.2 with nothing in it)",
+        "imports {}, which this host does not have (it has {}, and WASI 0.2 with nothing in it)",
+        name(interface),
         known.join(", ")
     )]
 }
@@ -134,7 +114,12 @@ fn unknown(interface: &str, functions: &BTreeSet<String>) -> Vec<String> {
 struct Contract {
     version: String,
     /// Functions by interface, as `hostler:handler/ecs@0.1.0`.
-    interfaces: Imports,
+    interfaces: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// The version of the contract that this host serves.
+pub(crate) fn contract_version() -> &'static str {
+    &contract().version
 }
 
 fn contract() -> &'static Contract {
@@ -180,10 +165,8 @@ mod tests {
     }
 
     #[test]
-    fn a_plugin_is_accepted_and_its_imports_are_named() {
-        let imports = accept(&guests::chatty()).unwrap();
-        let clock: BTreeSet<_> = ["now".to_owned()].into();
-        assert_eq!(imports, Imports::from([("hostler:handler/clock@0.1.0".to_owned(), clock)]));
+    fn a_plugin_is_accepted() {
+        assert_eq!(accept(&guests::chatty()).unwrap().calls().collect::<Vec<_>>(), ["clock.now"]);
     }
 
     #[test]
@@ -225,5 +208,13 @@ mod tests {
             "package hostler:handler@0.2.0; interface clock { now: func() -> u64; } world w { import clock; export handle: func(); }",
         ));
         assert!(text.contains("is built for version 0.2.0 of the contract, and this host serves 0.1.0"), "{text}");
+    }
+
+    #[test]
+    fn reasons_without_end_are_counted() {
+        let imports: String = (0..100).map(|number| format!("(import \"f{number}\" (func))")).collect();
+        let refusal = accept(&wat::parse_str(format!("(component {imports})")).unwrap()).unwrap_err();
+        assert_eq!(refusal.reasons.len(), MOST_REASONS + 2);
+        assert_eq!(refusal.reasons[MOST_REASONS], "imports 80 things more that this host does not have");
     }
 }

@@ -48,6 +48,33 @@ impl Source for DirSource {
     }
 }
 
+/// One file, whatever module is asked for.
+#[derive(Debug, Clone)]
+pub struct OneFile {
+    folder: DirSource,
+    file: String,
+}
+
+impl OneFile {
+    /// The module at `path`; none if that does not name a file.
+    pub fn new(path: &Path) -> Option<Self> {
+        let file = path.file_name()?.to_str()?.to_owned();
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Some(Self { folder: DirSource::new(folder), file })
+    }
+}
+
+#[async_trait]
+impl Source for OneFile {
+    async fn fetch(&self, _: &str, known: Option<&str>, max_size: u64) -> Result<Fetched, SourceError> {
+        self.folder.fetch(&self.file, known, max_size).await
+    }
+
+    fn locate(&self, _: &str) -> String {
+        self.folder.locate(&self.file)
+    }
+}
+
 /// The content of a module, of at most `max_size` bytes.
 fn read(folder: &Path, module: &str, max_size: u64) -> Result<Vec<u8>, SourceError> {
     let path = folder.join(module);

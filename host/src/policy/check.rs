@@ -12,8 +12,8 @@ use super::file::{
 };
 use super::pattern::EventPattern;
 use super::{
-    AutoScalingGrant, Ec2Grant, EcsGrant, Finish, Grants, Handler, HostKeys, Instances, Limits, Mistakes,
-    ModulesPolicy, NamePatterns, Pattern, Policy, SshGrant,
+    AutoScalingGrant, Ec2Grant, EcsGrant, Finish, Grants, Handler, HostKeys, Instances, LARGEST_MODULE, Limits,
+    Mistakes, ModulesPolicy, ModulesSource, NamePatterns, Pattern, Policy, SshGrant,
 };
 use crate::digest::sha256;
 use crate::reading::units::{Size, Time};
@@ -25,16 +25,16 @@ pub(super) fn parse(name: &str, text: &str) -> Result<Policy, Mistakes> {
     let policy = reading.read::<File>(text).and_then(|file| policy(&mut reading, file));
     let (mistakes, warnings) = reading.findings.finish();
     match policy {
-        Some((modules, handlers)) if mistakes.is_empty() => {
+        Some((modules, recordings, handlers)) if mistakes.is_empty() => {
             let digest = sha256(text);
-            Ok(Policy { modules, handlers, digest, warnings })
+            Ok(Policy { modules, recordings, handlers, digest, warnings })
         }
         _ => Err(Mistakes { name: name.to_owned(), mistakes }),
     }
 }
 
 /// None only where a mistake has been noted; all the functions below keep to that.
-fn policy(reading: &mut Reading<'_>, file: File) -> Option<(ModulesPolicy, Vec<Arc<Handler>>)> {
+fn policy(reading: &mut Reading<'_>, file: File) -> Option<(ModulesPolicy, Option<ModulesSource>, Vec<Arc<Handler>>)> {
     let modules = reading
         .required(
             0,
@@ -47,6 +47,9 @@ fn policy(reading: &mut Reading<'_>, file: File) -> Option<(ModulesPolicy, Vec<A
         reading.findings.warn(ledger.at, "[ledger] is not used by this version: work items are kept in no store");
         reading.required(ledger.at, "store", ledger.value.0.store, "store = \"s3://BUCKET/PREFIX/\" or \"dir:PATH\"");
     }
+    let recordings = file.recordings.and_then(|At { at, value }| {
+        reading.required(at, "store", value.0.store, "store = \"s3://BUCKET/PREFIX/\" or \"dir:PATH\"")
+    });
     let written = reading.required(0, "handler", file.handler, "at least one [[handler]]");
     let mut handlers = Vec::new();
     let mut seen = Seen::default();
@@ -55,7 +58,7 @@ fn policy(reading: &mut Reading<'_>, file: File) -> Option<(ModulesPolicy, Vec<A
             handlers.push(Arc::new(handler));
         }
     }
-    Some((modules?, handlers))
+    Some((modules?, recordings, handlers))
 }
 
 fn modules(reading: &mut Reading<'_>, At { at, value }: Section<ModulesSection>) -> Option<ModulesPolicy> {
@@ -63,7 +66,7 @@ fn modules(reading: &mut Reading<'_>, At { at, value }: Section<ModulesSection>)
     let source = reading.required(at, "source", section.source, "source = \"s3://BUCKET/PREFIX/\" or \"dir:PATH\"");
     let refresh =
         reading.within("refresh", section.refresh, Time::seconds(10), Time::seconds(0)..=Time::seconds(86_400));
-    let max_size = reading.within("max-size", section.max_size, Size::mib(32), Size::kib(1)..=Size::mib(512));
+    let max_size = reading.within("max-size", section.max_size, Size::mib(32), Size::kib(1)..=Size(LARGEST_MODULE));
     if let Some(keys) = section.trusted_keys {
         reading.findings.warn(keys.at, "these keys are not used by this version: it verifies no signatures");
     }

@@ -32,6 +32,8 @@ pub(super) struct File {
     pub(super) modules: Option<Section<ModulesSection>>,
     /// The durable record of work items. Not used by this version.
     pub(super) ledger: Option<Section<LedgerSection>>,
+    /// Where it is recorded what events come to, for `hostler replay`. Nothing is recorded without it.
+    pub(super) recordings: Option<Section<RecordingsSection>>,
     /// The handlers. The first that matches, in the order of the file, takes the event.
     #[schemars(required, extend("minItems" = 1))]
     pub(super) handler: Option<Tables<HandlerSection>>,
@@ -60,6 +62,15 @@ pub(super) struct ModulesSection {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct LedgerSection {
     /// The place: s3://BUCKET/PREFIX/ or dir:PATH.
+    #[schemars(required)]
+    pub(super) store: Option<ModulesSource>,
+}
+
+/// Where it is recorded what events come to, for `hostler replay`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct RecordingsSection {
+    /// The place, with an object or a file for each event: s3://BUCKET/PREFIX/ or dir:PATH.
     #[schemars(required)]
     pub(super) store: Option<ModulesSource>,
 }
@@ -144,9 +155,9 @@ pub(super) struct EcsSection {
 }
 
 /// What can be allowed in Amazon ECS.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum EcsAction {
+pub enum EcsAction {
     /// Find container instances and list tasks.
     Read,
     /// Set container instances to DRAINING.
@@ -170,9 +181,9 @@ pub(super) struct AutoScalingSection {
 }
 
 /// What can be allowed in EC2 Auto Scaling.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum AutoScalingAction {
+pub enum AutoScalingAction {
     /// Describe instances as members of their group.
     Read,
     /// Set and remove the protection from scale-in.
@@ -191,9 +202,9 @@ pub(super) struct Ec2Section {
 }
 
 /// What can be allowed in Amazon EC2.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Ec2Action {
+pub enum Ec2Action {
     /// Describe instances.
     Read,
 }

@@ -8,7 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::grants::write_list;
-use super::{AutoScalingGrant, ClientKey, EcsGrant, Handler, HostKeys, Instances, NamePatterns, SshGrant};
+use super::{
+    AutoScalingCall, AutoScalingGrant, ClientKey, EcsCall, EcsGrant, Handler, HostKeys, Instances, Lack, NamePatterns,
+    Power, SshGrant,
+};
 use crate::ports::{ClusterName, ContainerInstance, GroupInstance, GroupName, Instance, InstanceId, Task, TaskArn};
 
 /// A request the policy has allowed. Only this module makes one, and a port consumes it: it is neither `Clone` nor `Copy`.
@@ -113,65 +116,6 @@ pub struct Exec {
     pub max_output: usize,
 }
 
-/// The host functions of `ecs`: what a search or a listing is made for decides what it needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EcsCall {
-    /// `ecs.find-container-instance`.
-    FindContainerInstance,
-    /// `ecs.drain`.
-    Drain,
-    /// `ecs.list-tasks`.
-    ListTasks,
-    /// `ecs.stop-task`.
-    StopTask,
-}
-
-impl EcsCall {
-    fn name(self) -> &'static str {
-        match self {
-            Self::FindContainerInstance => "ecs.find-container-instance",
-            Self::Drain => "ecs.drain",
-            Self::ListTasks => "ecs.list-tasks",
-            Self::StopTask => "ecs.stop-task",
-        }
-    }
-
-    /// The word in `allow`, and whether `grant` has it.
-    fn needs(self, grant: &EcsGrant) -> (&'static str, bool) {
-        match self {
-            Self::FindContainerInstance | Self::ListTasks => ("read", grant.read),
-            Self::Drain => ("drain", grant.drain),
-            Self::StopTask => ("stop-task", grant.stop_task),
-        }
-    }
-}
-
-/// The host functions of `autoscaling`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AutoScalingCall {
-    /// `autoscaling.describe-instance`.
-    DescribeInstance,
-    /// `autoscaling.set-instance-protection`.
-    SetInstanceProtection,
-}
-
-impl AutoScalingCall {
-    fn name(self) -> &'static str {
-        match self {
-            Self::DescribeInstance => "autoscaling.describe-instance",
-            Self::SetInstanceProtection => "autoscaling.set-instance-protection",
-        }
-    }
-
-    /// The word in `allow`, and whether `grant` has it.
-    fn needs(self, grant: &AutoScalingGrant) -> (&'static str, bool) {
-        match self {
-            Self::DescribeInstance => ("read", grant.read),
-            Self::SetInstanceProtection => ("protect", grant.protect),
-        }
-    }
-}
-
 /// A refusal: which handler, which call, the rule that refused it, and what in the policy would allow it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("handler {handler:?} may not call {call}: {rule}; {remedy}")]
@@ -268,11 +212,8 @@ impl Scope {
 
     /// `ec2.describe-instance`.
     pub fn describe_instance(&self, instance: InstanceId) -> Result<Granted<DescribeInstance>, Denial> {
-        let call = "ec2.describe-instance";
-        let Some(grant) = &self.handler.grants.ec2 else {
-            return Err(self.no_grant(call, &instance, "ec2", "{ allow = [\"read\"] }"));
-        };
-        self.check_allowed(call, &instance, "ec2", grant.line, ("read", grant.read), &[])?;
+        let call = Power::DescribeInstance.call();
+        let grant = self.handler.grants.for_ec2().map_err(|lack| self.lacks(call, &instance, lack))?;
         self.check_reach(call, &instance, "ec2", grant.line, grant.instances)?;
         Ok(Granted(DescribeInstance { instance }))
     }
@@ -314,16 +255,7 @@ impl Scope {
     }
 
     fn ecs(&self, call: EcsCall, instance: &InstanceId) -> Result<&EcsGrant, Denial> {
-        let Some(grant) = &self.handler.grants.ecs else {
-            let example = match call {
-                EcsCall::FindContainerInstance | EcsCall::ListTasks => "{ clusters = [\"…\"], allow = [\"read\"] }",
-                EcsCall::Drain => "{ clusters = [\"…\"], allow = [\"drain\"] }",
-                EcsCall::StopTask => "{ clusters = [\"…\"], allow = [\"stop-task\"] }",
-            };
-            return Err(self.no_grant(call.name(), instance, "ecs", example));
-        };
-        let allowed = [("read", grant.read), ("drain", grant.drain), ("stop-task", grant.stop_task)];
-        self.check_allowed(call.name(), instance, "ecs", grant.line, call.needs(grant), &allowed)?;
+        let grant = self.handler.grants.for_ecs(call).map_err(|lack| self.lacks(call.name(), instance, lack))?;
         self.check_reach(call.name(), instance, "ecs", grant.line, grant.instances)?;
         Ok(grant)
     }
@@ -341,15 +273,8 @@ impl Scope {
     }
 
     fn autoscaling(&self, call: AutoScalingCall, instance: &InstanceId) -> Result<&AutoScalingGrant, Denial> {
-        let Some(grant) = &self.handler.grants.autoscaling else {
-            let example = match call {
-                AutoScalingCall::DescribeInstance => "{ groups = [\"…\"], allow = [\"read\"] }",
-                AutoScalingCall::SetInstanceProtection => "{ groups = [\"…\"], allow = [\"protect\"] }",
-            };
-            return Err(self.no_grant(call.name(), instance, "autoscaling", example));
-        };
-        let allowed = [("read", grant.read), ("protect", grant.protect)];
-        self.check_allowed(call.name(), instance, "autoscaling", grant.line, call.needs(grant), &allowed)?;
+        let grant =
+            self.handler.grants.for_autoscaling(call).map_err(|lack| self.lacks(call.name(), instance, lack))?;
         self.check_reach(call.name(), instance, "autoscaling", grant.line, grant.instances)?;
         Ok(grant)
     }
@@ -372,11 +297,8 @@ impl Scope {
     }
 
     fn ssh(&self, instance: &InstanceId, command: &[String]) -> Result<&SshGrant, Denial> {
-        let call = "ssh.exec";
-        let Some(grant) = &self.handler.grants.ssh else {
-            let example = "{ user = \"…\", key = \"…\", host-keys = \"…\", commands = [[\"…\"]] }";
-            return Err(self.no_grant(call, instance, "ssh", example));
-        };
+        let call = Power::Exec.call();
+        let grant = self.handler.grants.for_ssh().map_err(|lack| self.lacks(call, instance, lack))?;
         self.check_reach(call, instance, "ssh", grant.line, grant.instances)?;
         if command.iter().any(|argument| argument.contains('\0')) {
             let rule = "an argument holds a NUL byte, which no command can carry".to_owned();
@@ -388,27 +310,6 @@ impl Scope {
             return Err(self.denial(call, instance, rule, remedy));
         }
         Ok(grant)
-    }
-
-    fn check_allowed(
-        &self,
-        call: &str,
-        instance: &InstanceId,
-        grant: &str,
-        line: usize,
-        (needed, granted): (&str, bool),
-        allow: &[(&str, bool)],
-    ) -> Result<(), Denial> {
-        if granted {
-            return Ok(());
-        }
-        let mut allowed = String::new();
-        // Writing to a string cannot fail.
-        let _ = write_list(&mut allowed, allow.iter().filter(|(_, granted)| *granted).map(|(word, _)| word));
-        let allowed = if allowed.is_empty() { "nothing".to_owned() } else { format!("only {allowed}") };
-        let rule = format!("its {grant} grant (line {line}) allows {allowed}");
-        let remedy = format!("to allow it, add \"{needed}\" to grants.{grant}.allow");
-        Err(self.denial(call, instance, rule, remedy))
     }
 
     fn check_reach(
@@ -432,10 +333,7 @@ impl Scope {
         Err(self.denial(call, instance, rule, remedy))
     }
 
-    fn no_grant(&self, call: &str, instance: &InstanceId, grant: &str, example: &str) -> Denial {
-        let line = self.handler.grants.line;
-        let rule = format!("it has no {grant} grant");
-        let remedy = format!("to allow it, add {grant} = {example} to its [handler.grants] (line {line})");
+    fn lacks(&self, call: &str, instance: &InstanceId, Lack { rule, remedy }: Lack) -> Denial {
         self.denial(call, instance, rule, remedy)
     }
 

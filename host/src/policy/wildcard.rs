@@ -2,19 +2,19 @@
 
 /// Literal text with `*` for any run of characters, empty ones included.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Wildcard {
+pub(crate) struct Wildcard {
     /// The literal parts between the stars, so one more than there are stars. Never empty.
     parts: Vec<String>,
 }
 
 impl Wildcard {
     /// Reads a name, in which `*` is the only character with a meaning.
-    pub(super) fn name(text: &str) -> Self {
+    pub(crate) fn name(text: &str) -> Self {
         Self { parts: text.split('*').map(str::to_owned).collect() }
     }
 
     /// Reads EventBridge's `wildcard`: `\*` and `\\` are literal, and stars may not follow each other.
-    pub(super) fn event_bridge(text: &str) -> Result<Self, String> {
+    pub(crate) fn event_bridge(text: &str) -> Result<Self, String> {
         let mut parts = vec![String::new()];
         let mut part = String::new();
         let mut star = false;
@@ -47,7 +47,7 @@ impl Wildcard {
     }
 
     /// Whether all of `text` matches. Linear in its length: texts come from events, which others write.
-    pub(super) fn matches(&self, text: &str) -> bool {
+    pub(crate) fn matches(&self, text: &str) -> bool {
         let Some((first, rest)) = self.parts.split_first() else { return false };
         let Some((last, middle)) = rest.split_last() else { return text == first };
         let Some(mut text) = text.strip_prefix(first.as_str()).and_then(|text| text.strip_suffix(last.as_str())) else {

@@ -1,7 +1,9 @@
 //! Why the outside world did not do what a port was asked.
 
+use serde::{Deserialize, Serialize};
+
 /// A failed call of a port: what kind of failure, and one line for people.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("{message}")]
 pub struct PortError {
     /// The kind, as the contract tells them apart.
@@ -11,7 +13,8 @@ pub struct PortError {
 }
 
 /// The kinds of failure a port tells apart. The meanings are those of `error-code` in `wit/types.wit`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum PortErrorKind {
     /// AWS IAM, or the other end, does not allow the call.
     Denied,

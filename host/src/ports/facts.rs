@@ -3,11 +3,13 @@
 use std::net::IpAddr;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::{ClusterName, GroupName, InstanceId, TaskArn};
 
 /// An EC2 instance as a member of an ECS cluster, as ECS DescribeContainerInstances gives it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct ContainerInstance {
     /// The ARN of the container instance.
     pub arn: String,
@@ -26,7 +28,8 @@ pub struct ContainerInstance {
 }
 
 /// An ECS task that has not come to an end, as DescribeTasks gives it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Task {
     /// The ARN of the task.
     pub arn: TaskArn,
@@ -52,7 +55,8 @@ impl Task {
 }
 
 /// An EC2 instance as a member of an Auto Scaling group, as DescribeAutoScalingInstances gives it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct GroupInstance {
     /// The EC2 instance.
     pub instance: InstanceId,
@@ -69,7 +73,8 @@ pub struct GroupInstance {
 }
 
 /// An EC2 instance, as DescribeInstances gives it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Instance {
     /// The EC2 instance.
     pub instance: InstanceId,
@@ -90,17 +95,20 @@ pub struct Instance {
 }
 
 /// What a command on a node came to.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct CommandOutput {
     /// Its exit status; none when a signal ended it.
     pub exit_status: Option<u32>,
     /// The signal that ended it, without `SIG`.
     pub signal: Option<String>,
     /// Standard output, cut at the grant's `max-output`.
+    #[serde(with = "super::bytes")]
     pub stdout: Vec<u8>,
     /// Whether standard output was cut.
     pub stdout_truncated: bool,
     /// Standard error, cut at the grant's `max-output`.
+    #[serde(with = "super::bytes")]
     pub stderr: Vec<u8>,
     /// Whether standard error was cut.
     pub stderr_truncated: bool,

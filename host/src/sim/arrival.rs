@@ -1,16 +1,10 @@
-//! Events arriving in the world, and the small world around one event.
+//! Events arriving in the world.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use super::group::{Group, HEARTBEAT_TIMEOUT, Hook, hook_times};
-use super::node::{Member, Node, Registration};
-use super::ssh::{Behaviour, Script};
 use super::state::State;
-use crate::dispatch::Place;
-use crate::dispatch::lifecycle::LifecycleResult;
 use crate::event::{Event, Kind, LifecycleAction, Transition};
-use crate::ports::{ClusterName, CommandOutput, InstanceId};
+use crate::ports::InstanceId;
 
 /// What EC2 gives between warning and reclaim. "Spot Instance interruption notices": two minutes.
 const SPOT_WARNING: Duration = Duration::from_secs(120);
@@ -45,6 +39,10 @@ pub(super) fn deliver(state: &mut State, event: &Event) -> Result<(), String> {
 fn register(state: &mut State, node: usize, kind: Kind, action: &LifecycleAction, now: Duration) -> Result<(), String> {
     let LifecycleAction { group, hook, instance, token, transition } = action;
     let Some(member) = &state.nodes[node].member else {
+        // It has been in its group and left it for good: an event that comes late.
+        if !state.nodes[node].exists() {
+            return Ok(());
+        }
         let group = group.as_str();
         return Err(format!("it puts {instance} in the group {group}, the world in none; add group = {group:?} to it"));
     };
@@ -141,63 +139,4 @@ fn no_such_instance(state: &State, instance: &InstanceId) -> String {
     let known: Vec<_> = state.nodes.iter().map(|node| node.id.as_str()).collect();
     let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
     format!("it is about {instance}, and the world's instances are: {known}; add it, or run another event")
-}
-
-/// The world around an event; see [`super::World::around`].
-pub(super) fn around(event: &Event, cluster: Option<ClusterName>) -> State {
-    let place = Place { account: event.account.clone(), region: event.region.clone() };
-    let mut state = State::empty(place, Some(event.time));
-    state.clusters.extend(cluster.clone());
-    let output = CommandOutput { exit_status: Some(0), ..CommandOutput::default() };
-    let behaviour = Behaviour::Answers { output, delay: Duration::ZERO };
-    state.scripts.push(Script { instance: None, command: None, behaviour });
-    let action = event.lifecycle_action.as_ref();
-    let group = action.map(|action| &action.group).or(event.group.as_ref());
-    if let Some(group) = group {
-        let hook = action.map(|action| Hook {
-            name: action.hook.clone(),
-            transition: action.transition,
-            times: hook_times(HEARTBEAT_TIMEOUT),
-            default_result: LifecycleResult::Abandon,
-        });
-        state.groups.push(Group { name: group.clone(), hooks: hook.into_iter().collect(), retains: false });
-    }
-    let Some(instance) = &event.instance else { return state };
-    let stopped = event.kind == Kind::WarmInstanceTerminating;
-    let launching = action.is_some_and(|action| action.transition == Transition::Launching);
-    let registration = cluster.filter(|_| !stopped).map(|cluster| {
-        let mut registration = Registration::new(&state.place, cluster, instance);
-        let tasks = [("service:web", 20), ("service:worker", 45), ("family:nightly-report", 10)];
-        for (group, seconds) in tasks.into_iter().filter(|_| !launching) {
-            let task = registration.add_task(&state.place, instance, group.to_owned());
-            task.stops_in = Some(Duration::from_secs(seconds));
-        }
-        registration
-    });
-    state.add(Node {
-        id: instance.clone(),
-        instance_type: "m7g.large".to_owned(),
-        lifecycle: if event.kind == Kind::SpotInterruption { "spot" } else { "on-demand" },
-        availability_zone: format!("{}a", state.place.region),
-        address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 10)),
-        launched_at: None,
-        tags: vec![("Name".to_owned(), "simulated".to_owned())],
-        state: if stopped { "stopped" } else { "running" },
-        becomes: None,
-        terminated_at: None,
-        reclaimed_at: None,
-        member: group.map(|group| Member {
-            group: group.clone(),
-            state: match (stopped, launching) {
-                (true, _) => "Warmed:Stopped",
-                (false, true) => "Pending",
-                (false, false) => "InService",
-            },
-            becomes: None,
-            protected: false,
-            health: "HEALTHY",
-        }),
-        registration,
-    });
-    state
 }

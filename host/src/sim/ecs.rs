@@ -164,7 +164,7 @@ impl SimTask {
     /// "Amazon ECS task lifecycle". A service task is first DEACTIVATING (its load balancer lets go of it), then STOPPING.
     ///
     /// Not as AWS does it: there is no ACTIVATING, PROVISIONING or DEPROVISIONING, and DEACTIVATING takes half of the time.
-    fn last_status(&self, now: Duration) -> &'static str {
+    pub(super) fn last_status(&self, now: Duration) -> &'static str {
         match self.phase {
             Phase::Pending { .. } => "PENDING",
             Phase::Running | Phase::Unheard => "RUNNING",

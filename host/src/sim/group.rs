@@ -14,7 +14,7 @@ pub(super) const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(3600);
 const PROCEEDING: Duration = Duration::from_secs(5);
 
 /// An Auto Scaling group.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Group {
     pub(super) name: GroupName,
     pub(super) hooks: Vec<Hook>,
@@ -32,7 +32,7 @@ pub(super) struct Hook {
 }
 
 /// A lifecycle action: one hook holding one instance back, once.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Action {
     pub(super) node: usize,
     pub(super) group: GroupName,

@@ -11,7 +11,7 @@ use super::node::Node;
 use crate::ports::InstanceId;
 
 /// The instances, and everything on them, as they have been for as long as reads lag behind.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct History {
     /// How far reads lag behind.
     pub(super) lag: Duration,

@@ -155,6 +155,12 @@ impl Journal {
         self.tape().now()
     }
 
+    /// Another journal, with what is in this one: of a world that has not begun.
+    pub(super) fn fork(&self) -> Self {
+        let entries = self.tape().entries.clone();
+        Self(Arc::new(Mutex::new(Tape { entries, ..Tape::default() })))
+    }
+
     /// A copy of the entries, ordered by their time; what happened at one instant stays in the order it was found out.
     pub(super) fn entries(&self) -> Vec<Entry> {
         let mut entries = self.tape().entries.clone();

@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub(super) use self::values::{Address, Stamp};
+pub(super) use self::values::Address;
+pub(crate) use self::values::Stamp;
 pub(super) use self::words::{
     ActionResult, ContainerInstanceStatus, HealthStatus, InstanceState, LifecycleState, OnAbandon, Purchase,
     TransitionName,
@@ -24,7 +25,7 @@ use crate::reading::{At, Tables};
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[schemars(title = "Hostler world")]
-pub(super) struct File {
+pub(crate) struct File {
     /// What the clock says at the beginning. When left out: the time of the first event.
     pub(super) start: Option<Stamp>,
     /// The account. An event of another account changes nothing here.

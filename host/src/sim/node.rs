@@ -38,6 +38,8 @@ pub(super) struct Node {
     pub(super) reclaimed_at: Option<Duration>,
     pub(super) member: Option<Member>,
     pub(super) registration: Option<Registration>,
+    /// What it was in its cluster when ECS forgot it.
+    pub(super) deregistered: Option<Registration>,
 }
 
 /// An instance as a member of its group.
@@ -119,6 +121,7 @@ impl Node {
             reclaimed_at: None,
             member: None,
             registration: None,
+            deregistered: None,
         }
     }
 

@@ -32,7 +32,7 @@ const BLOCKED: &str =
     "was unable to stop or start tasks during a deployment because of the service deployment configuration";
 
 /// An ECS service that replaces its tasks. One that the file has no entry for is none of these.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Service {
     pub(super) name: String,
     pub(super) cluster: ClusterName,

@@ -20,7 +20,7 @@ use crate::ports::{ClusterName, GroupName, InstanceId};
 const DEFAULT_START: Timestamp = Timestamp::constant(1_767_225_600, 0); // 2026-01-01T00:00:00Z
 
 /// Everything there is. All times are since the world began.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct State {
     pub(super) place: Place,
     /// What the virtual clock says when the world begins.
@@ -177,6 +177,7 @@ impl State {
             let lost = registration.tasks.iter().filter(|task| task.phase != Phase::Stopped).count();
             let became = if lost == 0 { String::new() } else { format!("{lost} tasks lost") };
             self.note(at, "container instance deregistered", id, &became);
+            self.nodes[node].deregistered = Some(registration);
         }
     }
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::{What, World, WorldError};
+use super::{Blueprint, What, World, WorldError};
 use crate::event::{Event, Kind, LifecycleAction, Transition};
 use crate::policy::{Drain, FindContainerInstance, ListTasks, NamePatterns, StopTask};
 use crate::ports::{AccountId, ContainerInstance, GroupName, HookName, InstanceId, PortError, Region, Task, TaskArn};

@@ -1,8 +1,9 @@
 //! From a core module to a component.
 
 use anyhow::{Context, ensure};
-use wit_component::{ComponentEncoder, DecodedWasm};
-use wit_parser::{Resolve, WorldItem, WorldKey};
+use wit_component::ComponentEncoder;
+
+use crate::modules::Surface;
 
 /// A plugin, ready for the host.
 #[derive(Debug)]
@@ -12,9 +13,6 @@ pub(super) struct Component {
     /// Every function it imports, such as `ecs.drain`: the complete list of its powers.
     pub(super) imports: Vec<String>,
 }
-
-/// The interfaces of the contract, without which version.
-const OURS: &str = "hostler:handler/";
 
 impl Component {
     /// Makes a core module, as the SDK's bindings leave it, a component, and checks that it is a plugin.
@@ -26,39 +24,12 @@ impl Component {
             .context(
                 "the module cannot be made a component; a crate that needs a browser or an operating system does that",
             )?;
-        let DecodedWasm::Component(resolve, world) =
-            wit_component::decode(&bytes).context("the component cannot be read again")?
-        else {
-            unreachable!("the encoder makes components")
-        };
-        let world = &resolve.worlds[world];
-        let handles = world.exports.iter().any(
-            |(name, item)| matches!((name, item), (WorldKey::Name(name), WorldItem::Function(_)) if name == "handle"),
-        );
+        let surface = Surface::read(&bytes).context("the component cannot be read again")?;
         ensure!(
-            handles,
+            surface.handles,
             "not a Hostler plugin: it does not export `handle`; end its lib.rs with hostler_plugin::export!(handle)"
         );
-        let mut imports: Vec<String> =
-            world.imports.iter().flat_map(|(name, item)| functions(&resolve, name, item)).collect();
-        imports.sort();
-        Ok(Self { bytes, imports })
-    }
-}
-
-/// The functions of one import. An interface that only types are taken from has none.
-fn functions(resolve: &Resolve, name: &WorldKey, item: &WorldItem) -> Vec<String> {
-    let name = resolve.name_world_key(name);
-    match item {
-        WorldItem::Interface { id, .. } => {
-            let interface = match name.strip_prefix(OURS) {
-                Some(ours) => ours.split('@').next().unwrap_or(ours),
-                None => &name,
-            };
-            resolve.interfaces[*id].functions.keys().map(|function| format!("{interface}.{function}")).collect()
-        }
-        WorldItem::Function(_) => vec![name],
-        WorldItem::Type { .. } => vec![],
+        Ok(Self { imports: surface.calls().collect(), bytes })
     }
 }
 

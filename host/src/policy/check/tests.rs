@@ -424,3 +424,16 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn recordings_have_a_place_as_modules_do() {
+    assert_eq!(sound(&with("")).recordings, None);
+    let section = "[recordings]\nstore = \"dir:/var/lib/hostler/recordings\"\n";
+    let folder = ModulesSource::Dir("/var/lib/hostler/recordings".into());
+    assert_eq!(sound(&format!("{section}{MODULES}{HANDLER}")).recordings, Some(folder));
+    insta::assert_snapshot!(mistakes(&format!("[recordings]\n{MODULES}{HANDLER}")), @r#"1:1: store is missing: write store = "s3://BUCKET/PREFIX/" or "dir:PATH""#);
+    insta::assert_snapshot!(mistakes(&format!("[recordings]\nstore = \"/x\"\nkeep = \"7d\"\n{MODULES}{HANDLER}")), @r#"
+    2:9: "/x" is not a place: write "s3://BUCKET/PREFIX/" or "dir:PATH"
+    3:1: unknown key "keep" (allowed here: store)
+    "#);
+}

@@ -10,7 +10,7 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
 /// An instant.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::sim) struct Stamp(pub(in crate::sim) Timestamp);
+pub(crate) struct Stamp(pub(crate) Timestamp);
 
 impl<'de> Deserialize<'de> for Stamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -15,6 +15,11 @@ macro_rules! words {
         impl $name {
             const WORDS: &'static [&'static str] = &[$first $(, $word)*];
 
+            /// The word that is written so, if it is one.
+            pub(in crate::sim) fn parse(text: &str) -> Option<Self> {
+                Self::WORDS.iter().find(|word| **word == text).map(|word| Self(word))
+            }
+
             /// The word.
             pub(in crate::sim) fn as_str(self) -> &'static str {
                 self.0
@@ -30,8 +35,7 @@ macro_rules! words {
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let text = Cow::<'de, str>::deserialize(deserializer)?;
-                let known = Self::WORDS.iter().find(|word| **word == text);
-                known.map(|word| Self(word)).ok_or_else(|| D::Error::unknown_variant(&text, Self::WORDS))
+                Self::parse(&text).ok_or_else(|| D::Error::unknown_variant(&text, Self::WORDS))
             }
         }
 

@@ -139,7 +139,7 @@ async fn only_a_spot_instance_is_warned() {
 #[tokio::test(start_paused = true)]
 async fn the_world_around_an_event_holds_what_a_handler_looks_for() {
     let event = terminating("token");
-    let world = World::around(&event, Some(ClusterName::parse("prod").unwrap()));
+    let world = Blueprint::around(&[&event], Some(ClusterName::parse("prod").unwrap())).world();
     world.deliver(&event).unwrap();
     assert_eq!(world.clock().now(), event.time);
     assert_eq!((world.place().account, world.place().region), (event.account, event.region));
@@ -167,13 +167,13 @@ async fn there_is_a_world_around_every_kind_of_event() {
         let mut lifecycle_action = action(Some("token"));
         lifecycle_action.transition = transition;
         let event = event(kind, Some(lifecycle_action.clone()));
-        let world = World::around(&event, Some(ClusterName::parse("prod").unwrap()));
+        let world = Blueprint::around(&[&event], Some(ClusterName::parse("prod").unwrap())).world();
         world.deliver(&event).unwrap_or_else(|error| panic!("{kind:?}: {error}"));
         let answer = world.lifecycle().complete(&lifecycle_action, LifecycleResult::Continue).await;
         assert_eq!(answer, Ok(Answer::Accepted), "{kind:?}");
     }
     for kind in [Kind::SpotInterruption, Kind::RebalanceRecommendation, Kind::ScheduledMaintenance] {
         let event = event(kind, None);
-        World::around(&event, None).deliver(&event).unwrap_or_else(|error| panic!("{kind:?}: {error}"));
+        Blueprint::around(&[&event], None).world().deliver(&event).unwrap_or_else(|error| panic!("{kind:?}: {error}"));
     }
 }

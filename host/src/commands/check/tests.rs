@@ -1,0 +1,216 @@
+use clap::Parser;
+
+use super::*;
+use crate::testing::guests;
+
+#[derive(Parser)]
+struct Cli {
+    #[command(flatten)]
+    arguments: Arguments,
+}
+
+/// A policy with one handler for `drain.wasm`; `grants` are the lines of its grants.
+fn policy(grants: &str) -> String {
+    format!(
+        "[modules]\nsource = \"dir:dist\"\nallow-unsigned = true\nmax-size = \"1MiB\"\n[[handler]]\nname = \"drain\"\n\
+         module = \"drain.wasm\"\nevent.source = [\"aws.ec2\"]\n[handler.grants]\n{grants}\n"
+    )
+}
+
+const GRANTED: &str = "ecs = { clusters = [\"*\"], allow = [\"drain\"] }";
+
+/// Runs `hostler check` on a file of that name and a policy; their folder reads as `DIR`.
+fn check(name: &str, bytes: &[u8], policy: &str, flags: &[&str]) -> (u8, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::create_dir_all(path(name).parent().unwrap()).unwrap();
+    std::fs::write(path(name), bytes).unwrap();
+    std::fs::write(path("hostler.toml"), policy).unwrap();
+    let (file, policy) = (path(name).display().to_string(), path("hostler.toml").display().to_string());
+    let arguments = ["check", &file, "--policy", &policy].into_iter().chain(flags.iter().copied());
+    let mut out = Vec::new();
+    let code = Cli::try_parse_from(arguments).unwrap().arguments.run(&mut out).unwrap();
+    (code, String::from_utf8(out).unwrap().replace(&*folder.path().to_string_lossy(), "DIR"))
+}
+
+fn drain() -> Vec<u8> {
+    guests::drain_of("i-0123456789abcdef0")
+}
+
+/// A component that imports all of the contract, used or not.
+fn everything() -> Vec<u8> {
+    use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata};
+    let mut resolve = wit_parser::Resolve::default();
+    let (package, _) = resolve.push_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../wit")).unwrap();
+    let world = resolve.select_world(&[package], Some("handler")).unwrap();
+    let mut core = dummy_module(&resolve, world, wit_parser::ManglingAndAbi::Standard32);
+    embed_component_metadata(&mut core, &resolve, world, StringEncoding::UTF8).unwrap();
+    ComponentEncoder::default().module(&core).unwrap().encode().unwrap()
+}
+
+#[test]
+fn what_fits_says_so_and_superfluous_grants_are_a_note() {
+    let (code, text) = check("drain.wasm", &drain(), &policy(GRANTED), &[]);
+    assert_eq!(code, FITS);
+    insta::assert_snapshot!(text, @r#"
+    DIR/drain.wasm fits DIR/hostler.toml
+
+    handler "drain" uses it, and grants all that it imports
+    "#);
+    let wide = "ecs = { clusters = [\"*\"], allow = [\"read\", \"drain\"] }\nec2 = { allow = [\"read\"] }\n\
+                ssh = { user = \"a\", key = \"env:K\", host-keys = \"console\", commands = [[\"id\"]] }";
+    let (code, text) = check("drain.wasm", &drain(), &policy(wide), &[]);
+    assert_eq!(code, FITS);
+    insta::assert_snapshot!(text, @r#"
+    DIR/drain.wasm fits DIR/hostler.toml
+
+    handler "drain" uses it, and grants all that it imports
+      note: it has no use for grants.ecs allow "read" (line 10)
+      note: it has no use for grants.ec2 allow "read" (line 11)
+      note: it has no use for grants.ssh (line 12)
+    "#);
+}
+
+#[test]
+fn imports_that_nothing_grants_are_named_with_the_remedy() {
+    let (code, text) = check("drain.wasm", &drain(), &policy(""), &[]);
+    assert_eq!(code, MISFIT);
+    insta::assert_snapshot!(text, @r#"
+    DIR/drain.wasm does not fit DIR/hostler.toml
+
+    handler "drain" uses it, and does not grant 1 import
+      set the event's container instance to DRAINING (ecs.drain): it has no ecs grant; to allow it, add ecs = { clusters = ["…"], allow = ["drain"] } to its [handler.grants] (line 9)
+    "#);
+    let (code, text) = check("drain.wasm", &drain(), &policy(&GRANTED.replace("drain", "read")), &[]);
+    assert_eq!(code, MISFIT);
+    insta::assert_snapshot!(text, @r#"
+    DIR/drain.wasm does not fit DIR/hostler.toml
+
+    handler "drain" uses it, and does not grant 1 import
+      set the event's container instance to DRAINING (ecs.drain): its ecs grant (line 10) allows only "read"; to allow it, add "drain" to grants.ecs.allow
+      note: it has no use for grants.ecs allow "read" (line 10)
+    "#);
+}
+
+#[test]
+fn a_handler_uses_it_by_its_file_name_or_the_end_of_its_path() {
+    let (code, text) = check("other.wasm", &drain(), &policy(GRANTED), &[]);
+    assert_eq!(code, MISFIT);
+    insta::assert_snapshot!(text, @r#"
+    DIR/other.wasm does not fit DIR/hostler.toml
+
+    no handler uses other.wasm
+      the policy has drain.wasm; write module = "other.wasm" in a handler, or rename the file
+    "#);
+    let below = policy(GRANTED).replace("drain.wasm", "v2/drain.wasm");
+    assert_eq!(check("v2/drain.wasm", &drain(), &below, &[]).0, FITS);
+    assert_eq!(check("drain.wasm", &drain(), &below, &[]).0, MISFIT);
+}
+
+#[test]
+fn a_plugin_that_imports_everything_may_lack_grants() {
+    let (code, text) = check("drain.wasm", &everything(), &policy(GRANTED), &[]);
+    assert_eq!(code, FITS);
+    insta::assert_snapshot!(text, @r#"
+    DIR/drain.wasm fits DIR/hostler.toml
+
+    handler "drain" uses it, and does not grant 7 imports; it imports all there are, so it need not call them
+      read the state of the event's instance in its Auto Scaling group (autoscaling.describe-instance): it has no autoscaling grant; to allow it, add autoscaling = { groups = ["…"], allow = ["read"] } to its [handler.grants] (line 9)
+      protect the event's instance from scale-in, or stop protecting it (autoscaling.set-instance-protection): it has no autoscaling grant; to allow it, add autoscaling = { groups = ["…"], allow = ["protect"] } to its [handler.grants] (line 9)
+      read the state, address and tags of the event's instance (ec2.describe-instance): it has no ec2 grant; to allow it, add ec2 = { allow = ["read"] } to its [handler.grants] (line 9)
+      find the event's instance in an ECS cluster (ecs.find-container-instance): its ecs grant (line 10) allows only "drain"; to allow it, add "read" to grants.ecs.allow
+      list the tasks on the event's container instance (ecs.list-tasks): its ecs grant (line 10) allows only "drain"; to allow it, add "read" to grants.ecs.allow
+      stop a task on the event's container instance (ecs.stop-task): its ecs grant (line 10) allows only "drain"; to allow it, add "stop-task" to grants.ecs.allow
+      run a command on the event's instance over SSH (ssh.exec): it has no ssh grant; to allow it, add ssh = { user = "…", key = "…", host-keys = "…", commands = [["…"]] } to its [handler.grants] (line 9)
+    "#);
+}
+
+#[test]
+fn what_the_host_would_refuse_does_not_fit() {
+    let (code, text) = check("drain.wasm", b"\0asm\x01\0\0\0", &policy(GRANTED), &[]);
+    assert_eq!(code, MISFIT);
+    insta::assert_snapshot!(text, @r#"
+    DIR/drain.wasm does not fit DIR/hostler.toml
+
+    the host refuses it, since it
+      is a core WebAssembly module, not a component: build it with `hostler build`, or wrap it with `wasm-tools component new`
+
+    handler "drain" uses it
+    "#);
+    let large = [drain(), vec![0; 1 << 20]].concat();
+    let (code, text) = check("drain.wasm", &large, &policy(GRANTED), &[]);
+    assert_eq!(code, MISFIT);
+    assert!(text.contains("and max-size allows 1048576; make it smaller"), "{text}");
+    // Its imports have the names of ours, and other types: only linking tells.
+    let other_types = wat::parse_str(
+        r#"(component (import "hostler:handler/clock@0.1.0" (instance (export "now" (func (result string)))))
+            (import "hostler:handler/ecs@0.1.0" (instance))
+            (component $c (core module $m (func (export "f"))) (core instance $i (instantiate $m))
+                (func (export "handle") (canon lift (core func $i "f"))))
+            (instance $i (instantiate $c)) (alias export $i "handle" (func $f)) (export "handle" (func $f)))"#,
+    );
+    let (code, text) = check("drain.wasm", &other_types.unwrap(), &policy(GRANTED), &[]);
+    assert_eq!(code, MISFIT);
+    assert!(text.contains("does not fit this host: "), "{text}");
+}
+
+#[test]
+fn json_says_the_same() {
+    let (code, text) = check("drain.wasm", &drain(), &policy("ec2 = { allow = [\"read\"] }"), &["--json"]);
+    assert_eq!(code, MISFIT);
+    insta::assert_snapshot!(text, @r#"
+    {
+      "file": "DIR/drain.wasm",
+      "fits": false,
+      "handlers": [
+        {
+          "missing": [
+            {
+              "call": "ecs.drain",
+              "power": "set the event's container instance to DRAINING",
+              "remedy": "to allow it, add ecs = { clusters = [\"…\"], allow = [\"drain\"] } to its [handler.grants] (line 9)",
+              "rule": "it has no ecs grant"
+            }
+          ],
+          "name": "drain",
+          "unused": [
+            {
+              "grant": "grants.ec2 allow \"read\"",
+              "line": 10
+            }
+          ]
+        }
+      ],
+      "imports-everything": false,
+      "module": "drain.wasm",
+      "modules": [
+        "drain.wasm"
+      ],
+      "policy": "DIR/hostler.toml",
+      "refused": []
+    }
+    "#);
+}
+
+#[test]
+fn bad_input_is_told_apart() {
+    let (code, text) = check("drain.wasm", &drain(), "[modules]\nsource = 1\n", &[]);
+    assert_eq!(code, BAD_INPUT);
+    assert!(text.starts_with("the policy has mistakes\nDIR/hostler.toml:"), "{text}");
+    let (code, text) = check("drain.wasm", &drain(), "[modules]\nsource = 1\n", &["--json"]);
+    assert_eq!(code, BAD_INPUT);
+    let error: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert!(error["error"].as_str().unwrap().starts_with("the policy has mistakes"), "{text}");
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::write(at("hostler.toml"), policy(GRANTED)).unwrap();
+    for (file, policy, named) in
+        [("a.wasm", "hostler.toml", "a.wasm: No such file"), ("a.wasm", "b.toml", "b.toml: No such file")]
+    {
+        let arguments = Arguments { file: at(file), policy: PolicyFile { path: at(policy) }, json: false };
+        let mut out = Vec::new();
+        assert_eq!(arguments.run(&mut out).unwrap(), BAD_INPUT);
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.starts_with("cannot read ") && text.contains(named), "{text}");
+    }
+}

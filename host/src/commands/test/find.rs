@@ -1,0 +1,148 @@
+//! Where the cases are.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use walkdir::{DirEntry, WalkDir};
+
+/// The folder of a package that holds its cases.
+const CASES: &str = "cases";
+
+/// Folders that hold no cases of anybody who would look for them here.
+const PASSED_OVER: [&str; 3] = ["target", "dist", "node_modules"];
+
+/// A case that was found.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Found {
+    /// The folder above `cases`, normally the plugin's.
+    pub(super) plugin: String,
+    /// What is between, and the file's name without `.toml`.
+    pub(super) name: String,
+    /// The file.
+    pub(super) path: PathBuf,
+}
+
+impl Found {
+    /// What people call the case: `asg-lifecycle/standalone-task`.
+    pub(super) fn title(&self) -> String {
+        if self.plugin.is_empty() { self.name.clone() } else { format!("{}/{}", self.plugin, self.name) }
+    }
+
+    fn new(path: &Path) -> Self {
+        // In full, so that a case in `cases` of the working folder has a plugin's name, too.
+        let full = std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).with_extension("");
+        let parts: Vec<_> = full.iter().map(|part| part.to_string_lossy()).collect();
+        let (plugin, name) = match parts.iter().rposition(|part| part == CASES) {
+            Some(cases) if cases + 1 < parts.len() => {
+                (parts[..cases].last().map_or_else(String::new, ToString::to_string), parts[cases + 1..].join("/"))
+            }
+            _ => (String::new(), parts.last().map_or_else(String::new, ToString::to_string)),
+        };
+        Self { plugin, name, path: path.to_owned() }
+    }
+}
+
+/// The cases in `paths` with one of the texts of `filter` in their title, in order, each once. At least one.
+pub(super) fn cases(paths: &[PathBuf], filter: &[String]) -> anyhow::Result<Vec<Found>> {
+    let mut found = Vec::new();
+    for path in paths {
+        let kind = path.metadata().with_context(|| format!("cannot read {}", path.display()))?;
+        if kind.is_file() {
+            found.push(Found::new(path));
+            continue;
+        }
+        let here = in_folder(path)?;
+        if here.is_empty() {
+            bail!(
+                "there are no cases in {}: a case is a .toml file in a folder named {CASES}, such as {}",
+                path.display(),
+                path.join(CASES).join("drained.toml").display()
+            );
+        }
+        found.extend(here);
+    }
+    found.sort();
+    found.dedup();
+    let all = found.len();
+    found.retain(|found| filter.is_empty() || filter.iter().any(|text| found.title().contains(text)));
+    if found.is_empty() {
+        bail!("none of the {all} cases has {} in its name", filter.join(" or "));
+    }
+    Ok(found)
+}
+
+fn in_folder(folder: &Path) -> anyhow::Result<Vec<Found>> {
+    // A leading `./` would stand before every path that is shown.
+    let shown = |path: &Path| path.strip_prefix(".").map(Path::to_owned).unwrap_or_else(|_| path.to_owned());
+    let mut found = Vec::new();
+    for entry in WalkDir::new(folder).into_iter().filter_entry(is_looked_at) {
+        let entry = entry.with_context(|| format!("cannot look for cases in {}", folder.display()))?;
+        let full = std::path::absolute(entry.path()).unwrap_or_else(|_| entry.path().to_owned());
+        let in_cases = full.parent().is_some_and(|parent| parent.iter().any(|part| part == CASES));
+        let toml = entry.path().extension() == Some(OsStr::new("toml"));
+        if entry.file_type().is_file() && in_cases && toml {
+            found.push(Found::new(&shown(entry.path())));
+        }
+    }
+    Ok(found)
+}
+
+fn is_looked_at(entry: &DirEntry) -> bool {
+    let name = entry.file_name().to_string_lossy();
+    let hidden = name.starts_with('.') && entry.depth() > 0;
+    !(entry.file_type().is_dir() && (hidden || PASSED_OVER.contains(&&*name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(files: &[&str]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for file in files {
+            let path = folder.path().join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+        folder
+    }
+
+    #[test]
+    fn cases_are_found_in_their_folders_and_nowhere_else() {
+        let folder = folder(&[
+            "drain/cases/late.toml",
+            "drain/cases/spot/early.toml",
+            "drain/Cargo.toml",
+            "drain/cases/notes.md",
+            "drain/target/cases/old.toml",
+            "drain/.git/cases/x.toml",
+            "stop/cases/late.toml",
+        ]);
+        let titles = |paths: &[&str], filter: &[&str]| {
+            let paths: Vec<_> = paths.iter().map(|path| folder.path().join(path)).collect();
+            let filter: Vec<_> = filter.iter().map(|&text| text.to_owned()).collect();
+            let found = cases(&paths, &filter).map_err(|error| format!("{error:#}"));
+            found.map(|found| found.iter().map(Found::title).collect::<Vec<_>>())
+        };
+        let all = ["drain/late", "drain/spot/early", "stop/late"].map(str::to_owned).to_vec();
+        assert_eq!(titles(&["."], &[]), Ok(all));
+        assert_eq!(titles(&["drain/cases", "drain"], &["early"]), Ok(vec!["drain/spot/early".to_owned()]));
+        assert_eq!(titles(&["stop/cases/late.toml"], &[]), Ok(vec!["stop/late".to_owned()]));
+        assert_eq!(titles(&["."], &["q", "?"]), Err("none of the 3 cases has q or ? in its name".to_owned()));
+    }
+
+    #[test]
+    fn a_place_without_cases_says_what_a_case_is() {
+        let folder = folder(&["drain/Cargo.toml"]);
+        let complaint = |path: &str| {
+            let error = cases(&[folder.path().join(path)], &[]).unwrap_err();
+            format!("{error:#}").replace(folder.path().to_str().unwrap(), "HERE")
+        };
+        assert_eq!(
+            complaint("drain"),
+            "there are no cases in HERE/drain: a case is a .toml file in a folder named cases, such as HERE/drain/cases/drained.toml"
+        );
+        assert_eq!(complaint("gone"), "cannot read HERE/gone: No such file or directory (os error 2)");
+    }
+}

@@ -1,0 +1,107 @@
+//! `--watch`: plays the cases again whenever a file is saved.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
+
+use anyhow::Context;
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+
+use super::Arguments;
+use super::find::{self, Found};
+use super::plugins::Built;
+use crate::harness::Case;
+
+/// How long nothing has to be saved before the cases are played: editors write several files, and some a file several times.
+const QUIET: Duration = Duration::from_millis(50);
+
+/// Folders in which builds write, and no author does.
+const PASSED_OVER: [&str; 4] = ["target", "dist", ".git", "node_modules"];
+
+/// Plays, waits for a change, and plays again, until somebody ends the process. An error is reported, and waited upon: the next save
+/// may mend it.
+pub(super) fn forever(arguments: &Arguments) -> anyhow::Result<u8> {
+    let (tell, changes) = mpsc::channel();
+    let mut watcher = notify::recommended_watcher(tell).context("this machine cannot tell when files change")?;
+    let mut watched = BTreeSet::new();
+    let mut built = Built::default();
+    loop {
+        if let Err(error) = arguments.once(&mut built) {
+            eprintln!("error: {error:#}");
+        }
+        watch(&mut watcher, &mut watched, arguments)?;
+        eprintln!("waiting for a file to be saved; Ctrl-C ends it");
+        let changed = next(&changes);
+        let names: Vec<_> =
+            changed.iter().filter_map(|path| path.file_name()).map(|name| name.to_string_lossy()).collect();
+        eprintln!("\n{} saved", names.join(", "));
+        built.changed(&changed);
+    }
+}
+
+/// Watches whatever the cases depend on and is not watched yet.
+fn watch(
+    watcher: &mut RecommendedWatcher,
+    watched: &mut BTreeSet<PathBuf>,
+    arguments: &Arguments,
+) -> anyhow::Result<()> {
+    // What cannot be found, or read, now may be there after the next save.
+    let found = find::cases(&arguments.paths, &[]).unwrap_or_default();
+    let mut folders: BTreeSet<PathBuf> = found.iter().flat_map(folders).collect();
+    folders.extend(arguments.paths.iter().cloned());
+    for folder in folders {
+        let folder = folder.canonicalize().unwrap_or(folder);
+        if watched.iter().any(|known| folder.starts_with(known)) {
+            continue;
+        }
+        watcher
+            .watch(&folder, RecursiveMode::Recursive)
+            .with_context(|| format!("cannot watch {}", folder.display()))?;
+        watched.insert(folder);
+    }
+    Ok(())
+}
+
+/// The folders that a case depends on: its own, and those of its plugins and of its policy.
+fn folders(found: &Found) -> Vec<PathBuf> {
+    let mut folders = vec![found.path.parent().map_or_else(|| PathBuf::from("."), here)];
+    if let Ok(case) = Case::read(&found.path) {
+        folders.extend(case.plugins.into_values());
+        folders.extend(case.policy_path.parent().map(here));
+    }
+    folders
+}
+
+/// A folder, where no path means the one we are in.
+fn here(folder: &Path) -> PathBuf {
+    if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder.to_owned() }
+}
+
+/// Waits for files to be saved, and for a moment without any more.
+fn next(changes: &Receiver<notify::Result<notify::Event>>) -> Vec<PathBuf> {
+    let mut changed = BTreeSet::new();
+    loop {
+        let event = if changed.is_empty() {
+            // The watcher lives as long as we do, and with it the other end.
+            changes.recv().ok()
+        } else {
+            changes.recv_timeout(QUIET).ok()
+        };
+        match event {
+            Some(Ok(event)) if !matches!(event.kind, EventKind::Access(_)) => {
+                changed.extend(event.paths.into_iter().filter(|path| is_written_by_an_author(path)));
+            }
+            Some(_) => {}
+            None => return changed.into_iter().collect(),
+        }
+    }
+}
+
+fn is_written_by_an_author(path: &Path) -> bool {
+    let built = path.iter().any(|part| PASSED_OVER.iter().any(|passed| part == *passed));
+    let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    // What editors leave beside a file while they save it.
+    let beside = name.starts_with('.') || name.ends_with('~') || name.starts_with('#') || name == "4913";
+    !built && !beside && !path.is_dir()
+}

@@ -1,0 +1,120 @@
+//! Plays a case: a world of its own, under virtual time, on a runtime of its own.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tracing_subscriber::layer::SubscriberExt;
+
+use super::case::{Case, Incident};
+use super::plugins::Plugins;
+use crate::assemble;
+use crate::dispatch::{Dispatch, DispatchError, End};
+use crate::event::Event;
+use crate::sim::{Entry, Fault, Picture, World};
+
+/// How long after a host was killed, or could not bring an event to its end, the event is delivered again: the visibility
+/// timeout of a queue that is set up well.
+const DELIVERED_AGAIN_AFTER: Duration = Duration::from_secs(30);
+
+/// How often an event is delivered in all, when it cannot be brought to its end. A queue's own count is higher, and a handler
+/// that needs more is in trouble.
+const DELIVERIES: u32 = 10;
+
+/// What is different from the case as it is written, in one run of it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Variation {
+    /// Decides what chance does.
+    pub(super) seed: u64,
+    /// Faults beside those of the case.
+    pub(super) faults: Vec<Fault>,
+    /// Deliveries beside those of the case: the place of the event, and when.
+    pub(super) deliveries: Vec<(usize, Duration)>,
+}
+
+/// What happened.
+#[derive(Debug, Clone)]
+pub(super) struct Played {
+    /// How each delivery of each event ended, in the order they did: with the place of the event.
+    pub(super) ends: Vec<(usize, Ended)>,
+    pub(super) journal: Vec<Entry>,
+    pub(super) picture: Picture,
+    /// How long it took by the clock of the world.
+    pub(super) virtual_time: Duration,
+}
+
+/// How a delivery ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Ended {
+    Handled(End),
+    /// It was given up, after [`DELIVERIES`].
+    Failed(DispatchError),
+    /// The event contradicts the world, or the host panicked.
+    Broken(String),
+}
+
+/// Plays a case once.
+pub(super) fn play(case: &Case, plugins: &Plugins, variation: &Variation) -> Played {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime = runtime.expect("a runtime without a driver for sockets needs nothing of the system");
+    let faults = case.faults.iter().chain(&variation.faults).cloned().collect();
+    let world = case.world.world().with_faults(faults, variation.seed);
+    let heard = tracing_subscriber::registry().with(world.listener());
+    let ends = tracing::subscriber::with_default(heard, || runtime.block_on(deliver(case, plugins, variation, &world)));
+    let _entered = runtime.enter();
+    let virtual_time = world.age();
+    Played { ends, virtual_time, picture: world.picture(), journal: world.journal() }
+}
+
+/// Makes every delivery at its time, and waits for all of them to end.
+async fn deliver(case: &Case, plugins: &Plugins, variation: &Variation, world: &World) -> Vec<(usize, Ended)> {
+    let dispatch =
+        Arc::new(assemble::played(case.policy.clone(), plugins.modules(case, world), plugins.sandbox(), world));
+    let own =
+        case.events.iter().enumerate().flat_map(|(index, Incident { at, .. })| at.iter().map(move |at| (index, *at)));
+    let mut deliveries = JoinSet::new();
+    for (index, at) in own.chain(variation.deliveries.iter().copied()) {
+        let (event, world, dispatch) = (case.events[index].event.clone(), world.clone(), Arc::clone(&dispatch));
+        deliveries.spawn(async move {
+            tokio::time::sleep(at).await;
+            (index, AssertUnwindSafe(to_its_end(&dispatch, &world, &event)).await)
+        });
+    }
+    let mut ends = Vec::new();
+    while let Some(ended) = deliveries.join_next().await {
+        ends.push(ended.unwrap_or_else(|error| {
+            let told = error.into_panic().downcast::<String>().map_or("it said nothing".to_owned(), |told| *told);
+            (0, Ended::Broken(format!("the host panicked, which is a defect of hostler: {told}")))
+        }));
+    }
+    ends
+}
+
+/// One delivery: again and again while the host is killed or fails, as a queue does it.
+async fn to_its_end(dispatch: &Dispatch, world: &World, event: &Event) -> Ended {
+    if let Err(error) = world.deliver(event) {
+        return Ended::Broken(error.to_string());
+    }
+    let mut kills = world.kills();
+    for delivery in 1.. {
+        kills.mark_unchanged();
+        let failed = tokio::select! {
+            biased;
+            _ = kills.changed() => None,
+            ended = dispatch.handle(event.clone(), None) => match ended {
+                Ok(end) => return Ended::Handled(end),
+                Err(error) => Some(error),
+            },
+        };
+        match failed {
+            Some(error) if delivery >= DELIVERIES || matches!(error, DispatchError::Elsewhere { .. }) => {
+                return Ended::Failed(error);
+            }
+            Some(error) => tracing::warn!(%error, "not brought to its end: delivered again"),
+            None => tracing::warn!(event = event.id, "the host was killed: the event is delivered again, to a new one"),
+        }
+        tokio::time::sleep(DELIVERED_AGAIN_AFTER).await;
+    }
+    unreachable!("deliveries are counted without end")
+}

@@ -1,0 +1,91 @@
+//! The plugins that cases play with: compiled once, however many cases and threads there are.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::case::Case;
+use crate::modules::{self, Fetched, Modules, Refusal, Source, SourceError, SourceErrorKind};
+use crate::sandbox::{Capacity, Module, Pace, Sandbox};
+use crate::sim::World;
+
+/// Attempts side by side: two for each of the threads that a large machine has.
+const ATTEMPTS: u32 = 64;
+
+/// Plugins, by where they come from. Those of the same content are one.
+pub struct Plugins {
+    sandbox: Arc<Sandbox>,
+    by_path: HashMap<PathBuf, Arc<Module>>,
+    by_digest: HashMap<String, Arc<Module>>,
+}
+
+/// Why the plugins cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PluginError {
+    /// The sandbox could not be set up.
+    #[error("the sandbox cannot be set up on this machine: {0:#}")]
+    Sandbox(wasmtime::Error),
+    /// A module the host would not run.
+    #[error("{}: the host would refuse this plugin: it {why}", .path.display())]
+    Refused {
+        /// Where it comes from.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+}
+
+impl Plugins {
+    /// Room for plugins whose attempts may take `memory` bytes each.
+    pub fn new(memory: u64) -> Result<Self, PluginError> {
+        let capacity = Capacity { attempts: ATTEMPTS, memory };
+        let sandbox = Sandbox::new(capacity, Pace::Virtual).map_err(PluginError::Sandbox)?;
+        Ok(Self { sandbox: Arc::new(sandbox), by_path: HashMap::new(), by_digest: HashMap::new() })
+    }
+
+    /// Takes the module of the plugin at `path`, in place of any it had: with the checks of production.
+    pub fn take(&mut self, path: &Path, bytes: &[u8]) -> Result<(), PluginError> {
+        let digest = crate::digest::sha256(bytes);
+        let module = match self.by_digest.get(&digest) {
+            Some(known) => Arc::clone(known),
+            None => {
+                let refused = |why: Refusal| PluginError::Refused { path: path.to_owned(), why: why.to_string() };
+                let module = Arc::new(modules::load(&self.sandbox, bytes).map_err(refused)?);
+                self.by_digest.insert(digest, Arc::clone(&module));
+                module
+            }
+        };
+        self.by_path.insert(path.to_owned(), module);
+        Ok(())
+    }
+
+    pub(super) fn sandbox(&self) -> Arc<Sandbox> {
+        Arc::clone(&self.sandbox)
+    }
+
+    /// The modules of a case, as the host finds them in its world.
+    pub(super) fn modules(&self, case: &Case, world: &World) -> Modules {
+        let known =
+            case.plugins.iter().filter_map(|(name, path)| Some((name.clone(), Arc::clone(self.by_path.get(path)?))));
+        Modules::holding(known, Arc::new(Nowhere), self.sandbox(), world.clock())
+    }
+}
+
+/// Where the modules are that a case does not name.
+struct Nowhere;
+
+#[async_trait]
+impl Source for Nowhere {
+    async fn fetch(&self, module: &str, _: Option<&str>, _: u64) -> Result<Fetched, SourceError> {
+        let message = format!(
+            "the case does not say which plugin {module} is; write plugins = {{ {module:?} = \"…\" }}, the folder of its package"
+        );
+        Err(SourceError { kind: SourceErrorKind::NotFound, message })
+    }
+
+    fn locate(&self, module: &str) -> String {
+        module.to_owned()
+    }
+}
