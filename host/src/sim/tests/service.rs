@@ -144,7 +144,8 @@ async fn only_an_active_and_connected_instance_of_the_cluster_takes_tasks() {
         let world = serving(&format!("[[instance]]\nid = \"{OTHER}\"\n{keys}\n"), "", 1);
         drain(&world).unwrap();
         pass(600).await;
-        assert_eq!(tasks(&world), ["service:web RUNNING RUNNING"], "placed on {keys}");
+        assert_eq!(tasks(&world), ["service:web RUNNING RUNNING"], "with {keys}");
+        assert!(!told(&world).contains("placed"), "on one with {keys}");
     }
 }
 
