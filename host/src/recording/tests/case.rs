@@ -122,7 +122,7 @@ fn a_recording_becomes_a_case() {
 #[test]
 fn a_recording_without_an_end_expects_none() {
     let case = to_case(&recording(&[hook(0)]));
-    assert!(case.contains("# The recording is not whole: it stops before the end of the work.\n"), "{case}");
+    assert!(case.contains("# The recording is not whole: it stops before the end of the work"), "{case}");
     assert!(case.ends_with("[expect]\n# The recording stops before the end: say what should come of it.\n"), "{case}");
 }
 
@@ -162,7 +162,8 @@ fn the_event_can_happen_in_the_world_of_its_case() {
 fn what_a_recording_quotes_does_not_leave_its_place() {
     let mut end = end(1, "abandon");
     end["end"]["result"]["why"] = "first\n[expect]\noutcome = \"done\"".into();
-    let command = exec(0, &["echo", "'''\n\"\\"], error("not-found"));
+    let gone = json!({ "error": { "kind": "not-found", "message": "gone\n[world]\nregion = \"x\"" } });
+    let command = exec(0, &["echo", "'''\n\"\\"], gone);
     let case = to_case(&recording(&[command, end]));
     let read: toml::Table = case.parse().unwrap();
     assert_eq!(read["expect"]["outcome"].as_str(), Some("abandoned"));
