@@ -38,11 +38,12 @@ use tokio::sync::watch;
 
 pub use self::faults::{Fault, FaultKind, When, operations};
 use self::faults::{Faults, Faulty};
+pub use self::group::ActionEnd;
 use self::journal::Journal;
 pub use self::journal::{Call, Entry, Line, Reply, What};
 use self::keys::File;
 pub use self::listener::Listener;
-pub use self::picture::{InstancePicture, Picture, TaskPicture};
+pub use self::picture::{ActionPicture, InstancePicture, Picture, TaskPicture};
 use self::ssh::Script;
 use self::state::State;
 use crate::capabilities::Ports;
@@ -187,12 +188,17 @@ impl World {
         self.lock().start()
     }
 
+    /// Whether more has happened than is kept.
+    pub fn journal_is_full(&self) -> bool {
+        self.journal.is_full()
+    }
+
     /// How long ago it began.
     pub fn age(&self) -> Duration {
         self.journal.now()
     }
 
-    /// Every call, every change and every line heard up to now, in order. The first ten thousand are kept.
+    /// Every call, every change and every line heard up to now, in order. The first hundred thousand are kept.
     pub fn journal(&self) -> Vec<Entry> {
         self.lock().settle();
         self.journal.entries()
