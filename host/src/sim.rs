@@ -33,7 +33,7 @@ pub use self::faults::{Fault, FaultKind, When, operations};
 use self::faults::{Faults, Faulty};
 pub use self::file::Mistake;
 use self::journal::Journal;
-pub use self::journal::{Call, Entry, Line, Reply, What};
+pub use self::journal::{Call, Entry, Line, MAX_ENTRIES, Reply, What};
 pub use self::listener::Listener;
 use self::ssh::Script;
 use self::state::State;
