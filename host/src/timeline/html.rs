@@ -179,6 +179,7 @@ fn meaning(sign: Sign) -> &'static str {
         Sign::Failed => "attempt: failed",
         Sign::Look => "call that looks",
         Sign::Act => "call that changes something",
+        Sign::Beat => "heartbeat",
         Sign::Error => "call that did not succeed",
         Sign::Fault => "simulated fault",
         Sign::Change => "the world changed",

@@ -189,7 +189,7 @@ fn weight(sign: Sign) -> u8 {
         Sign::Done | Sign::Abandon | Sign::Failed | Sign::Error | Sign::Fault | Sign::Warns => 0,
         Sign::Act | Sign::Change => 1,
         Sign::Says => 2,
-        Sign::Again | Sign::Look => ROUTINE,
+        Sign::Again | Sign::Look | Sign::Beat => ROUTINE,
     }
 }
 

@@ -105,7 +105,7 @@ fn everything_is_told_once_and_an_attempt_stands_before_what_it_did() {
     0 1s | Handler → SSH | ssh.exec i-0aaaaaaaaaaaaaaa1 ["uptime"] | exit status 0 | Act "uptime"
     1s 0 | Handler | it is up |  | Says "it is up"
     1s 0 | Handler → ECS | ecs.stop-task task/1 | denied: the grant allows only "read" | Error "stop-task: denied"
-    1s 500ms 0 | Host → Auto Scaling | lifecycle.heartbeat drain on i-0aaaaaaaaaaaaaaa1 | accepted | Act "heartbeat"
+    1s 500ms 0 | Host → Auto Scaling | lifecycle.heartbeat drain on i-0aaaaaaaaaaaaaaa1 | accepted | Beat ""
     2s 0 | World | task stopped service:web 1 on i-0aaaaaaaaaaaaaaa1 |  | Change "task stopped service:web 1"
     3s 0 | Handler | attempt 2 | done | Done "2 done"
     "#);

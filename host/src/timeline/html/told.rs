@@ -60,6 +60,8 @@ pub(super) enum Sign {
     Look,
     /// A call that changes something.
     Act,
+    /// A heartbeat that was accepted.
+    Beat,
     /// A call that did not succeed.
     Error,
     /// A call that went wrong by order.
@@ -195,6 +197,9 @@ impl Teller<'_> {
         let (sign, result, label) = match (&call.reply, call.fault) {
             (reply, Some(fault)) => (Sign::Fault, suffered(fault, reply), format!("{verb}: {fault}")),
             (Reply::Ok(reply), None) if is_look(verb) => (Sign::Look, reply.clone(), String::new()),
+            (Reply::Ok(reply), None) if call.operation == "lifecycle.heartbeat" && reply == "accepted" => {
+                (Sign::Beat, reply.clone(), String::new())
+            }
             (Reply::Ok(reply), None) => (Sign::Act, reply.clone(), self.act(call, reply)),
             (Reply::Error(message), None) => (Sign::Error, format!("error: {message}"), format!("{verb}: failed")),
             (Reply::None, None) => (Sign::Error, "no answer".to_owned(), format!("{verb}: no answer")),
@@ -208,8 +213,7 @@ impl Teller<'_> {
     fn act(&self, call: &Call, reply: &str) -> String {
         let verb = verb(call.operation);
         match call.operation {
-            "lifecycle.complete" => format!("{verb}: {reply}"),
-            "lifecycle.heartbeat" => words(verb, if reply == "accepted" { "" } else { reply }),
+            "lifecycle.complete" | "lifecycle.heartbeat" => format!("{verb}: {reply}"),
             // The command as it is typed, near enough to recognise it.
             "ssh.exec" => {
                 let command = self.short(&call.target).trim_matches(['[', ']', '"']).replace("\", \"", " ");
