@@ -34,12 +34,12 @@ impl Browser {
 
     /// Opens a page as it is, and says what it wrote to the console: what it broke, and what its policy kept it from.
     pub fn complaints(&self, page: &Path) -> Vec<String> {
-        let (_, log) = self.open(page, 1200);
+        let (_, log) = self.open(page);
         log.lines().filter(|line| line.contains("CONSOLE")).map(str::to_owned).collect()
     }
 
-    /// Opens a copy of a page in a window `width` wide, and says what `probe`, the body of a JavaScript function, returns after
-    /// layout. Only the copy's policy lets a script run.
+    /// Opens a copy of a page `width` wide, and says what `probe`, the body of a JavaScript function, returns after layout. Only
+    /// the copy's policy lets a script run.
     pub fn measure(&self, page: &Path, width: u32, probe: &str) -> Value {
         let original = std::fs::read_to_string(page).expect("the page is text");
         let policy = "default-src 'none'; ";
@@ -47,11 +47,16 @@ impl Browser {
         let copy = original.replacen(policy, &format!("{policy}script-src 'unsafe-inline'; "), 1);
         let script = format!(
             "<script>addEventListener('load', () => {{ const measured = document.createElement('pre'); measured.id = 'measured'; \
-             measured.textContent = JSON.stringify((() => {{ {probe} }})()); document.body.replaceChildren(measured); }})</script>"
+             measured.textContent = JSON.stringify((() => {{ {probe} }})()); parent.document.body.append(measured); }})</script>"
         );
-        let probed = self.folder.path().join("probed.html");
-        std::fs::write(&probed, copy + &script).expect("a file can be made");
-        let (dom, log) = self.open(&probed, width);
+        // In a frame, since not every browser makes a window as narrow as a telephone.
+        let copy = (copy + &script).replace('&', "&amp;").replace('"', "&quot;");
+        let frame = format!(
+            "<!DOCTYPE html><body><iframe width=\"{width}\" height=\"900\" style=\"border: 0\" srcdoc=\"{copy}\">"
+        );
+        let framed = self.folder.path().join("framed.html");
+        std::fs::write(&framed, frame).expect("a file can be made");
+        let (dom, log) = self.open(&framed);
         let measured = dom.split_once(RESULT.0).and_then(|(_, rest)| rest.split_once(RESULT.1));
         let (measured, _) = measured.unwrap_or_else(|| panic!("the probe did not end:\n{log}"));
         let measured =
@@ -60,14 +65,13 @@ impl Browser {
     }
 
     /// The DOM after everything has happened, and the log.
-    fn open(&self, page: &Path, width: u32) -> (String, String) {
+    fn open(&self, page: &Path) -> (String, String) {
         let home = self.folder.path();
         let mut browser = Command::new(&self.program);
         // The sandbox needs rights that build machines do not give; the pages are our own.
         browser.args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]);
         browser.args(["--disable-background-networking", "--enable-logging=stderr", "--hide-scrollbars"]);
         browser.args(["--virtual-time-budget=10000", "--dump-dom"]);
-        browser.arg(format!("--window-size={width},900"));
         browser.arg(format!("--user-data-dir={}", home.join("profile").display()));
         browser.arg(format!("file://{}", page.display()));
         let output = browser.env_clear().env("PATH", path()).env("HOME", home).env("TMPDIR", home).output();
