@@ -40,7 +40,7 @@ pub use self::faults::{Fault, FaultKind, When, operations};
 use self::faults::{Faults, Faulty};
 pub use self::group::ActionEnd;
 use self::journal::Journal;
-pub use self::journal::{Call, Entry, Line, Reply, What};
+pub use self::journal::{Call, Entry, Line, MAX_ENTRIES, Reply, What};
 use self::keys::File;
 pub use self::listener::Listener;
 pub use self::picture::{ActionPicture, InstancePicture, Picture, TaskPicture};
@@ -188,17 +188,12 @@ impl World {
         self.lock().start()
     }
 
-    /// Whether more has happened than is kept.
-    pub fn journal_is_full(&self) -> bool {
-        self.journal.is_full()
-    }
-
     /// How long ago it began.
     pub fn age(&self) -> Duration {
         self.journal.now()
     }
 
-    /// Every call, every change and every line heard up to now, in order. The first hundred thousand are kept.
+    /// Every call, every change and every line heard up to now, in order. The first [`MAX_ENTRIES`] are kept.
     pub fn journal(&self) -> Vec<Entry> {
         self.lock().settle();
         self.journal.entries()

@@ -13,7 +13,7 @@ use crate::policy::Wildcard;
 use crate::ports::InstanceId;
 use crate::reading::units::Size;
 use crate::reading::{At, Reading, nearest};
-use crate::sim::{ActionEnd, Call, Entry, InstancePicture, Line, Picture, What, operations};
+use crate::sim::{ActionEnd, Call, Entry, InstancePicture, Line, MAX_ENTRIES, Picture, What, operations};
 
 /// What is expected. What is absent is not looked at.
 #[derive(Debug)]
@@ -132,12 +132,11 @@ impl Expectation {
             _ => None,
         });
         found.extend(broken.map(|why| Deviation::new("run", "an end", why)));
-        if played.cut {
-            let kept = played.journal.len();
+        if played.journal.len() >= MAX_ENTRIES {
             found.push(Deviation::new(
                 "run",
                 "an end that can be judged",
-                format!("more than {kept} things happened: does the handler come back too soon?"),
+                format!("more than {MAX_ENTRIES} things happened: does the handler come back too soon?"),
             ));
         }
         self.judge_handler(case, played, found);

@@ -39,8 +39,6 @@ pub(super) struct Played {
     /// How each delivery of each event ended, in the order they did: with the place of the event.
     pub(super) ends: Vec<(usize, Ended)>,
     pub(super) journal: Vec<Entry>,
-    /// Whether more happened than the journal keeps.
-    pub(super) cut: bool,
     pub(super) picture: Picture,
     /// How long it took by the clock of the world.
     pub(super) virtual_time: Duration,
@@ -66,7 +64,7 @@ pub(super) fn play(case: &Case, plugins: &Plugins, variation: &Variation) -> Pla
     let ends = tracing::subscriber::with_default(heard, || runtime.block_on(deliver(case, plugins, variation, &world)));
     let _entered = runtime.enter();
     let virtual_time = world.age();
-    Played { ends, virtual_time, picture: world.picture(), journal: world.journal(), cut: world.journal_is_full() }
+    Played { ends, virtual_time, picture: world.picture(), journal: world.journal() }
 }
 
 /// Makes every delivery at its time, and waits for all of them to end.

@@ -11,7 +11,7 @@ use super::FaultKind;
 use crate::ports::PortError;
 
 /// How many entries are kept; later ones are only counted. A benchmark may call a world millions of times.
-const MAX_ENTRIES: usize = 100_000;
+pub const MAX_ENTRIES: usize = 100_000;
 
 /// What is kept of a target, in characters: a guest may write a megabyte of it.
 const MAX_TARGET: usize = 2_048;
@@ -159,11 +159,6 @@ impl Journal {
     pub(super) fn fork(&self) -> Self {
         let entries = self.tape().entries.clone();
         Self(Arc::new(Mutex::new(Tape { entries, ..Tape::default() })))
-    }
-
-    /// Whether later entries have not been kept, or would not be.
-    pub(super) fn is_full(&self) -> bool {
-        self.tape().entries.len() >= MAX_ENTRIES
     }
 
     /// A copy of the entries, ordered by their time; what happened at one instant stays in the order it was found out.
