@@ -6,6 +6,7 @@
 mod axis;
 mod layout;
 mod picture;
+mod sign;
 #[cfg(test)]
 mod tests;
 mod told;
@@ -17,7 +18,8 @@ use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, PreEscaped};
 
 use self::axis::brief;
-use self::told::{Sign, TEXT_CHARS, Told, shown, told};
+use self::sign::Sign;
+use self::told::{TEXT_CHARS, Told, shown, told};
 use super::clock;
 use super::end::{decision, lifecycle};
 use crate::dispatch::{DispatchError, End};
@@ -75,7 +77,7 @@ pub fn html(run: &Run<'_>) -> String {
                             (picture::picture(&told, run.start))
                             (legend(&told))
                             @if run.is_cut() {
-                                p { strong { "Not all of it: " } "the journal holds " (MAX_ENTRIES) " entries, and more happened." }
+                                p { strong { "Not all of it: " } "the journal was full after " (MAX_ENTRIES) " entries." }
                             }
                         }
                         section {
@@ -161,30 +163,13 @@ fn legend(told: &[Told]) -> Markup {
         ul.legend aria-label="Signs" {
             @for sign in signs {
                 li {
-                    svg.mark.{ (picture::class(sign)) } width="16" height="16" viewBox="-8 -8 16 16" aria-hidden="true" {
-                        (picture::sign(sign))
+                    svg.mark.{ (sign.class()) } width="16" height="16" viewBox="-8 -8 16 16" aria-hidden="true" {
+                        (sign.drawn())
                     }
-                    (meaning(sign))
+                    (sign.meaning())
                 }
             }
         }
-    }
-}
-
-fn meaning(sign: Sign) -> &'static str {
-    match sign {
-        Sign::Done => "attempt: done",
-        Sign::Again => "attempt: again later",
-        Sign::Abandon => "attempt: abandon",
-        Sign::Failed => "attempt: failed",
-        Sign::Look => "call that looks",
-        Sign::Act => "call that changes something",
-        Sign::Beat => "heartbeat",
-        Sign::Error => "call that did not succeed",
-        Sign::Fault => "simulated fault",
-        Sign::Change => "the world changed",
-        Sign::Says => "log line",
-        Sign::Warns => "warning or error in the log",
     }
 }
 
@@ -199,7 +184,7 @@ fn table(told: &[Told]) -> Markup {
             }
             tbody role="rowgroup" {
                 @for (index, told) in told.iter().enumerate() {
-                    tr.{ (picture::class(told.sign)) } role="row" id={ "r" (index + 1) } {
+                    tr.{ (told.sign.class()) } role="row" id={ "r" (index + 1) } {
                         td.time role="cell" { (clock(told.at)) }
                         td.took role="cell" { @if told.took > Duration::ZERO { (brief(told.took)) } }
                         td.who role="cell" { (who(told)) }
