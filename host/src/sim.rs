@@ -38,11 +38,12 @@ use tokio::sync::watch;
 
 pub use self::faults::{Fault, FaultKind, When, operations};
 use self::faults::{Faults, Faulty};
+pub use self::group::ActionEnd;
 use self::journal::Journal;
-pub use self::journal::{Call, Entry, Line, Reply, What};
+pub use self::journal::{Call, Entry, Line, MAX_ENTRIES, Reply, What};
 use self::keys::File;
 pub use self::listener::Listener;
-pub use self::picture::{InstancePicture, Picture, TaskPicture};
+pub use self::picture::{ActionPicture, InstancePicture, Picture, TaskPicture};
 use self::ssh::Script;
 use self::state::State;
 use crate::capabilities::Ports;
@@ -192,7 +193,7 @@ impl World {
         self.journal.now()
     }
 
-    /// Every call, every change and every line heard up to now, in order. The first ten thousand are kept.
+    /// Every call, every change and every line heard up to now, in order. The first [`MAX_ENTRIES`] are kept.
     pub fn journal(&self) -> Vec<Entry> {
         self.lock().settle();
         self.journal.entries()

@@ -59,7 +59,7 @@ pub(super) fn play(case: &Case, plugins: &Plugins, variation: &Variation) -> Pla
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime without a driver for sockets needs nothing of the system");
     let faults = case.faults.iter().chain(&variation.faults).cloned().collect();
-    let world = case.world.world().with_faults(faults, variation.seed);
+    let world = case.begin().with_faults(faults, variation.seed);
     let heard = tracing_subscriber::registry().with(world.listener());
     let ends = tracing::subscriber::with_default(heard, || runtime.block_on(deliver(case, plugins, variation, &world)));
     let _entered = runtime.enter();

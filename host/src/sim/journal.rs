@@ -11,7 +11,7 @@ use super::FaultKind;
 use crate::ports::PortError;
 
 /// How many entries are kept; later ones are only counted. A benchmark may call a world millions of times.
-const MAX_ENTRIES: usize = 10_000;
+pub const MAX_ENTRIES: usize = 100_000;
 
 /// What is kept of a target, in characters: a guest may write a megabyte of it.
 const MAX_TARGET: usize = 2_048;
