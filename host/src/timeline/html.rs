@@ -21,8 +21,8 @@ use self::axis::brief;
 use self::sign::Sign;
 use self::told::{TEXT_CHARS, Told, shown, told};
 use super::clock;
-use super::end::{decision, lifecycle};
-use crate::dispatch::{DispatchError, End};
+use super::end::decision;
+use crate::dispatch::{Completion, DispatchError, End};
 use crate::event::Event;
 use crate::sim::{Entry, MAX_ENTRIES};
 
@@ -129,7 +129,7 @@ fn facts(handled: &Handled<'_>, run: &Run<'_>, told: &[Told]) -> Markup {
     let mut fact = |name, value: Option<String>| facts.extend(value.map(|value| (name, value)));
     fact("Instance", event.instance.as_ref().map(ToString::to_string));
     if let Ok(End::Worked(worked)) = end {
-        let lifecycle = lifecycle(worked.lifecycle);
+        let lifecycle = worked.lifecycle.map_or("no lifecycle action to complete", Completion::told);
         fact("Handler", Some(worked.handler.clone()));
         fact("Attempts", Some(worked.attempts.to_string()));
         fact("Lifecycle action", Some(lifecycle.strip_prefix("lifecycle action ").unwrap_or(lifecycle).to_owned()));
