@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench build emulators guest python sshd
+.PHONY: help demo test check bench build browser emulators guest python sshd
 .PHONY: check-format check-lints check-guests check-docs check-dependencies check-spelling
 
 # Absolute, since tests run in the folders of their packages.
@@ -38,11 +38,13 @@ demo: guest
 	@$(TARGET)/debug/hostler run --policy host/demo/hostler.toml --event host/demo/terminate.json --world host/demo/world.toml
 
 # In the profile of the release binary, so that nothing is compiled twice.
-test: build emulators sshd
+test: build browser emulators sshd
 	@echo '==> building the guests of the tests'
 	@$(HOSTLER) build $(TEST_GUESTS) --out $(TARGET)/guests
 	@echo '==> testing the plugins natively, apart from the host: its features must not leak into them'
 	@cargo test --locked $(GUESTS)
+	@echo '==> playing the cases of the plugins, as they are written and under a thousand seeds each'
+	@$(HOSTLER) test plugins --seeds 1000
 	@echo '==> testing the host, and all of it together against real servers'
 	@HOSTLER_BIN=$(HOSTLER) cargo test --locked --release -p hostler -p hostler-tests
 
@@ -129,6 +131,11 @@ python:
 sshd:
 	@if ! PATH="$$PATH:/usr/sbin" command -v sshd >/dev/null || ! command -v ssh >/dev/null; then \
 	echo '==> installing sshd'; $(call apt-get,openssh-server openssh-client); fi
+
+# It looks at the page of a run as a reader would. Any of these will do.
+browser:
+	@if ! command -v chromium-headless-shell chromium google-chrome >/dev/null; then \
+	echo '==> installing chromium without a window'; $(call apt-get,chromium-headless-shell fonts-dejavu-core); fi
 
 # $(call apt-get,PACKAGES): installs them where that is possible, else says what is to be done.
 apt-get = if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \

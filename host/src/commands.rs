@@ -12,8 +12,11 @@ pub mod replay;
 pub mod run;
 pub mod test;
 
+use std::fs;
+use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::{Context, ensure};
 use clap::{Parser, Subcommand};
 
 /// Handles EC2 instances that are about to go, with sandboxed plugins.
@@ -72,4 +75,37 @@ fn runtime() -> tokio::runtime::Runtime {
         .global_queue_interval(2)
         .build()
         .expect("the system has threads and a poller to give")
+}
+
+/// Writes the whole file or nothing: whoever watches the folder never sees half of it. The folder is made where it is missing.
+fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    // Another file takes the place of the old one, and must not do so with a device or a pipe.
+    ensure!(!path.exists() || path.is_file(), "cannot write {}: it is there, and is not a file", path.display());
+    let part = path.with_added_extension(format!("{}.part", std::process::id()));
+    path.parent()
+        .map_or(Ok(()), fs::create_dir_all)
+        .and_then(|()| fs::write(&part, bytes))
+        .and_then(|()| fs::rename(&part, path))
+        .inspect_err(|_| drop(fs::remove_file(&part)))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_written_whole_and_leaves_nothing_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/folder/drain.wasm");
+        write(&path, b"one").unwrap();
+        write(&path, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+
+        let error = write(&path.join("under-a-file.wasm"), b"x").unwrap_err();
+        assert!(error.to_string().starts_with("cannot write "), "{error:#}");
+        let error = write(folder.path(), b"x").unwrap_err();
+        assert!(error.to_string().ends_with("it is there, and is not a file"), "{error:#}");
+    }
 }

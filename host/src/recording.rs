@@ -3,7 +3,8 @@
 //! Owns the format ([`Recording`]), writing it beside the work ([`Recordings`], [`Recorder`]), answering from it instead of
 //! from AWS ([`Replay`]), telling two of them apart ([`Comparison`]) and turning one into a case ([`to_case`]). Knows nothing of
 //! policies beyond their digest. Left out of every recording: settings of handlers, standard input, and where keys come
-//! from. What is in it: what handlers say, the commands they run, and what those print; so keep it as you keep the log.
+//! from. What is in it: what handlers say and leave for their next attempt, the commands they run, and what those print; so keep
+//! it as you keep the log.
 
 mod asked;
 mod compare;

@@ -38,11 +38,12 @@ use tokio::sync::watch;
 
 pub use self::faults::{Fault, FaultKind, When, operations};
 use self::faults::{Faults, Faulty};
+pub use self::group::ActionEnd;
 use self::journal::Journal;
-pub use self::journal::{Call, Entry, Line, Reply, What};
+pub use self::journal::{Call, Entry, Line, MAX_ENTRIES, Reply, What};
 use self::keys::File;
 pub use self::listener::Listener;
-pub use self::picture::{InstancePicture, Picture, TaskPicture};
+pub use self::picture::{ActionPicture, InstancePicture, Picture, TaskPicture};
 use self::ssh::Script;
 use self::state::State;
 use crate::capabilities::Ports;
@@ -204,15 +205,10 @@ impl World {
         self.journal.now()
     }
 
-    /// Every call, every change and every line heard up to now, in order. The first ten thousand are kept.
+    /// Every call, every change and every line heard up to now, in order. The first [`MAX_ENTRIES`] are kept.
     pub fn journal(&self) -> Vec<Entry> {
         self.lock().settle();
         self.journal.entries()
-    }
-
-    /// How many of them there was no room for.
-    pub fn unwritten(&self) -> usize {
-        self.journal.unwritten()
     }
 
     /// One call of a port that is answered at once: lets the world catch up, writes the call down, carries it out, and

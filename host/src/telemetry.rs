@@ -2,8 +2,12 @@
 
 use std::io::IsTerminal;
 
+use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// What is logged unless `HOSTLER_LOG` says otherwise: our own lines and the guests', and other libraries' warnings.
 const DEFAULT_FILTER: &str = "warn,hostler=info,guest=info";
@@ -30,14 +34,17 @@ pub fn json<W>(writer: W)
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_current_span(false)
-        .with_span_list(false)
-        .with_env_filter(filter())
-        .with_writer(writer)
-        .init();
+    tracing_subscriber::registry().with(json_lines(writer)).init();
+}
+
+/// The same as a layer, beside others.
+pub fn json_lines<S, W>(writer: W) -> impl Layer<S>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let lines = tracing_subscriber::fmt::layer().json().flatten_event(true);
+    lines.with_current_span(false).with_span_list(false).with_writer(writer).with_filter(filter())
 }
 
 /// Short lines on standard error.

@@ -1,19 +1,17 @@
 //! What happened in a simulated run, told in the order of its virtual clock.
 //!
-//! Owns how a journal is shown to people. Knows nothing of how the run came about.
+//! Owns how a run is shown to people: as lines of text, and as a page with a picture. Knows nothing of how the run came about.
 
-use std::fmt::Write as _;
+mod end;
+mod html;
+mod text;
+
 use std::time::Duration;
 
-use crate::sim::{Call, Entry, Line, What};
-use crate::telemetry::visible;
-
-/// The journal as lines of text, safe for a terminal: when, and what. What is said twice, by the log and as a call of a
-/// port, is told once.
-pub fn text(journal: &[Entry]) -> Vec<String> {
-    let told = journal.iter().filter_map(|entry| Some((entry.elapsed, line(&entry.what)?)));
-    told.map(|(at, line)| format!("{}  {}", clock(at), visible(&line))).collect()
-}
+pub use self::end::words;
+pub use self::html::{Handled, Run, html};
+pub use self::text::text;
+use crate::sim::Line;
 
 /// `mm:ss.mmm` since the run began; hours when there are any.
 pub fn clock(at: Duration) -> String {
@@ -26,48 +24,12 @@ pub fn clock(at: Duration) -> String {
     }
 }
 
-fn line(what: &What) -> Option<String> {
-    match what {
-        // The log tells what came of calls; only what went wrong by order is not in it.
-        What::Call(Call { operation, target, fault, .. }) => {
-            fault.map(|fault| format!("! fault {fault}: {operation} {target}"))
-        }
-        What::Change { name, target, became } => Some(with(with(format!("~ {name}"), " ", target), ": ", became)),
-        // First, so that no guest speaks as the host does.
-        What::Guest(line) => Some(with(format!("  | {}", line.message), " ", line.field("fields"))),
-        What::Host(line) => Some(host(line)),
-    }
-}
-
 /// What every line of a run would repeat, and what is different in every run.
 const LEFT_OUT: [&str; 8] =
     ["event", "handler", "kind", "instance", "cpu_ms", "wall_ms", "milliseconds", "peak_memory"];
 
-/// A line of the host for people: what they look for first, then the rest as `name=value`.
-fn host(line: &Line) -> String {
-    let get = |name| line.field(name);
-    match line.message.as_str() {
-        "event taken" => {
-            let (kind, instance, handler, deadline) = (get("kind"), get("instance"), get("handler"), get("deadline"));
-            format!("{kind} {instance} taken by {handler}, deadline {deadline}")
-        }
-        "attempt" => {
-            let told = format!("attempt {}: {}", get("attempt"), get("outcome"));
-            with(with(told, ", ", get("note")), "; log lines dropped: ", get("log_lines_dropped"))
-        }
-        "host call" => with(format!("  {} {} -> {}", get("call"), get("target"), get("result")), " ", get("error")),
-        message => {
-            let loud = matches!(line.level, "WARN" | "ERROR");
-            let mut told = if loud { format!("{}: {message}", line.level) } else { message.to_owned() };
-            for (name, value) in line.fields.iter().filter(|(name, _)| !LEFT_OUT.contains(name)) {
-                // Writing to a string cannot fail.
-                let _ = write!(told, " {name}={value}");
-            }
-            told
-        }
-    }
-}
-
-fn with(line: String, between: &str, rest: &str) -> String {
-    if rest.is_empty() { line } else { format!("{line}{between}{rest}") }
+/// What else a line of the host tells, as `name=value`.
+fn rest(line: &Line) -> String {
+    let fields = line.fields.iter().filter(|(name, _)| !LEFT_OUT.contains(name));
+    fields.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
 }

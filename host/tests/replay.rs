@@ -155,7 +155,7 @@ fn a_recording_that_was_cut_off_is_used_only_when_told_to() {
     let case = Case::recorded();
     let whole = case.recording();
     case.write("a.jsonl", &whole[..whole.len() - 40]);
-    insta::assert_snapshot!(case.replay(&[]).ends_with(2).err, @"error: a.jsonl is not whole: line 7, the last, is cut off in the middle; after a crash of the host, or a copy of a file still being written, there is no more of it. Its 4 calls can be used with --partial");
+    insta::assert_snapshot!(case.replay(&[]).ends_with(2).err, @"error: a.jsonl is not whole: line 7, the last, is cut off in the middle: it was copied too early, or the host was stopped; to use what there is, 4 calls, add --partial");
     let out = case.replay(&["--partial"]).ends_with(1).out;
     assert!(out.contains("the end then: none was recorded\n"), "{out}");
 }

@@ -131,6 +131,38 @@ fn as_json_the_result_is_one_object_and_the_log_is_json_lines() {
 }
 
 #[test]
+fn the_page_tells_what_the_lines_tell_with_and_without_json() {
+    let case = Case::new(&guests::again(30, 3));
+    let read = || fs::read_to_string(case.0.path().join("pages/run.html")).unwrap();
+    let out = case.run(&["--html", "pages/run.html"]).ends_with(0).out();
+    let page = read();
+    for told in [
+        "<title>instance-terminating of i-0123456789abcdef0: done</title>",
+        "<td class=\"what\" role=\"cell\">attempt 3</td>",
+        "<td class=\"result\" role=\"cell\">again: waiting</td>",
+        "lifecycle state i-0123456789abcdef0",
+    ] {
+        assert!(page.contains(told), "{told} is not in the page");
+    }
+    for time in out.lines().filter_map(|line| line.split_once("  ")).map(|(time, _)| time) {
+        assert!(page.contains(&format!("role=\"cell\">{time}</td>")), "{time} is not in the page");
+    }
+    let ran = case.run(&["--json", "--html", "pages/run.html"]);
+    serde_json::from_str::<Value>(&ran.ends_with(0).out()).unwrap();
+    assert_eq!(read(), page);
+}
+
+#[test]
+fn a_page_that_cannot_be_written_takes_nothing_from_the_result() {
+    for (module, code) in [(guests::done(), 2), (guests::abandon(), 4)] {
+        let ran = Case::new(&module).run(&["--html", "event.json/run.html"]);
+        ran.ends_with(code).says("after 1 attempt of only").says("error: cannot write event.json/run.html");
+    }
+    let ran = Case::new(&guests::done()).run(&["--live", "--html", "run.html"]);
+    ran.ends_with(2).says("--html draws simulated runs").says("Leave out --live or --html");
+}
+
+#[test]
 fn an_event_that_nobody_takes_says_so() {
     let other = POLICY.replace("\"drain\"", "\"other\"");
     Case::new(&guests::done())

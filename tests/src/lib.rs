@@ -1,12 +1,13 @@
 //! What the end-to-end tests stand on: real servers on free loopback ports, which end with the test.
 //!
 //! [`Stack`] is AWS: `ministack` (S3, STS, Lambda), `moto` (ECS, EC2), and Auto Scaling of our own, since neither of the two checks
-//! what it is told. [`Node`] is a node's sshd, and [`Function`] the host as a Lambda function. `make test` installs and
-//! builds what they run.
+//! what it is told. [`Node`] is a node's sshd, [`Function`] the host as a Lambda function, and [`Browser`] a reader of pages.
+//! `make test` installs and builds what they run.
 //!
 //! Everything is blocking, and speaks plain HTTP: the tests look at AWS with other eyes than the host's own SDK.
 
 mod autoscaling;
+mod browser;
 mod function;
 pub mod http;
 mod node;
@@ -16,6 +17,7 @@ mod stack;
 use std::path::{Path, PathBuf};
 
 pub use autoscaling::{AutoScaling, Call};
+pub use browser::Browser;
 pub use function::{Function, Invocation};
 pub use node::Node;
 pub use process::{Process, poll};

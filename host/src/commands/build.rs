@@ -71,7 +71,7 @@ impl Arguments {
             let component = component_of(package, &toolchain, Verbosity::Normal)?;
             let out = self.out.clone().unwrap_or_else(|| package.workspace_root.join("dist"));
             let path = out.join(format!("{}.wasm", package.plugin));
-            write(&path, &component.bytes)?;
+            super::write(&path, &component.bytes)?;
             let size = ByteSize::b(component.bytes.len() as u64);
             println!("{}: {size}, imports {}", from_here(&path).display(), component.imports.join(" "));
         }
@@ -186,17 +186,6 @@ fn from_here(path: &Path) -> &Path {
     here.ok().and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path)
 }
 
-/// Writes the whole file or nothing: a host that watches the folder never sees half of it.
-fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let part = path.with_extension(format!("wasm.{}.part", std::process::id()));
-    path.parent()
-        .map_or(Ok(()), fs::create_dir_all)
-        .and_then(|()| fs::write(&part, bytes))
-        .and_then(|()| fs::rename(&part, path))
-        .inspect_err(|_| drop(fs::remove_file(&part)))
-        .with_context(|| format!("cannot write {}", path.display()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -209,18 +198,5 @@ not json
 {"reason":"build-finished","success":true}"#;
         assert_eq!(module(messages, "path+file:///w/drain#0.1.0"), Some(PathBuf::from("/t/drain.wasm")));
         assert_eq!(module(messages, "path+file:///w/sdk#0.1.0"), None);
-    }
-
-    #[test]
-    fn a_component_is_written_whole_and_leaves_nothing_beside_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("new/folder/drain.wasm");
-        write(&path, b"one").unwrap();
-        write(&path, b"two").unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"two");
-        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
-
-        let error = write(&path.join("under-a-file.wasm"), b"x").unwrap_err();
-        assert!(error.to_string().starts_with("cannot write "), "{error:#}");
     }
 }

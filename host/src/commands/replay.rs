@@ -75,11 +75,7 @@ impl Arguments {
         let recorded = Recording::parse(&name, &read(&self.recording)?)?;
         if let Some(gap) = &recorded.gap {
             let found = recorded.calls.len();
-            ensure!(
-                self.partial,
-                "{name} is not whole: {gap}; after a crash of the host, or a copy of a file still being written, there is \
-                 no more of it. Its {found} calls can be used with --partial"
-            );
+            ensure!(self.partial, "{name} is not whole: {gap}; to use what there is, {found} calls, add --partial");
         }
         if self.to_case {
             return self.write_case(&to_case(&recorded)).map(|()| SAME);

@@ -21,7 +21,7 @@ use crate::ports::ClusterName;
 use crate::recording::Recordings;
 use crate::sim::{Blueprint, World};
 use crate::telemetry::visible;
-use crate::timeline;
+use crate::timeline::{self, Handled, Run};
 
 /// Handles one event from a file, to its end, and shows what happens.
 ///
@@ -31,7 +31,7 @@ use crate::timeline;
 Exit codes:
   0  done: the handler brought the event to its end
   1  gave up: attempts failed, or the deadline passed
-  2  bad input: arguments, policy, event or world
+  2  bad input: arguments, policy, event or world; or it is done, and the page of --html cannot be written
   3  nothing to do: no handler takes the event, or its hook is left alone
   4  abandoned: the handler said so
   5  not completed: another account or region, an AWS failure, or the lifecycle action was over already")]
@@ -56,6 +56,9 @@ pub struct Arguments {
     /// Print the result as one JSON object, and the log as JSON lines on standard error
     #[arg(long)]
     json: bool,
+    /// Write a page with a picture of what happened when, in the simulated world
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 }
 
 /// The largest event or world that is read, in bytes: well above what any door of AWS delivers.
@@ -81,6 +84,10 @@ impl Arguments {
     }
 
     fn handle(&self) -> anyhow::Result<u8> {
+        anyhow::ensure!(
+            !(self.live && self.html.is_some()),
+            "--html draws simulated runs: of the real AWS nobody knows what happened when. Leave out --live or --html"
+        );
         let policy = read_policy(&self.policy.path)?;
         let events = self.events()?;
         let several = self.record.is_some() && events.len() > 1;
@@ -127,19 +134,17 @@ impl Arguments {
             for event in &events {
                 world.deliver(event)?;
             }
-            if self.json {
-                crate::telemetry::json(std::io::stderr);
-            } else {
-                tracing_subscriber::registry().with(world.listener()).init();
-            }
+            let lines = self.json.then(|| crate::telemetry::json_lines(std::io::stderr));
+            tracing_subscriber::registry().with(world.listener()).with(lines).init();
             let dispatch = self.recorded(assemble::simulated(policy, self.modules.as_deref(), &world)?)?;
-            let ends = handle_all(&dispatch, events).await;
+            let ends = handle_all(&dispatch, events.clone()).await;
             if !self.json {
                 let told = timeline::text(&world.journal()).join("\n");
                 // Nobody is left to be told when standard output is closed.
                 let _ = writeln!(std::io::stdout(), "{told}");
             }
-            Ok(self.report(&ends))
+            let code = self.report(&ends);
+            Ok(self.page(code, &world, &events, &ends))
         })
     }
 
@@ -150,6 +155,21 @@ impl Arguments {
         Ok(Dispatch { recordings: Some(recordings), ..dispatch })
     }
 
+    /// Writes the page, if it is wanted, after everything else: what happened is told and keeps its code without it too. Only a
+    /// good end does not pass for one without the page.
+    fn page(&self, code: u8, world: &World, events: &[Event], ends: &[(String, Result<End, DispatchError>)]) -> u8 {
+        let Some(path) = &self.html else { return code };
+        let handled = events.iter().zip(ends).map(|(event, (_, end))| Handled { event, end }).collect();
+        let page = timeline::html(&Run { start: world.start(), handled, journal: &world.journal() });
+        match super::write(path, page.as_bytes()) {
+            Ok(()) => code,
+            Err(error) => {
+                eprintln!("error: {error:#}");
+                if code == 0 { BAD_INPUT } else { code }
+            }
+        }
+    }
+
     /// Says how each event ended. The code is that of the worst end.
     fn report(&self, ends: &[(String, Result<End, DispatchError>)]) -> u8 {
         if ends.is_empty() {
@@ -157,7 +177,11 @@ impl Arguments {
             return NOTHING_TO_DO;
         }
         for (event, ended) in ends {
-            let line = if self.json { result(event, ended).to_string() } else { format!("{event}: {}", words(ended)) };
+            let line = if self.json {
+                result(event, ended).to_string()
+            } else {
+                format!("{event}: {}", timeline::words(ended))
+            };
             // Nobody is left to be told when standard output is closed; what was done is done, and the code says it.
             let _ = writeln!(std::io::stdout(), "{}", visible(&line));
         }
@@ -240,13 +264,5 @@ fn result(event: &str, ended: &Result<End, DispatchError>) -> serde_json::Value 
     match ended {
         Ok(end) => json!({ "event": event, "result": end }),
         Err(error) => json!({ "event": event, "error": error.to_string() }),
-    }
-}
-
-/// How it ended, for people.
-fn words(ended: &Result<End, DispatchError>) -> String {
-    match ended {
-        Ok(end) => end.to_string(),
-        Err(error) => format!("not completed: {error}"),
     }
 }

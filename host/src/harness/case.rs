@@ -18,7 +18,7 @@ use crate::policy::{Handler, Policy};
 use crate::ports::ClusterName;
 use crate::reading::{At, Mistakes, Reading, nearest};
 use crate::sim::keys::File as WorldKeys;
-use crate::sim::{Blueprint, Fault, When, operations};
+use crate::sim::{Blueprint, Fault, When, World, operations};
 
 /// The largest case that is read, in bytes.
 const MAX_BYTES: u64 = 1 << 20;
@@ -71,9 +71,14 @@ impl Case {
             .ok_or_else(|| Mistakes { name: path.display().to_string(), mistakes }.into())
     }
 
+    /// A world as the case begins with, before anything happens.
+    pub fn begin(&self) -> World {
+        self.world.world()
+    }
+
     /// The largest memory limit of any of its handlers, in bytes: what a sandbox has to have room for.
     pub fn memory(&self) -> u64 {
-        self.policy.handlers.iter().map(|handler| handler.limits.memory).max().unwrap_or_default()
+        self.policy.most_memory()
     }
 }
 

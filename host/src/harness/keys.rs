@@ -23,32 +23,34 @@ pub(super) struct File {
     /// The policy that the handler works under, normally the one production uses: a path from this file.
     #[schemars(required)]
     pub(super) policy: Option<At<PathBuf>>,
-    /// The handler that has to take the events, by its name in the policy.
+    /// The handler under test, by its name in the policy. It has to take an event, or the case fails.
     #[schemars(required)]
     pub(super) handler: Option<At<String>>,
-    /// The plugin of that handler: the folder of a package, which is built, or a .wasm file; a path from this file. The package
-    /// that this file is in unless said otherwise.
+    /// The plugin of that handler: the folder of a package, which is built, or a `.wasm` file; a path from this file. When left
+    /// out: the package that this file is in.
     pub(super) plugin: Option<At<PathBuf>>,
-    /// Plugins of other handlers that may get events, by the name of their module in the policy; paths as for `plugin`.
+    /// The plugins of other handlers that may get events, by the name of their module in the policy. Paths as for `plugin`.
     #[serde(default)]
     pub(super) plugins: BTreeMap<String, At<PathBuf>>,
-    /// Settings of the handler, over those in the policy.
+    /// Settings of the handler, in place of those of the same name in the policy.
     #[serde(default)]
     pub(super) config: BTreeMap<String, String>,
-    /// Decides what chance does, where a fault has a probability. 0 unless said otherwise, here or by --seed.
+    /// Decides what chance does, where a fault has a `probability`. `--seed` goes before it.
+    #[schemars(extend("default" = 0))]
     pub(super) seed: Option<u64>,
-    /// What happens: one event, or several as [[event]].
+    /// What happens: one `[event]`, or several as `[[event]]`.
     #[schemars(required)]
     pub(super) event: Option<OneOrTables<EventKeys>>,
-    /// The simulated AWS: the keys of a world, or the path of a world's file. What these keys leave out is made around the events:
-    /// their instances, groups and hooks, the first cluster the handler is granted, and on each instance three tasks: service:web (stops
-    /// in 20s), service:worker (45s), family:nightly-report (10s). Any command over SSH succeeds unless an ssh answer is given.
+    /// The simulated AWS: the keys of a world, or the path of a world's file. What the keys do not list is made around the events:
+    /// their groups with their hooks, the first cluster that the handler is granted, and their instances in both, each with the
+    /// tasks `service:web` (stops in 20s), `service:worker` (45s) and `family:nightly-report` (10s); over SSH, any command
+    /// succeeds. Where instances are listed, only the tasks that are listed run. A file has to hold all there is.
     pub(super) world: Option<At<TextOrTable<WorldKeys>>>,
-    /// What goes wrong.
+    /// What goes wrong with the calls that are made.
     pub(super) fault: Option<Tables<FaultKeys>>,
-    /// What has to come of it.
+    /// What has to come of it. What is not said is not looked at.
     pub(super) expect: Option<Section<ExpectKeys>>,
-    /// What --seeds may do to this case.
+    /// What `--seeds` may do to this case, and what is right then.
     pub(super) explore: Option<Section<ExploreKeys>>,
 }
 
@@ -56,36 +58,36 @@ pub(super) struct File {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct EventKeys {
-    /// What expectations call it: its kind unless said otherwise; `event` for one given as it came.
+    /// What expectations call it. When left out: its kind, or `event` for one given as it came.
     pub(super) name: Option<At<String>>,
-    /// What happened.
+    /// What happened. What the other keys leave out is as AWS would send it. An event without a kind has `json` or `file`.
     pub(super) kind: Option<At<Kind>>,
-    /// The event as it came, in any form that AWS delivers it in.
+    /// The event as it came, in any form that AWS delivers it in: from EventBridge, or through SNS or SQS.
     pub(super) json: Option<At<String>>,
-    /// The same from a file: a path from this file.
+    /// A file with the event as it came: a path from this file.
     pub(super) file: Option<At<PathBuf>>,
-    /// The instance it is about: i-0123456789abcdef0 unless said otherwise.
-    #[schemars(with = "Option<String>")]
+    /// The instance it is about.
+    #[schemars(extend("default" = "i-0123456789abcdef0"))]
     pub(super) instance: Option<At<InstanceId>>,
-    /// The Auto Scaling group of a lifecycle event: web unless said otherwise.
-    #[schemars(with = "Option<String>")]
+    /// The Auto Scaling group of a lifecycle event.
+    #[schemars(extend("default" = "web"))]
     pub(super) group: Option<At<GroupName>>,
-    /// The lifecycle hook of a lifecycle event: drain unless said otherwise.
-    #[schemars(with = "Option<String>")]
+    /// The lifecycle hook of a lifecycle event.
+    #[schemars(extend("default" = "drain"))]
     pub(super) hook: Option<At<HookName>>,
-    /// When it happened, such as 2026-01-15T03:00:00Z: when it is delivered first, unless said otherwise.
-    #[schemars(with = "Option<String>")]
+    /// When it happened, such as `2026-01-15T03:00:00Z`. When left out: when it is delivered first.
     pub(super) time: Option<Stamp>,
-    /// The id of the event.
+    /// The id of the event. When left out: made of its kind and instance.
     pub(super) id: Option<String>,
-    /// The token of a lifecycle action.
+    /// The token of the lifecycle action. When left out: made of hook and instance.
     pub(super) token: Option<String>,
-    /// Further fields of the event's detail.
+    /// Further fields of the event's `detail`, over those that are made.
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, serde_json::Value>")]
     pub(super) detail: toml::Table,
-    /// When it is delivered, counted from the beginning: 0s unless said otherwise. Each time of a list is a delivery, so ["0s", "0s"]
-    /// delivers it twice at once.
+    /// When it is delivered, counted from the beginning. Each time of a list is a delivery: `["0s", "0s"]` delivers it twice at
+    /// once.
+    #[schemars(extend("default" = "0s"))]
     pub(super) at: Option<OneOrMany<Time>>,
 }
 
@@ -93,15 +95,16 @@ pub(super) struct EventKeys {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct FaultKeys {
-    /// With which call: the name of an operation, such as ecs.drain, or * for any call of the handler.
+    /// With which calls: the name of an operation, such as `ecs.drain`; `*` for any of the handler's, but none of the host's
+    /// own `lifecycle.` ones.
     #[schemars(required)]
     pub(super) operation: Option<At<String>>,
-    /// What goes wrong.
+    /// What goes wrong with them.
     #[schemars(required)]
     pub(super) fault: Option<FaultKind>,
-    /// With the call of this number, or of these: counted from 1, over the whole case.
+    /// Only with the call of this number, or of these: the calls that `operation` means, counted from 1 over the whole case.
     pub(super) nth: Option<At<OneOrMany<u32>>>,
-    /// With each call at this chance, from 0 to 1, as the seed decides.
+    /// With each of the calls by chance, from 0 (never) to 1 (always), as the seed decides.
     pub(super) probability: Option<At<f64>>,
 }
 
@@ -109,42 +112,42 @@ pub(super) struct FaultKeys {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct ExpectKeys {
-    /// How each event ends: one word, a list of words any of which will do, or a table with the names of the events.
+    /// How each event ends: a word, a list of words of which any will do, or a table with either for each event by its name.
     pub(super) outcome: Option<At<Wanted<Ending>>>,
-    /// What becomes of each event's lifecycle action: in the same forms.
+    /// What becomes of each event's lifecycle action, in the same three forms.
     pub(super) lifecycle: Option<At<Wanted<Fate>>>,
-    /// How many attempts are made, over all events: a number, or a table with at-least and at-most.
+    /// How many attempts are made, over all events: a number, or a table with `at-least` and `at-most`.
     pub(super) attempts: Option<Count>,
-    /// Calls that are made in this order, with any others between them: an operation, and what it is called on. A * stands for any
-    /// characters: "ecs.stop-task family:nightly*". An operation alone means any target.
+    /// Calls that are made, in this order, with any others between them: an operation, and what it is called on. A `*` stands
+    /// for any characters, as in `"ecs.stop-task family:nightly*"`. An operation alone means it on any target.
     #[serde(default)]
     pub(super) calls: Vec<At<String>>,
-    /// Calls that are made, in whatever order.
+    /// Calls that are made, in whatever order. Written as in `calls`.
     #[serde(default)]
     pub(super) calls_in_any_order: Vec<At<String>>,
-    /// Calls that are never made.
+    /// Calls that are never made, written as in `calls`. One that the policy refuses is not made.
     #[serde(default)]
     pub(super) never: Vec<At<String>>,
-    /// Lines that the handler writes, in this order; a * stands for any characters.
+    /// Lines that the handler logs, in this order, with any others between them. A `*` stands for any characters.
     #[serde(default)]
     pub(super) log: Vec<String>,
-    /// Lines that the handler never writes.
+    /// Lines that the handler never logs.
     #[serde(default)]
     pub(super) never_log: Vec<String>,
-    /// Calls that are refused: by the policy, or by IAM.
+    /// Calls that are refused, written as in `calls`: by the policy, by IAM, or by a node.
     #[serde(default)]
     pub(super) refused: Vec<At<String>>,
-    /// How many tasks may still run when their instance is taken away: 0 where nothing may be lost.
+    /// How many tasks may still run when their instance is taken away. 0 where nothing may be lost.
     pub(super) tasks_lost_at_most: Option<u32>,
-    /// How long it takes at most, by the clock of the world.
+    /// How long it takes until every event has ended, by the clock of the world.
     pub(super) virtual_time_at_most: Option<Time>,
-    /// The most memory an attempt takes, such as 8MiB.
+    /// The most memory that an attempt takes, such as `8MiB`.
     pub(super) memory_at_most: Option<Size>,
-    /// The most CPU time an attempt takes. A hint: it is real time, so more is reported and fails nothing.
+    /// The most CPU time that an attempt takes. It is real time, which no two runs share: more is a hint, and fails nothing.
     pub(super) cpu_at_most: Option<Time>,
-    /// Instances as they are at the end.
+    /// How an instance is at the end.
     pub(super) instance: Option<Tables<InstanceAtTheEnd>>,
-    /// Tasks as they are at the end.
+    /// How tasks are at the end.
     pub(super) task: Option<Tables<TaskAtTheEnd>>,
 }
 
@@ -152,16 +155,16 @@ pub(super) struct ExpectKeys {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct InstanceAtTheEnd {
-    /// Which: the first event's unless said otherwise.
-    #[schemars(with = "Option<String>")]
+    /// Which instance. When left out: the first event's.
     pub(super) id: Option<At<InstanceId>>,
-    /// EC2's state, such as running or shutting-down.
+    /// EC2's state of it, such as `running` or `shutting-down`.
     pub(super) state: Option<String>,
-    /// Auto Scaling's lifecycle state, such as Terminating:Proceed; none for a member of no group.
+    /// Auto Scaling's state of it, such as `Terminating:Proceed`; `none` where it is in no group.
     pub(super) lifecycle_state: Option<String>,
     /// Whether scale-in must leave it alone.
     pub(super) protected_from_scale_in: Option<bool>,
-    /// The status of its container instance, such as DRAINING, the last one when ECS has forgotten it; none when it was never one.
+    /// ECS's status of it, such as `DRAINING`: the last one where ECS has forgotten it, `none` where it never was a container
+    /// instance.
     pub(super) container_instance_status: Option<String>,
 }
 
@@ -169,34 +172,36 @@ pub(super) struct InstanceAtTheEnd {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct TaskAtTheEnd {
-    /// On which instance: the first event's unless said otherwise.
-    #[schemars(with = "Option<String>")]
+    /// On which instance. When left out: on the first event's.
     pub(super) instance: Option<At<InstanceId>>,
-    /// Tasks of this service.
+    /// The service they are of.
     pub(super) service: Option<String>,
-    /// Standalone tasks of this family.
+    /// The family they are of, for standalone tasks. Write this or `service`.
     pub(super) family: Option<String>,
-    /// Where they are, in ECS's word, such as RUNNING or STOPPED; LOST when they ran until the instance was taken away.
+    /// ECS's status of them, such as `RUNNING` or `STOPPED`; `LOST` where they ran until their instance was taken away.
     #[schemars(required)]
     pub(super) last_status: Option<String>,
 }
 
-/// What --seeds may do to a case: add faults and deliver again. What it expects then is `outcome`, `lifecycle`, `never`,
-/// `never-log`, `tasks-lost-at-most` and the end of the world; how many attempts and in which order rightly changes.
+/// What `--seeds` may do to a case: add faults, and deliver an event once more. What it expects then is `outcome`, `lifecycle`,
+/// `never`, `never-log`, `tasks-lost-at-most`, `memory-at-most` and the end of the world. How many attempts there are, in which
+/// order, and for how long, rightly changes.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct ExploreKeys {
-    /// The kinds of faults it may add: all but access-denied unless said otherwise.
+    /// The kinds of faults it may add. When left out: all but `access-denied`.
     pub(super) faults: Option<Vec<FaultKind>>,
-    /// How many faults it may add: 3 unless said otherwise.
+    /// How many faults it may add.
+    #[schemars(extend("default" = 3))]
     pub(super) at_most: Option<u32>,
-    /// Whether it may deliver events twice, and later than the case says: true unless said otherwise.
+    /// Whether it may deliver an event once more, up to a minute after everything has ended.
+    #[schemars(extend("default" = true))]
     pub(super) deliveries: Option<bool>,
-    /// Other endings that are right once more goes wrong than the case says.
+    /// Other endings that are right then, beside those in `expect`.
     pub(super) outcome: Option<OneOrMany<Ending>>,
-    /// Other fates of the lifecycle action that are right then.
+    /// Other fates of a lifecycle action that are right then, beside those in `expect`.
     pub(super) lifecycle: Option<OneOrMany<Fate>>,
-    /// How many tasks may be lost then.
+    /// How many tasks may be lost then, in place of the number in `expect`.
     pub(super) tasks_lost_at_most: Option<u32>,
 }
 

@@ -40,8 +40,6 @@ pub(super) struct Played {
     pub(super) ends: Vec<(usize, Ended)>,
     pub(super) journal: Vec<Entry>,
     pub(super) picture: Picture,
-    /// How much more happened than the journal has room for.
-    pub(super) unwritten: usize,
     /// How long it took by the clock of the world.
     pub(super) virtual_time: Duration,
 }
@@ -63,13 +61,12 @@ pub(super) fn play(case: &Case, plugins: &Plugins, variation: &Variation) -> Pla
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime without a driver for sockets needs nothing of the system");
     let faults = case.faults.iter().chain(&variation.faults).cloned().collect();
-    let world = case.world.world().with_faults(faults, variation.seed);
+    let world = case.begin().with_faults(faults, variation.seed);
     let heard = tracing_subscriber::registry().with(world.listener());
     let ends = tracing::subscriber::with_default(heard, || runtime.block_on(deliver(case, plugins, variation, &world)));
     let _entered = runtime.enter();
     let virtual_time = world.age();
-    let (picture, journal) = (world.picture(), world.journal());
-    Played { ends, journal, picture, unwritten: world.unwritten(), virtual_time }
+    Played { ends, virtual_time, picture: world.picture(), journal: world.journal() }
 }
 
 /// Makes every delivery at its time, and waits for all of them to end.

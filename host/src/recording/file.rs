@@ -247,14 +247,17 @@ impl Recording {
             let (line, after) = split(rest);
             // A line is written in one go, with its end: one without it was torn.
             if after.is_empty() && !rest.ends_with(b"\n") {
-                recording.gap = Some(format!("line {number}, the last, is cut off in the middle"));
+                recording.gap = Some(format!(
+                    "line {number}, the last, is cut off in the middle: it was copied too early, or the host was stopped"
+                ));
                 break;
             }
             rest = after;
             recording.line(line).map_err(|why| RecordingError::Line { name: name.to_owned(), line: number, why })?;
         }
         if recording.end.is_none() && recording.gap.is_none() {
-            recording.gap = Some("it stops before the end of the work".to_owned());
+            recording.gap =
+                Some("it stops before the end of the work: the host was stopped, or is still at it".to_owned());
         }
         // They were written as they ended.
         recording.calls.sort_by_key(|call| call.at_ms);

@@ -1,6 +1,6 @@
 //! Records beside the work, and never at its cost: what cannot be written is said once, and the work goes on.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,6 +15,7 @@ use crate::capabilities::autoscaling::AutoScaling;
 use crate::capabilities::ec2::Ec2;
 use crate::capabilities::ecs::Ecs;
 use crate::capabilities::ssh::Ssh;
+use crate::clock::Clock;
 use crate::dispatch::lifecycle::{Answer, HookTimes, Lifecycle, LifecycleResult};
 use crate::dispatch::{DispatchError, End};
 use crate::event::{Event, LifecycleAction};
@@ -64,7 +65,7 @@ impl Recorder {
         recordings: &Recordings,
         event: &Event,
         (handler, policy): (&str, &str),
-        clock: &dyn crate::clock::Clock,
+        clock: &dyn Clock,
         door_closes: Option<Instant>,
     ) -> Self {
         let (began, at) = (Instant::now(), clock.now());
@@ -140,7 +141,7 @@ impl Tape {
         milliseconds(self.began.elapsed())
     }
 
-    fn lines(&self) -> std::sync::MutexGuard<'_, Lines> {
+    fn lines(&self) -> MutexGuard<'_, Lines> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -149,7 +150,7 @@ impl Tape {
         self.write(line, FOR_THE_END);
     }
 
-    /// Writes a line, with room left for `reserve` bytes more.
+    /// Writes a line, with room left for `reserve` bytes more. It is short, so whoever calls waits for the disk.
     fn write(&self, line: &impl Serialize, reserve: usize) {
         let mut lines = self.lines();
         let Lines { sink, written, cut } = &mut *lines;

@@ -144,8 +144,8 @@ fn end(page: &mut Page, worked: &Worked) {
     let lifecycle = match worked.lifecycle {
         Some(Completion::Continue) => "CONTINUE",
         Some(Completion::Abandon) => "ABANDON",
-        Some(Completion::Left) => "left",
-        Some(Completion::Late) => "late",
+        Some(Completion::Left) => "waiting",
+        Some(Completion::Late) => "timed-out",
         None => "none",
     };
     page.key("lifecycle", lifecycle);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// A Markdown table of every key that `schema` knows, sorted by its path: what it takes, its default, what it means.
 ///
@@ -45,7 +45,9 @@ impl<'s> Walk<'s> {
             let several = if self.is_tables(property) { "[]" } else { "" };
             let default = match &property["default"] {
                 _ if required(key) => "required".to_owned(),
+                // An empty list or table says no more than its absence.
                 Value::Null => String::new(),
+                default if *default == json!([]) || *default == json!({}) => String::new(),
                 default => format!("`{default}`"),
             };
             let row = Row { value: self.value(property), default, meaning: self.meaning(property) };
@@ -68,7 +70,10 @@ impl<'s> Walk<'s> {
         self.below_known(&format!("{path}[]"), &schema["items"]);
         self.below_known(&format!("{path}.*"), &schema["additionalProperties"]);
         for choice in choices(schema) {
-            self.below(path, choice);
+            // Of what may stand alone and in a list, the keys are noted once.
+            if !choices(schema).any(|other| other["items"] == *choice) {
+                self.below(path, choice);
+            }
         }
     }
 
@@ -98,7 +103,7 @@ impl<'s> Walk<'s> {
                 either(kinds.iter().filter_map(Value::as_str).map(|kind| self.of_type(kind, schema)))
             }
             _ if schema["properties"].is_object() => "table".to_owned(),
-            _ => Some(either(choices(schema).map(|choice| self.value(choice))))
+            _ => Some(forms(choices(schema).map(|choice| self.value(choice)).collect()))
                 .filter(|value| !value.is_empty())
                 .unwrap_or_else(|| "anything".to_owned()),
         }
@@ -126,9 +131,10 @@ impl<'s> Walk<'s> {
         own.or_else(|| self.resolved(schema)["description"].as_str()).unwrap_or_default().to_owned()
     }
 
-    /// Whether it is a list of tables whose keys are known.
+    /// Whether it is a list of tables whose keys are known, or may be one.
     fn is_tables(&self, schema: &'s Value) -> bool {
-        self.has_keys(&self.resolved(schema)["items"])
+        let schema = self.resolved(schema);
+        self.has_keys(&schema["items"]) || choices(schema).any(|choice| self.is_tables(choice))
     }
 
     fn has_keys(&self, schema: &'s Value) -> bool {
@@ -157,6 +163,22 @@ fn choices(schema: &Value) -> impl Iterator<Item = &Value> {
 /// A value as it is written in the file.
 fn literal(value: &Value) -> String {
     format!("`{value}`")
+}
+
+/// Any of several forms. Words that more than one of them takes are listed in the first only.
+fn forms(values: Vec<String>) -> String {
+    match &values[..] {
+        [words, others @ ..] if words.contains("` or `") && others.iter().any(|other| other.contains(words)) => {
+            let mut forms = vec![words.clone()];
+            for form in others.iter().flat_map(|other| other.split("; ")).map(|form| form.replace(words, "them")) {
+                if !forms.contains(&form) {
+                    forms.push(form);
+                }
+            }
+            forms.join("; ")
+        }
+        _ => either(values.into_iter()),
+    }
 }
 
 /// Any of them, each named once.
@@ -193,8 +215,6 @@ fn cell(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -204,6 +224,13 @@ mod tests {
                 "wait": { "$ref": "#/$defs/WaitingTime", "default": "5s", "description": "How long,\nat most." },
                 "step": { "type": "array", "items": { "$ref": "#/$defs/Step" }, "description": "What is done." },
                 "limits": { "$ref": "#/$defs/Limits" },
+                "part": {
+                    "anyOf": [
+                        { "$ref": "#/$defs/Limits" },
+                        { "type": "array", "items": { "$ref": "#/$defs/Limits" } },
+                    ],
+                    "default": [],
+                },
                 "names": { "type": "object", "additionalProperties": { "type": "string" } },
             },
             "required": ["step"],
@@ -226,6 +253,21 @@ mod tests {
                             "additionalProperties": { "properties": { "secret": { "type": "boolean" } } },
                         },
                         "any": true,
+                        "modes": {
+                            "anyOf": [
+                                { "$ref": "#/$defs/Mode" },
+                                { "type": "array", "items": { "$ref": "#/$defs/Mode" } },
+                                {
+                                    "type": "object",
+                                    "additionalProperties": {
+                                        "anyOf": [
+                                            { "$ref": "#/$defs/Mode" },
+                                            { "type": "array", "items": { "$ref": "#/$defs/Mode" } },
+                                        ],
+                                    },
+                                },
+                            ],
+                        },
                     },
                 },
             },
@@ -236,11 +278,14 @@ mod tests {
         | `limits` | table |  | Ceilings. |
         | `limits.calls` | whole number or `true` or `false` | `3` |  |
         | `names` | table of text |  |  |
+        | `part[]` | table or tables |  |  |
+        | `part[].calls` | whole number or `true` or `false` | `3` |  |
         | `step[]` | tables | required | What is done. |
         | `step[].any` | anything |  |  |
         | `step[].env` | table |  |  |
         | `step[].env.*.secret` | `true` or `false` |  |  |
         | `step[].mode` | `"a"`, `"b"` or `"c\|d"` |  | How. |
+        | `step[].modes` | `"a"`, `"b"` or `"c\|d"`; list of them; table of them |  |  |
         | `step[].run` | text or list of text |  |  |
         | `step[].then[]` | tables |  | After that. |
         | `wait` | waiting time | `"5s"` | How long, at most. |

@@ -70,7 +70,8 @@ fn register(state: &mut State, node: usize, kind: Kind, action: &LifecycleAction
         state.move_on(node, now, wait);
         state.begin_actions(node, *transition, now, Duration::ZERO);
     }
-    let waiting = state.actions.iter_mut().find(|known| known.active && known.node == node && known.hook.name == *hook);
+    let waiting =
+        state.actions.iter_mut().find(|known| known.is_active() && known.node == node && known.hook.name == *hook);
     match waiting {
         Some(waiting) if waiting.token.is_none() => waiting.token.clone_from(token),
         Some(waiting) if token.is_some() => {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::state::State;
 use crate::dispatch::lifecycle::{HookTimes, LifecycleResult};
 use crate::event::Transition;
@@ -43,13 +45,33 @@ pub(super) struct Action {
     pub(super) heartbeat_at: Duration,
     /// When nothing can keep it alive any longer.
     pub(super) global_at: Duration,
-    pub(super) active: bool,
+    /// None while it waits.
+    pub(super) end: Option<ActionEnd>,
+}
+
+/// How a lifecycle action ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ActionEnd {
+    /// It was completed with CONTINUE.
+    Continued,
+    /// It was completed with ABANDON.
+    Abandoned,
+    /// The hook's timeout ended it, with the default result.
+    TimedOut,
+    /// Another action of the instance was abandoned, which ends all of them.
+    WithAnother,
 }
 
 impl Action {
     /// When it ends with the hook's default result.
     pub(super) fn ends_at(&self) -> Duration {
         self.heartbeat_at.min(self.global_at)
+    }
+
+    /// Whether it still holds its instance back.
+    pub(super) fn is_active(&self) -> bool {
+        self.end.is_none()
     }
 }
 
@@ -69,7 +91,7 @@ impl State {
             token: None,
             heartbeat_at: (at + hook.times.heartbeat_timeout).saturating_sub(held_for),
             global_at: (at + hook.times.global_timeout).saturating_sub(held_for),
-            active: true,
+            end: None,
         }));
     }
 
@@ -77,18 +99,24 @@ impl State {
     ///
     /// "Complete a lifecycle action in an Auto Scaling group": ABANDON stops any remaining actions, CONTINUE lets the
     /// others complete.
-    pub(super) fn end_action(&mut self, action: usize, at: Duration, result: LifecycleResult, how: &str) {
+    pub(super) fn end_action(&mut self, action: usize, at: Duration, end: ActionEnd) {
         let ended = &mut self.actions[action];
-        ended.active = false;
+        ended.end = Some(end);
+        let (how, result) = match end {
+            ActionEnd::Continued => ("completed with", LifecycleResult::Continue),
+            ActionEnd::Abandoned => ("completed with", LifecycleResult::Abandon),
+            ActionEnd::TimedOut => ("timed out, default result", ended.hook.default_result),
+            ActionEnd::WithAnother => ("ended with another by", LifecycleResult::Abandon),
+        };
         let (node, transition) = (ended.node, ended.hook.transition);
         let target = format!("{} on {}", ended.hook.name, self.nodes[node].id);
         self.note(at, "lifecycle action ended", target, &format!("{how} {}", result.as_str()));
         if result == LifecycleResult::Abandon {
             for other in self.actions.iter_mut().filter(|other| other.node == node) {
-                other.active = false;
+                other.end.get_or_insert(ActionEnd::WithAnother);
             }
         }
-        if !self.actions.iter().any(|other| other.active && other.node == node) {
+        if !self.actions.iter().any(|other| other.is_active() && other.node == node) {
             self.proceed(node, at, transition, result);
         }
     }
@@ -149,7 +177,7 @@ impl State {
 
     /// Takes an instance that is terminated out of its group, unless a lifecycle action still holds its place.
     pub(super) fn leave_group(&mut self, node: usize, at: Duration) {
-        let held = self.actions.iter().any(|action| action.active && action.node == node);
+        let held = self.actions.iter().any(|action| action.is_active() && action.node == node);
         if self.nodes[node].state == "terminated" && !held {
             self.take_out(node, at);
         }

@@ -11,7 +11,7 @@ use super::FaultKind;
 use crate::ports::PortError;
 
 /// How many entries are kept; later ones are only counted. A benchmark may call a world millions of times.
-const MAX_ENTRIES: usize = 10_000;
+pub const MAX_ENTRIES: usize = 100_000;
 
 /// What is kept of a target, in characters: a guest may write a megabyte of it.
 const MAX_TARGET: usize = 2_048;
@@ -141,8 +141,6 @@ struct Tape {
     /// When the world began: at the first look at it.
     began: Option<Instant>,
     entries: Vec<Entry>,
-    /// How many more there would be, were there room.
-    unwritten: usize,
     /// The fault that the next call suffers.
     fault: Option<FaultKind>,
 }
@@ -168,11 +166,6 @@ impl Journal {
         let mut entries = self.tape().entries.clone();
         entries.sort_by_key(|entry| entry.elapsed);
         entries
-    }
-
-    /// How many entries more there would be, had the journal room for them.
-    pub(super) fn unwritten(&self) -> usize {
-        self.tape().unwritten
     }
 
     /// Lets the next call suffer `fault`.
@@ -222,11 +215,10 @@ impl Tape {
     }
 
     fn push(&mut self, elapsed: Duration, what: What) -> Option<usize> {
-        if self.entries.len() == MAX_ENTRIES {
-            self.unwritten += 1;
-            return None;
-        }
-        self.entries.push(Entry { elapsed, what });
-        Some(self.entries.len() - 1)
+        let room = self.entries.len() < MAX_ENTRIES;
+        room.then(|| {
+            self.entries.push(Entry { elapsed, what });
+            self.entries.len() - 1
+        })
     }
 }

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 use super::World;
+use super::group::ActionEnd;
 use super::state::State;
 use crate::dispatch::lifecycle::{Answer, HookTimes, Lifecycle, LifecycleResult};
 use crate::event::LifecycleAction;
@@ -53,7 +54,11 @@ impl Lifecycle for World {
             format!("{} on {}", action.hook, action.instance),
             |state, now| {
                 let Some(index) = active(state, action) else { return Ok(Answer::Over) };
-                state.end_action(index, now, result, "completed with");
+                let end = match result {
+                    LifecycleResult::Continue => ActionEnd::Continued,
+                    LifecycleResult::Abandon => ActionEnd::Abandoned,
+                };
+                state.end_action(index, now, end);
                 Ok(Answer::Accepted)
             },
             |answer| tell(*answer, result.as_str()),
@@ -65,7 +70,7 @@ impl Lifecycle for World {
 /// must fit too. Whatever does not fit, Auto Scaling answers alike: "No active Lifecycle Action found".
 fn active(state: &State, wanted: &LifecycleAction) -> Option<usize> {
     state.actions.iter().position(|action| {
-        action.active
+        action.is_active()
             && state.nodes[action.node].id == wanted.instance
             && action.group == wanted.group
             && action.hook.name == wanted.hook

@@ -5,8 +5,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::World;
+use super::group::ActionEnd;
 use super::node::{Node, Phase, SimTask};
-use crate::ports::InstanceId;
+use crate::ports::{HookName, InstanceId};
 
 /// What a task's status is here when its instance was taken away under it.
 const LOST: &str = "LOST";
@@ -16,6 +17,20 @@ const LOST: &str = "LOST";
 pub struct Picture {
     /// Its instances, those that are gone too, in the order of the file.
     pub instances: Vec<InstancePicture>,
+    /// The lifecycle actions there have been, in the order they began.
+    pub actions: Vec<ActionPicture>,
+}
+
+/// A lifecycle action.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ActionPicture {
+    /// The instance it held back.
+    pub instance: InstanceId,
+    /// The hook.
+    pub hook: HookName,
+    /// How it ended; none while it waits.
+    pub end: Option<ActionEnd>,
 }
 
 /// An instance.
@@ -51,7 +66,12 @@ impl World {
     pub fn picture(&self) -> Picture {
         let mut state = self.lock();
         let now = state.settle();
-        Picture { instances: state.nodes.iter().map(|node| instance(node, now)).collect() }
+        let actions = state.actions.iter().map(|action| ActionPicture {
+            instance: state.nodes[action.node].id.clone(),
+            hook: action.hook.name.clone(),
+            end: action.end,
+        });
+        Picture { instances: state.nodes.iter().map(|node| instance(node, now)).collect(), actions: actions.collect() }
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::{Timestamp, TimestampArithmetic};
 
 use super::Script;
-use super::group::{Action, Group, ends};
+use super::group::{Action, ActionEnd, Group, ends};
 use super::history::{History, Seen};
 use super::journal::Journal;
 use super::node::{Node, Phase};
@@ -127,7 +127,7 @@ impl State {
     /// What happens next, and when. Of two things due at once the first in the order of the file.
     fn next_change(&self) -> Option<(Duration, Change)> {
         let nodes = self.nodes.iter().enumerate().flat_map(|(index, node)| node.changes(index));
-        let actions = self.actions.iter().enumerate().filter(|(_, action)| action.active);
+        let actions = self.actions.iter().enumerate().filter(|(_, action)| action.is_active());
         let expiries = actions.map(|(index, action)| (action.ends_at(), Change::Expired(index)));
         nodes.chain(expiries).min_by_key(|(at, _)| *at)
     }
@@ -150,10 +150,7 @@ impl State {
             Change::AgentReconnected(node) => self.reconnect_agent(node, at),
             Change::TaskRuns(node, task) => self.task_runs(node, task, at),
             Change::TaskStopped(node, task) => self.task_stopped(node, task, at),
-            Change::Expired(action) => {
-                let result = self.actions[action].hook.default_result;
-                self.end_action(action, at, result, "timed out, default result");
-            }
+            Change::Expired(action) => self.end_action(action, at, ActionEnd::TimedOut),
         }
         self.schedule(at);
         self.history.keep(at, &self.nodes);

@@ -1,6 +1,7 @@
-//! The files of a new plugin: a template, the SDK, and a lock file. All are part of this program.
+//! The files of a new plugin: a template, the SDK, the schema of cases, and a lock file. All are part of this program.
 
 use super::name::Name;
+use crate::harness;
 
 /// Files by their path below a folder, included from there.
 macro_rules! files_below {
@@ -58,11 +59,15 @@ const SDK: &[(&str, &str)] = files_below!("../../../../plugins/sdk":
 /// Where the SDK goes, below the plugin. The template's `.cargo/config.toml` points there.
 const SDK_FOLDER: &str = ".hostler/sdk";
 
+/// What an editor needs to help with cases, below the plugin. The template's cases point there.
+const CASE_SCHEMA: &str = ".hostler/case.schema.json";
+
 /// Every file of a plugin called `name`, by its path below the plugin's folder.
 pub(super) fn of_plugin(name: &Name) -> Vec<(String, String)> {
     let template = TEMPLATE.iter().map(|(path, text)| ((*path).to_owned(), text.replace(PLACEHOLDER, name.as_str())));
     let sdk = SDK.iter().map(|(path, text)| (format!("{SDK_FOLDER}/{path}"), (*text).to_owned()));
-    template.chain(sdk).chain([("Cargo.lock".to_owned(), lock(name))]).collect()
+    let made = [(CASE_SCHEMA.to_owned(), format!("{:#}\n", harness::schema())), ("Cargo.lock".to_owned(), lock(name))];
+    template.chain(sdk).chain(made).collect()
 }
 
 /// The lock file that cargo would write. Without one, cargo asks the registry for the SDK, although it is here, and fails where there is no
@@ -138,6 +143,16 @@ mod tests {
             let manifest: toml::Table = manifest.parse().unwrap();
             assert_eq!(manifest["package"]["version"].as_str(), Some("0.1.0"));
         }
+    }
+
+    #[test]
+    fn editors_find_the_schema_of_cases() {
+        for (path, text) in TEMPLATE.iter().filter(|(path, _)| path.starts_with("cases/")) {
+            let first = text.lines().next().unwrap_or_default();
+            assert_eq!(first, format!("#:schema ../{CASE_SCHEMA}"), "{path}");
+        }
+        let files: BTreeMap<_, _> = of_plugin(&Name::new("drain").unwrap()).into_iter().collect();
+        assert_eq!(files[CASE_SCHEMA].parse::<serde_json::Value>().unwrap(), harness::schema());
     }
 
     #[test]

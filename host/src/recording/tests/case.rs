@@ -1,8 +1,8 @@
 //! Cases made of recordings.
 
 use super::*;
+use crate::harness::Case;
 use crate::recording::to_case;
-use crate::sim::World;
 use crate::testing::lifecycle;
 
 /// A drain of a minute, with trouble on the way.
@@ -122,21 +122,33 @@ fn a_recording_becomes_a_case() {
 #[test]
 fn a_recording_without_an_end_expects_none() {
     let case = to_case(&recording(&[hook(0)]));
-    assert!(case.contains("# The recording is not whole: it stops before the end of the work.\n"), "{case}");
+    assert!(case.contains("# The recording is not whole: it stops before the end of the work"), "{case}");
     assert!(case.ends_with("[expect]\n# The recording stops before the end: say what should come of it.\n"), "{case}");
 }
 
-/// Whether the world of a case is one, and its event can happen in it.
+/// Whether a case can be read as one, and its event can happen in its world.
 fn can_happen(recorded: &Recording) {
-    let case: toml::Table = to_case(recorded).parse().unwrap();
-    let mut world = case["world"].as_table().unwrap().clone();
-    // In a case the event's instance goes without saying.
-    for task in world.get_mut("task").and_then(toml::Value::as_array_mut).into_iter().flatten() {
-        task.as_table_mut().unwrap().insert("instance".into(), INSTANCE.into());
-    }
-    let world = World::parse("case.toml", &world.to_string()).unwrap_or_else(|error| panic!("{error}"));
-    world.deliver(&recorded.event).unwrap();
+    let package = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(package.path().join(name), text).unwrap();
+    std::fs::create_dir(package.path().join("cases")).unwrap();
+    write("Cargo.toml", "");
+    write("hostler.toml", POLICY);
+    write("cases/incident.toml", &to_case(recorded));
+    let case = Case::read(&package.path().join("cases/incident.toml")).unwrap_or_else(|error| panic!("{error}"));
+    case.begin().deliver(&recorded.event).unwrap();
 }
+
+const POLICY: &str = r#"
+[modules]
+source = "dir:unused"
+allow-unsigned = true
+[[handler]]
+name = "under-test"
+module = "module.wasm"
+[handler.event]
+source = ["aws.autoscaling"]
+detail.LifecycleHookName = ["drain"]
+"#;
 
 #[test]
 fn the_event_can_happen_in_the_world_of_its_case() {
@@ -150,7 +162,8 @@ fn the_event_can_happen_in_the_world_of_its_case() {
 fn what_a_recording_quotes_does_not_leave_its_place() {
     let mut end = end(1, "abandon");
     end["end"]["result"]["why"] = "first\n[expect]\noutcome = \"done\"".into();
-    let command = exec(0, &["echo", "'''\n\"\\"], error("not-found"));
+    let gone = json!({ "error": { "kind": "not-found", "message": "gone\n[world]\nregion = \"x\"" } });
+    let command = exec(0, &["echo", "'''\n\"\\"], gone);
     let case = to_case(&recording(&[command, end]));
     let read: toml::Table = case.parse().unwrap();
     assert_eq!(read["expect"]["outcome"].as_str(), Some("abandoned"));

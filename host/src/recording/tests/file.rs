@@ -51,13 +51,13 @@ fn a_recording_that_ends_early_says_what_is_missing() {
     let whole = text(&[hook(0), drain(10), end(20, "done")]);
     let gap = |text: &str| Recording::parse("a.jsonl", text.as_bytes()).unwrap().gap;
     assert_eq!(gap(&whole), None);
-    assert_eq!(gap(&text(&[hook(0)])).as_deref(), Some("it stops before the end of the work"));
+    insta::assert_snapshot!(gap(&text(&[hook(0)])).unwrap(), @"it stops before the end of the work: the host was stopped, or is still at it");
     // Wherever it is cut behind the header, it is read up to there.
     let header = whole.find('\n').unwrap();
     for cut in header + 1..whole.len() {
         assert!(gap(&whole[..cut]).is_some(), "cut at {cut}, nothing is missing");
     }
-    assert_eq!(gap(&whole[..whole.len() - 1]).as_deref(), Some("line 4, the last, is cut off in the middle"));
+    insta::assert_snapshot!(gap(&whole[..whole.len() - 1]).unwrap(), @"line 4, the last, is cut off in the middle: it was copied too early, or the host was stopped");
 }
 
 #[test]

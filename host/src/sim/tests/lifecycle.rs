@@ -215,10 +215,9 @@ async fn a_spot_instance_cannot_be_retained_past_its_end() {
     let head = HEAD.replace("name = \"web\"", "name = \"web\"\nterminate-hook-abandon = \"retain\"");
     let world = World::parse("world.toml", &format!("{head}{keys}")).unwrap();
     assert_eq!(state(&world), "running");
-    pass(70).await;
+    pass(100).await;
     let abandoned = world.lifecycle().complete(&action(None), LifecycleResult::Abandon).await;
     assert_eq!(abandoned, Ok(Answer::Accepted));
-    pass(30).await;
     assert_eq!((lifecycle_state(&world), state(&world).as_str()), (None, "terminated"));
 }
 

@@ -110,9 +110,9 @@ fn the_world_of_the_demo_is_one() {
 #[tokio::test(start_paused = true)]
 async fn a_full_journal_keeps_its_beginning_and_the_world_goes_on() {
     let world = world("");
-    for _ in 0..10_001 {
+    for _ in 0..100_001 {
         world.describe(&id(INSTANCE)).unwrap();
     }
-    assert_eq!(world.journal().len(), 10_000);
+    assert_eq!(world.journal().len(), 100_000);
     assert_eq!(state(&world), "running");
 }
