@@ -52,7 +52,7 @@ impl Browser {
         // In a frame, since not every browser makes a window as narrow as a telephone.
         let copy = (copy + &script).replace('&', "&amp;").replace('"', "&quot;");
         let frame = format!(
-            "<!DOCTYPE html><body><iframe width=\"{width}\" height=\"900\" style=\"border: 0\" srcdoc=\"{copy}\">"
+            "<!DOCTYPE html><meta charset=\"utf-8\"><iframe width=\"{width}\" height=\"900\" style=\"border: 0\" srcdoc=\"{copy}\">"
         );
         let framed = self.folder.path().join("framed.html");
         std::fs::write(&framed, frame).expect("a file can be made");

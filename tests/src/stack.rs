@@ -136,6 +136,18 @@ impl Stack {
         succeed(self.ministack("s3", Request::new("PUT", &format!("/{bucket}/{key}"), body)));
     }
 
+    /// The keys of the objects below a prefix.
+    pub fn objects(&self, bucket: &str, prefix: &str) -> Vec<String> {
+        let request = Request::new("GET", &format!("/{bucket}?list-type=2&prefix={prefix}"), "");
+        let xml = succeed(self.ministack("s3", request)).text();
+        xml.split("<Key>").skip(1).filter_map(|rest| rest.split("</Key>").next()).map(str::to_owned).collect()
+    }
+
+    /// Gets an object.
+    pub fn get_object(&self, bucket: &str, key: &str) -> String {
+        succeed(self.ministack("s3", Request::new("GET", &format!("/{bucket}/{key}"), ""))).text()
+    }
+
     /// Calls ECS.
     pub fn ecs(&self, operation: &str, input: &Value) -> Value {
         let request = Request::new("POST", "/", input.to_string())

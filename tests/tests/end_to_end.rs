@@ -1,11 +1,12 @@
 //! The whole, as it is deployed: the release binary as a Lambda function, plugins in S3, and servers that answer as AWS does.
 
 use std::net::Ipv4Addr;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use hostler_tests::http::Response;
-use hostler_tests::{ACCOUNT, Emulator, Function, Invocation, Node, REGION, Stack, guest, plugin};
+use hostler_tests::{ACCOUNT, Emulator, Function, Invocation, Node, REGION, Stack, guest, host, plugin};
 use serde_json::{Value, json};
 
 /// The hook of every group.
@@ -208,6 +209,52 @@ stop-standalone-after = "0s"
     assert!(done[0]["module"].as_str().is_some_and(|digest| digest.len() == 64), "no digest: {}", done[0]);
     assert_eq!(host_calls(&function, "ecs.drain", "ok")[0]["event"], scene.token);
     assert_eq!(host_calls(&function, "ssh.exec", "ok").len(), 2);
+}
+
+#[test]
+fn what_happened_is_recorded_replayed_without_aws_and_becomes_a_case_that_holds() {
+    let scene = Scene::new();
+    let node = Node::start(scene.stack, &scene.instance);
+    scene.stack.start_task(&scene.cluster, &scene.container_instance);
+    scene.upload(plugin("asg-lifecycle"));
+    let policy = format!(
+        r#"[handler.grants]
+{}
+{}
+[handler.config]
+command-before = '["touch", "{}"]'
+stop-standalone-after = "0s"
+[recordings]
+store = "s3://{}/recordings/"
+"#,
+        scene.ecs(),
+        node.grant(r#"[["touch", "*"]]"#),
+        node.marker("before draining").display(),
+        scene.bucket,
+    );
+    assert_eq!(end(&scene.deploy(&policy).invoke(&scene.event())), ("done", "", "continue"));
+
+    let recordings = scene.stack.objects(&scene.bucket, "recordings/");
+    let [recording] = &recordings[..] else { panic!("there is not one recording: {recordings:?}") };
+    let folder = scene.stack.folder(&scene.stack.unique("incident"));
+    std::fs::create_dir(folder.join("cases")).expect("a folder can be made");
+    let write = |name: &str, content: &[u8]| std::fs::write(folder.join(name), content).expect("a file can be written");
+    write("hostler.toml", scene.policy(&policy).as_bytes());
+    write("plugin.wasm", &plugin("asg-lifecycle"));
+    write("incident.jsonl", scene.stack.get_object(&scene.bucket, recording).as_bytes());
+    let hostler = |arguments: &[&str]| {
+        // With nothing of AWS in the environment: what is recorded is all there is.
+        let run = Command::new(host()).args(arguments).env_clear().current_dir(&folder).output().expect("hostler runs");
+        let told = format!("{}{}", String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+        assert!(run.status.success(), "hostler {arguments:?}: {told}");
+        told
+    };
+
+    hostler(&["replay", "incident.jsonl", "--plugin", "plugin.wasm"]);
+    let case = hostler(&["replay", "incident.jsonl", "--to-case"]);
+    write("cases/incident.toml", format!("plugin = \"../plugin.wasm\"\n{case}").as_bytes());
+    let told = hostler(&["test", "cases"]);
+    assert!(told.contains("1 passed"), "{told}");
 }
 
 #[test]

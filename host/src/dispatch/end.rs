@@ -108,31 +108,35 @@ pub enum DispatchError {
     },
 }
 
-/// How it ended, for people: one line.
-impl fmt::Display for End {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl End {
+    /// What it came to, in a word or two, and why; nothing when there is nothing to explain.
+    pub fn told(&self) -> (&'static str, String) {
         let worked = match self {
-            Self::NoHandler => return f.write_str("no handler of the policy takes this event"),
+            Self::NoHandler => return ("not taken", "no handler of the policy takes this event".to_owned()),
             Self::LeftAlone { hook } => {
-                return write!(f, "left alone: hook {hook:?} belongs to ECS, and no handler's pattern names it");
+                let why = format!("left alone: hook {hook:?} belongs to ECS, and no handler's pattern names it");
+                return ("not taken", why);
             }
             Self::Worked(worked) => worked,
         };
-        let (decision, why) = match &worked.decision {
+        match &worked.decision {
             Decision::Done => ("done", String::new()),
-            Decision::Abandon { why } if why.is_empty() => ("abandoned", ": no reason given".to_owned()),
-            Decision::Abandon { why } => ("abandoned", format!(": {why}")),
-            Decision::GaveUp { why } => ("gave up", format!(": {why}")),
-        };
-        let lifecycle = match worked.lifecycle {
-            None => "no lifecycle action to complete",
-            Some(Completion::Continue) => "lifecycle action completed with CONTINUE",
-            Some(Completion::Abandon) => "lifecycle action completed with ABANDON",
-            Some(Completion::Left) => "lifecycle action left to the hook's timeout",
-            Some(Completion::Late) => "too late: the lifecycle action was over already",
-        };
-        let attempts = if worked.attempts == 1 { "attempt" } else { "attempts" };
-        write!(f, "{decision} after {} {attempts} of {}{why}; {lifecycle}", worked.attempts, worked.handler)
+            Decision::Abandon { why } if why.is_empty() => ("abandoned", "no reason given".to_owned()),
+            Decision::Abandon { why } => ("abandoned", why.clone()),
+            Decision::GaveUp { why } => ("gave up", why.clone()),
+        }
+    }
+}
+
+/// How it ended, for people: one line.
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (word, why) = self.told();
+        let Self::Worked(Worked { handler, attempts, lifecycle, .. }) = self else { return f.write_str(&why) };
+        let why = if why.is_empty() { why } else { format!(": {why}") };
+        let plural = if *attempts == 1 { "attempt" } else { "attempts" };
+        let lifecycle = lifecycle.map_or("no lifecycle action to complete", Completion::told);
+        write!(f, "{word} after {attempts} {plural} of {handler}{why}; {lifecycle}")
     }
 }
 
@@ -159,6 +163,16 @@ impl Decision {
 }
 
 impl Completion {
+    /// What it means for the lifecycle action, for people.
+    pub fn told(self) -> &'static str {
+        match self {
+            Self::Continue => "lifecycle action completed with CONTINUE",
+            Self::Abandon => "lifecycle action completed with ABANDON",
+            Self::Left => "lifecycle action left to the hook's timeout",
+            Self::Late => "too late: the lifecycle action was over already",
+        }
+    }
+
     /// One word for logs.
     pub fn as_str(self) -> &'static str {
         match self {

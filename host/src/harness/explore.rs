@@ -68,10 +68,12 @@ impl Exploration {
         let faults = faults.collect();
         let again = self.deliveries && chance.random_bool(0.5);
         let deliveries = again.then(|| {
-            let latest = usual.virtual_time + LATER;
-            let at =
-                Duration::from_millis(chance.random_range(0..=u64::try_from(latest.as_millis()).unwrap_or(u64::MAX)));
-            (chance.random_range(0..case.events.len()), at)
+            let event = chance.random_range(0..case.events.len());
+            // Not before it happens.
+            let first = case.events[event].at.iter().min().copied().unwrap_or_default();
+            let span = (usual.virtual_time + LATER).saturating_sub(first);
+            let later = chance.random_range(0..=u64::try_from(span.as_millis()).unwrap_or(u64::MAX));
+            (event, first + Duration::from_millis(later))
         });
         Variation { seed, faults, deliveries: deliveries.into_iter().collect() }
     }

@@ -6,6 +6,7 @@
 mod axis;
 mod layout;
 mod picture;
+mod sign;
 #[cfg(test)]
 mod tests;
 mod told;
@@ -17,10 +18,11 @@ use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, PreEscaped};
 
 use self::axis::brief;
-use self::told::{Sign, TEXT_CHARS, Told, shown, told};
+use self::sign::Sign;
+use self::told::{TEXT_CHARS, Told, shown, told};
 use super::clock;
-use super::end::{decision, lifecycle};
-use crate::dispatch::{DispatchError, End};
+use super::end::decision;
+use crate::dispatch::{Completion, DispatchError, End};
 use crate::event::Event;
 use crate::sim::{Entry, MAX_ENTRIES};
 
@@ -75,7 +77,7 @@ pub fn html(run: &Run<'_>) -> String {
                             (picture::picture(&told, run.start))
                             (legend(&told))
                             @if run.is_cut() {
-                                p { strong { "Not all of it: " } "the journal holds " (MAX_ENTRIES) " entries, and more happened." }
+                                p { strong { "Not all of it: " } "the journal was full after " (MAX_ENTRIES) " entries." }
                             }
                         }
                         section {
@@ -127,7 +129,7 @@ fn facts(handled: &Handled<'_>, run: &Run<'_>, told: &[Told]) -> Markup {
     let mut fact = |name, value: Option<String>| facts.extend(value.map(|value| (name, value)));
     fact("Instance", event.instance.as_ref().map(ToString::to_string));
     if let Ok(End::Worked(worked)) = end {
-        let lifecycle = lifecycle(worked.lifecycle);
+        let lifecycle = worked.lifecycle.map_or("no lifecycle action to complete", Completion::told);
         fact("Handler", Some(worked.handler.clone()));
         fact("Attempts", Some(worked.attempts.to_string()));
         fact("Lifecycle action", Some(lifecycle.strip_prefix("lifecycle action ").unwrap_or(lifecycle).to_owned()));
@@ -161,30 +163,13 @@ fn legend(told: &[Told]) -> Markup {
         ul.legend aria-label="Signs" {
             @for sign in signs {
                 li {
-                    svg.mark.{ (picture::class(sign)) } width="16" height="16" viewBox="-8 -8 16 16" aria-hidden="true" {
-                        (picture::sign(sign))
+                    svg.mark.{ (sign.class()) } width="16" height="16" viewBox="-8 -8 16 16" aria-hidden="true" {
+                        (sign.drawn())
                     }
-                    (meaning(sign))
+                    (sign.meaning())
                 }
             }
         }
-    }
-}
-
-fn meaning(sign: Sign) -> &'static str {
-    match sign {
-        Sign::Done => "attempt: done",
-        Sign::Again => "attempt: again later",
-        Sign::Abandon => "attempt: abandon",
-        Sign::Failed => "attempt: failed",
-        Sign::Look => "call that looks",
-        Sign::Act => "call that changes something",
-        Sign::Beat => "heartbeat",
-        Sign::Error => "call that did not succeed",
-        Sign::Fault => "simulated fault",
-        Sign::Change => "the world changed",
-        Sign::Says => "log line",
-        Sign::Warns => "warning or error in the log",
     }
 }
 
@@ -199,7 +184,7 @@ fn table(told: &[Told]) -> Markup {
             }
             tbody role="rowgroup" {
                 @for (index, told) in told.iter().enumerate() {
-                    tr.{ (picture::class(told.sign)) } role="row" id={ "r" (index + 1) } {
+                    tr.{ (told.sign.class()) } role="row" id={ "r" (index + 1) } {
                         td.time role="cell" { (clock(told.at)) }
                         td.took role="cell" { @if told.took > Duration::ZERO { (brief(told.took)) } }
                         td.who role="cell" { (who(told)) }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::axis::Axis;
-use super::told::{Lane, Sign, Told};
+use super::sign::Sign;
+use super::told::{Lane, Told};
 
 /// Half the width of a mark, with the room around it.
 const HALF: f64 = 8.0;

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use super::super::clock;
 use super::axis::{Axis, brief};
 use super::layout::{Count, Layout, Mark, Row, Rows};
-use super::told::{Sign, Told};
+use super::told::Told;
 
 /// The height of a row, and the room above and below the rows of a lane.
 const ROW: f64 = 20.0;
@@ -98,12 +98,12 @@ fn rows(lane: &Rows, top: f64, told: &[Told]) -> Markup {
 fn drawn(mark: &Mark, told: &Told, y: f64) -> Markup {
     let (x, length) = (tenths(mark.x), tenths(mark.end - mark.x));
     html! {
-        a.mark.{ (class(told.sign)) } href={ "#r" (mark.index + 1) } tabindex="-1" {
+        a.mark.{ (told.sign.class()) } href={ "#r" (mark.index + 1) } tabindex="-1" {
             title { (hover(told)) }
             @if length > 0.0 {
                 rect.bar x=(x) y=(y - HALF_BAR) width=(length) height=(2.0 * HALF_BAR) rx="2" {}
             }
-            g transform={ "translate(" (x) " " (y) ")" } { (sign(told.sign)) }
+            g transform={ "translate(" (x) " " (y) ")" } { (told.sign.drawn()) }
             @if let Some((start, width)) = mark.text {
                 text x=(tenths(start)) y=(y + 4.0) textLength=(tenths(width)) lengthAdjust="spacingAndGlyphs" {
                     (told.label)
@@ -126,47 +126,6 @@ fn hover(told: &Told) -> String {
     let took = if told.took.is_zero() { String::new() } else { format!(" (took {})", brief(told.took)) };
     let result = if told.result.is_empty() { String::new() } else { format!("\n{}", told.result) };
     format!("{} {}{took}{result}", clock(told.at), told.what)
-}
-
-/// The sign itself, around the origin: each has a shape of its own, so that none depends on its colour.
-pub(super) fn sign(sign: Sign) -> Markup {
-    let shape = match sign {
-        Sign::Done => "M-3.5 .5L-1 3L3.5 -2.5",
-        Sign::Again => "M-4 0H3.5M.5 -3L3.5 0L.5 3",
-        Sign::Abandon => "M-4 0H4",
-        Sign::Failed => "M-3 -3L3 3M3 -3L-3 3",
-        Sign::Look => "M-3.5 0a3.5 3.5 0 1 0 7 0a3.5 3.5 0 1 0 -7 0",
-        Sign::Act => "M-6 0L0 -6L6 0L0 6Z",
-        Sign::Beat => "M-6.5 0H-3L-1 -5L1.5 5L3 0H6.5",
-        Sign::Error => "M-4.5 -4.5L4.5 4.5M4.5 -4.5L-4.5 4.5",
-        Sign::Fault => "M0 -6.5L7 6H-7Z",
-        Sign::Change => "M-4.5 -4.5H4.5V4.5H-4.5Z",
-        Sign::Says => "M0 -6V6",
-        Sign::Warns => "M-3 7V-6.5L5.5 -3L-3 .5",
-    };
-    html! {
-        @if sign.is_attempt() { rect.badge x="-7" y="-7" width="14" height="14" rx="3" {} }
-        path.sign d=(shape) {}
-        @if sign == Sign::Fault { path.bang d="M0 -2.5V1.5M0 3.6V4.4" {} }
-    }
-}
-
-/// The name of a sign in the style sheet.
-pub(super) fn class(sign: Sign) -> &'static str {
-    match sign {
-        Sign::Done => "done",
-        Sign::Again => "again",
-        Sign::Abandon => "abandon",
-        Sign::Failed => "failed",
-        Sign::Look => "look",
-        Sign::Act => "act",
-        Sign::Beat => "beat",
-        Sign::Error => "error",
-        Sign::Fault => "fault",
-        Sign::Change => "change",
-        Sign::Says => "says",
-        Sign::Warns => "warns",
-    }
 }
 
 /// Tenths of a pixel are enough for anyone's eyes.

@@ -5,7 +5,8 @@ use proptest::prelude::*;
 
 use super::axis::{Axis, brief};
 use super::layout::{Layout, Mark, Row};
-use super::told::{Lane, Sign, Told, told};
+use super::sign::Sign;
+use super::told::{Lane, Told, told};
 use super::{Handled, Run, html};
 use crate::dispatch::{Completion, Decision, DispatchError, End, Worked};
 use crate::event::{Delivery, Event, Message, parse_payload};
@@ -82,6 +83,8 @@ fn everything_is_told_once_and_an_attempt_stands_before_what_it_did() {
         ("error", "the grant allows only \"read\""),
         ("milliseconds", "0.0"),
     ];
+    // A task is looked for before it is stopped: that is another call than the one that was refused.
+    let unlisted = [("call", "ecs.list-tasks"), ("target", INSTANCE), ("result", "denied"), ("error", "no grant")];
     let exec = [("call", "ssh.exec"), ("target", "…"), ("result", "ok"), ("milliseconds", "1000.0")];
     let journal = [
         change(0, "lifecycle state", INSTANCE, "Terminating:Wait"),
@@ -91,6 +94,8 @@ fn everything_is_told_once_and_an_attempt_stands_before_what_it_did() {
         host(1_000, "INFO", "host call", &exec),
         guest(1_000, "it is up"),
         host(1_000, "WARN", "host call", &denied),
+        call(1_000, "ecs.list-tasks", INSTANCE, ok("no tasks")),
+        host(1_000, "WARN", "host call", &unlisted),
         attempt(1_000, "1", "again", "one task left", "1000.0"),
         call(1_500, "lifecycle.heartbeat", &format!("drain on {INSTANCE}"), ok("accepted")),
         host(1_500, "DEBUG", "heartbeat", &[]),
@@ -105,6 +110,8 @@ fn everything_is_told_once_and_an_attempt_stands_before_what_it_did() {
     0 1s | Handler → SSH | ssh.exec i-0aaaaaaaaaaaaaaa1 ["uptime"] | exit status 0 | Act "uptime"
     1s 0 | Handler | it is up |  | Says "it is up"
     1s 0 | Handler → ECS | ecs.stop-task task/1 | denied: the grant allows only "read" | Error "stop-task: denied"
+    1s 0 | Handler → ECS | ecs.list-tasks i-0aaaaaaaaaaaaaaa1 | no tasks | Look ""
+    1s 0 | Handler → ECS | ecs.list-tasks i-0aaaaaaaaaaaaaaa1 | denied: no grant | Error "list-tasks: denied"
     1s 500ms 0 | Host → Auto Scaling | lifecycle.heartbeat drain on i-0aaaaaaaaaaaaaaa1 | accepted | Beat ""
     2s 0 | World | task stopped service:web 1 on i-0aaaaaaaaaaaaaaa1 |  | Change "task stopped service:web 1"
     3s 0 | Handler | attempt 2 | done | Done "2 done"

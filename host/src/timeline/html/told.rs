@@ -6,6 +6,7 @@ use crate::sim::{Call, Entry, FaultKind, Line, Reply, What};
 use crate::telemetry::visible;
 
 use super::super::rest;
+use super::sign::Sign;
 
 /// The longest text that is shown, in characters. Guests and nodes write some of them.
 pub(super) const TEXT_CHARS: usize = 500;
@@ -45,35 +46,6 @@ pub(super) enum Lane {
     World,
 }
 
-/// What kind of thing it was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Sign {
-    /// An attempt that ended with `done`.
-    Done,
-    /// One that ended with `again`.
-    Again,
-    /// One that ended with `abandon`.
-    Abandon,
-    /// One that failed.
-    Failed,
-    /// A call that only looks.
-    Look,
-    /// A call that changes something.
-    Act,
-    /// A heartbeat that was accepted.
-    Beat,
-    /// A call that did not succeed.
-    Error,
-    /// A call that went wrong by order.
-    Fault,
-    /// A change of the world.
-    Change,
-    /// A line of the log.
-    Says,
-    /// A loud line of the log.
-    Warns,
-}
-
 impl Lane {
     pub(super) const ALL: [Self; 7] =
         [Self::Host, Self::Handler, Self::Ecs, Self::AutoScaling, Self::Ec2, Self::Ssh, Self::World];
@@ -102,12 +74,6 @@ impl Lane {
     }
 }
 
-impl Sign {
-    pub(super) fn is_attempt(self) -> bool {
-        matches!(self, Self::Done | Self::Again | Self::Abandon | Self::Failed)
-    }
-}
-
 /// Tells the journal. `instance` is the one that the run is about: its id is left out beside marks.
 pub(super) fn told(journal: &[Entry], instance: Option<&str>) -> Vec<Told> {
     let mut teller = Teller { told: Vec::new(), unheard: Vec::new(), attempt_after: 0, instance };
@@ -133,7 +99,7 @@ pub(super) fn shown(text: &str, chars: usize) -> String {
 
 struct Teller<'r> {
     told: Vec<Told>,
-    /// The calls that the log has not spoken of yet: where each is told, what it is, and whether it was answered.
+    /// The calls of this attempt that the log has not spoken of yet.
     unheard: Vec<Unheard>,
     /// From where on things can belong to the next attempt.
     attempt_after: usize,
@@ -141,9 +107,11 @@ struct Teller<'r> {
 }
 
 struct Unheard {
+    /// Where it is told.
     index: usize,
     operation: &'static str,
-    answered: bool,
+    /// Whether it went well; none if the handler had no answer from it.
+    well: Option<bool>,
 }
 
 impl Teller<'_> {
@@ -204,9 +172,14 @@ impl Teller<'_> {
             (Reply::Error(message), None) => (Sign::Error, format!("error: {message}"), format!("{verb}: failed")),
             (Reply::None, None) => (Sign::Error, "no answer".to_owned(), format!("{verb}: no answer")),
         };
-        let answered = call.reply != Reply::None && call.fault != Some(FaultKind::AnswerLost);
+        let well = match call.reply {
+            _ if call.fault == Some(FaultKind::AnswerLost) => None,
+            Reply::Ok(_) => Some(true),
+            Reply::Error(_) => Some(false),
+            Reply::None => None,
+        };
         let index = self.push(Told { at, took: call.took, lane, by: Some(by), sign, what, result, label });
-        self.unheard.push(Unheard { index, operation: call.operation, answered });
+        self.unheard.push(Unheard { index, operation: call.operation, well });
     }
 
     /// What stands beside a call that changed something.
@@ -228,13 +201,15 @@ impl Teller<'_> {
         let (name, result, error) = (line.field("call"), line.field("result"), line.field("error"));
         let took = milliseconds(line.field("milliseconds"));
         let began = at.saturating_sub(took);
-        let unheard = self
-            .unheard
-            .iter()
-            .rposition(|unheard| unheard.operation == name && self.told[unheard.index].at + ROUNDING >= began);
-        if let Some(unheard) = unheard.map(|found| self.unheard.remove(found)) {
+        let is_it = |unheard: &Unheard| {
+            unheard.operation == name
+                && self.told[unheard.index].at + ROUNDING >= began
+                && unheard.well.is_none_or(|well| well == error.is_empty())
+        };
+        if let Some(found) = self.unheard.iter().rposition(is_it) {
+            let unheard = self.unheard.remove(found);
             let told = &mut self.told[unheard.index];
-            if !unheard.answered {
+            if unheard.well.is_none() {
                 told.took = at.saturating_sub(told.at);
                 told.result = format!("{}; the handler was told: {result}: {error}", told.result);
             } else if told.sign == Sign::Error {
