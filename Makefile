@@ -26,7 +26,7 @@ help:
 	@echo 'make demo    watch one termination being handled, on a simulated world'
 	@echo 'make test    every test, with those against real servers on this machine'
 	@echo 'make check   format, lints, documentation, dependencies, spelling'
-	@echo 'make bench   what the host costs per event'
+	@echo 'make bench   what an event costs, and a case'
 
 # The host without AWS, SSH and Lambda: the simulated world needs none of them, and the first build takes half as long.
 demo: guest
@@ -51,7 +51,7 @@ test: build browser emulators sshd
 check: check-format check-lints check-guests check-docs check-dependencies check-spelling
 
 bench: build
-	@echo '==> measuring what the host costs per event'
+	@echo '==> measuring what an event costs, and a case'
 	@cargo bench --locked -p hostler
 
 # The release binary, and the plugins as it builds them.

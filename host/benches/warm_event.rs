@@ -3,21 +3,21 @@
 //! An event with three host calls goes through the whole of `dispatch`: routing, module, fresh store, the real plugin, the
 //! simulated world. It is compared with what it would cost if the plugin had to be compiled for each.
 
+mod measure;
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use hostler::assemble;
 use hostler::event::{Event, Message, parse_message};
 use hostler::policy::Policy;
-use hostler::sandbox::{Capacity, Pace, Sandbox};
 use hostler::sim::World;
+
+use crate::measure::PLUGIN;
 
 /// Runs that are not counted, and runs that are.
 const WARM_UP: usize = 200;
 const COUNTED: usize = 5_000;
-const COMPILATIONS: usize = 20;
-
-const PLUGIN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../plugins/dist/asg-lifecycle.wasm");
 
 /// The event's own instance is a drained member of its cluster: the plugin finds it, sees that it is DRAINING, lists its tasks,
 /// and is done. A rebalance recommendation has no lifecycle action, so that the world is the same after each.
@@ -42,18 +42,9 @@ const POLICY: &str = r#"
 "#;
 
 fn main() {
-    if !Path::new(PLUGIN).exists() {
-        eprintln!("{PLUGIN} does not exist: `make bench` builds it");
-        std::process::exit(1);
-    }
-    let event = warm_event();
-    let compile = compile();
-    let rows = [("warm event, three host calls", event), ("compiling the plugin", compile)];
-    println!("{:<32} {:>12} {:>12} {:>12}", "", "median", "p99", "ratio");
-    for (name, samples) in &rows {
-        let ratio = quantile(samples, 0.5).as_secs_f64() / quantile(&rows[0].1, 0.5).as_secs_f64();
-        println!("{name:<32} {:>12.2?} {:>12.2?} {ratio:>11.1}x", quantile(samples, 0.5), quantile(samples, 0.99));
-    }
+    let plugin = measure::plugin();
+    let event = ("warm event, three host calls".to_owned(), warm_event());
+    measure::show(&[event, measure::compile(&plugin)]);
 }
 
 /// The time of each event, from `dispatch` being given it to its end.
@@ -80,26 +71,9 @@ fn warm_event() -> Vec<Duration> {
     })
 }
 
-fn compile() -> Vec<Duration> {
-    let sandbox = Sandbox::new(Capacity { attempts: 1, memory: 64 << 20 }, Pace::Virtual).expect("a sandbox");
-    let bytes = std::fs::read(PLUGIN).expect("the plugin can be read");
-    let timed = |_| {
-        let began = Instant::now();
-        sandbox.compile(&bytes, String::new()).expect("the plugin compiles");
-        began.elapsed()
-    };
-    (0..COMPILATIONS).map(timed).collect()
-}
-
 fn event() -> Event {
     match parse_message(EVENT.as_bytes(), None).expect("an event") {
         Message::Events(mut events) => events.remove(0),
         Message::Test => unreachable!("it is not a test notification"),
     }
-}
-
-fn quantile(samples: &[Duration], q: f64) -> Duration {
-    let mut sorted = samples.to_vec();
-    sorted.sort();
-    sorted[((sorted.len() - 1) as f64 * q) as usize]
 }

@@ -1,6 +1,6 @@
 //! The ports on a simulated world, under virtual time.
 //!
-//! Owns what the world is ([`World::parse`], [`World::around`]), how AWS's rules move it, and the journal of what was asked
+//! Owns what the world is ([`World::parse`], [`Blueprint::around`]), how AWS's rules move it, and the journal of what was asked
 //! of it. Knows nothing of policy, plugins or what is being tested. The rules are those of AWS's documents, each named where
 //! it is applied; where the simulation knows that it differs, its docs say so ("not as AWS does it"). In general: calls
 //! take no time, see every change at once unless the world says `eventually-consistent`, and fail only by order ([`Fault`]).

@@ -79,3 +79,12 @@ fn a_new_plugin_is_built_and_fits_its_policy() {
         "dist/drain-web.wasm fits hostler.toml\n\nhandler \"drain-web\" uses it, and grants all that it imports\n"
     );
 }
+
+#[test]
+fn the_cases_of_a_new_plugin_hold_whatever_else_goes_wrong() {
+    let plugin = Plugin::new();
+    for arguments in [&["test"][..], &["test", "--seeds", "100"]] {
+        let tested = succeeded(&hostler(&plugin.folder(), arguments));
+        assert!(tested.lines().any(|line| line.starts_with("2 cases: 2 passed in ")), "{tested}");
+    }
+}

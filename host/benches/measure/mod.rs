@@ -1,0 +1,52 @@
+//! What the benchmarks share: the plugin they run, and how times are shown, as ratios within one run.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use hostler::sandbox::{Capacity, Pace, Sandbox};
+
+/// A real plugin, as it is released.
+pub(crate) const PLUGIN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../plugins/dist/asg-lifecycle.wasm");
+
+const COMPILATIONS: usize = 20;
+
+/// A row of the table: what was measured, and how long it took each time.
+pub(crate) type Row = (String, Vec<Duration>);
+
+/// The bytes of the plugin.
+pub(crate) fn plugin() -> Vec<u8> {
+    if !Path::new(PLUGIN).exists() {
+        eprintln!("{PLUGIN} does not exist: `make bench` builds it");
+        std::process::exit(1);
+    }
+    std::fs::read(PLUGIN).expect("the plugin can be read")
+}
+
+/// Compiling the plugin: what everything else can be compared with on any machine.
+pub(crate) fn compile(plugin: &[u8]) -> Row {
+    let sandbox = Sandbox::new(Capacity { attempts: 1, memory: 64 << 20 }, Pace::Virtual).expect("a sandbox");
+    let compile = || drop(sandbox.compile(plugin, String::new()).expect("the plugin compiles"));
+    ("compiling the plugin".to_owned(), (0..COMPILATIONS).map(|_| timed(compile)).collect())
+}
+
+/// How long it takes.
+pub(crate) fn timed(run: impl FnOnce()) -> Duration {
+    let began = Instant::now();
+    run();
+    began.elapsed()
+}
+
+/// Prints the rows, with the ratio of each median to that of the first.
+pub(crate) fn show(rows: &[Row]) {
+    println!("\n{:<56} {:>10} {:>10} {:>10}", "", "median", "p99", "ratio");
+    for (name, samples) in rows {
+        let ratio = quantile(samples, 0.5).as_secs_f64() / quantile(&rows[0].1, 0.5).as_secs_f64();
+        println!("{name:<56} {:>10.2?} {:>10.2?} {ratio:>9.1}x", quantile(samples, 0.5), quantile(samples, 0.99));
+    }
+}
+
+fn quantile(samples: &[Duration], q: f64) -> Duration {
+    let mut sorted = samples.to_vec();
+    sorted.sort();
+    sorted[((sorted.len() - 1) as f64 * q) as usize]
+}
