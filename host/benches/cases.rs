@@ -44,7 +44,7 @@ fn main() {
     let plugin = measure::plugin();
     let path = Path::new(PLUGINS).join(CASE);
     let case = read(&path);
-    let mut plugins = Plugins::new(case.memory()).expect("a sandbox");
+    let mut plugins = Plugins::new(case.memory(), JOBS).expect("a sandbox");
     for path in case.plugins.values() {
         plugins.take(path, &plugin).expect("the host accepts the plugin");
     }

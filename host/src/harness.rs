@@ -98,7 +98,7 @@ pub fn explore(case: &Case, plugins: &Plugins, seeds: RangeInclusive<u64>) -> Ve
         let played = play(case, plugins, &least);
         verdict.deviations = deviations(&played);
         verdict.journal = played.journal;
-        explored.failed = Some(FailedSeed { seed, least: least.to_string() });
+        explored.failed = Some(FailedSeed { seed, least: least.as_toml(case) });
         break;
     }
     verdict.explored = Some(explored);

@@ -200,6 +200,14 @@ impl World {
         self.lock().start()
     }
 
+    /// Lets time pass until EC2 has taken back whatever it has announced to.
+    pub async fn until_reclaimed(&self) {
+        let reclaims = self.lock().nodes.iter().filter_map(|node| node.reclaimed_at).max();
+        if let Some(at) = reclaims {
+            tokio::time::sleep(at.saturating_sub(self.age())).await;
+        }
+    }
+
     /// How long ago it began.
     pub fn age(&self) -> Duration {
         self.journal.now()

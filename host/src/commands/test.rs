@@ -55,7 +55,7 @@ pub struct Arguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     seeds: Option<u64>,
     /// How many cases to play at once [default: one for each processor]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: Option<u16>,
     /// Print the JSON Schema of cases, for editors, and do nothing else
     #[arg(long, exclusive = true)]
@@ -93,7 +93,7 @@ impl Arguments {
             let _ = writeln!(std::io::stdout(), "{:#}", harness::schema());
             return ExitCode::SUCCESS;
         }
-        let tested = if self.watch { watch::forever(self) } else { self.once(&mut Built::default()) };
+        let tested = if self.watch { watch::forever(self) } else { self.once(&mut Built::new(self.jobs())) };
         tested.map_or_else(
             |error| {
                 eprintln!("error: {error:#}");
@@ -127,7 +127,7 @@ impl Arguments {
     /// Plays the cases, on as many threads as were asked for, and reports each as it ends. The outcomes are in the order of
     /// the cases.
     fn play(&self, read: Vec<(Result<Case, CaseError>, Found)>, built: &Built, report: &mut Report) -> Vec<Outcome> {
-        let threads = self.jobs.map_or_else(processors, usize::from).min(read.len());
+        let threads = (self.jobs() as usize).min(read.len());
         let next = AtomicUsize::new(0);
         let (tell, told) = mpsc::channel();
         let mut outcomes: Vec<_> = std::thread::scope(|scope| {
@@ -151,6 +151,12 @@ impl Arguments {
         outcomes
     }
 
+    /// How many cases are played at once.
+    fn jobs(&self) -> u32 {
+        let processors = || std::thread::available_parallelism().map_or(1, |processors| processors.get() as u32);
+        self.jobs.map_or_else(processors, u32::from)
+    }
+
     fn play_one(&self, case: &Result<Case, CaseError>, built: &Built) -> Result<Verdict, Trouble> {
         let case = case.as_ref().map_err(CaseError::clone)?;
         if let Some(trouble) = built.trouble(case) {
@@ -165,9 +171,4 @@ impl Arguments {
             None => harness::test(case, plugins, self.seed),
         })
     }
-}
-
-/// How many threads the machine runs at once.
-fn processors() -> usize {
-    std::thread::available_parallelism().map_or(1, Into::into)
 }

@@ -139,9 +139,10 @@ impl Reader<'_> {
             return None;
         }
         let world = self.world(world?, &events, &handler).beginning(beginning(&events));
-        let expect = keys.expect.map(|section| section.value.0).unwrap_or_default();
-        let expectation = Expectation::read(&mut self.reading, expect, &events);
-        let explore = Exploration::read(keys.explore.map(|section| section.value.0).unwrap_or_default());
+        let (place, expect) = keys.expect.map_or((0, Default::default()), |section| (section.at, section.value.0));
+        let expectation = Expectation::read(&mut self.reading, place, expect, &events);
+        let explore =
+            Exploration::read(&mut self.reading, keys.explore.map(|section| section.value.0).unwrap_or_default());
         let seed = keys.seed.unwrap_or(0);
         Some(Case {
             path: path.to_owned(),
@@ -184,10 +185,10 @@ impl Reader<'_> {
             self.mistake(name.at, message);
             return None;
         };
-        // Nobody else holds it: the policy was read a moment ago.
-        if let Some(handler) = Arc::get_mut(handler) {
-            handler.config.extend(config);
-        }
+        Arc::get_mut(handler)
+            .expect("the policy was read a moment ago, and nobody else holds it")
+            .config
+            .extend(config);
         Some(Arc::clone(handler))
     }
 
@@ -267,7 +268,13 @@ impl Reader<'_> {
                 return None;
             }
         };
-        Some(Fault { operation: operation.value, kind: kind?, when })
+        let fault = Fault { operation: operation.value, kind: kind?, when };
+        if !fault.is_possible() {
+            let message =
+                format!("{} is a call of the host, which no attempt makes: write host-killed", fault.operation);
+            self.mistake(at, message);
+        }
+        Some(fault)
     }
 
     /// What the case says of its world.

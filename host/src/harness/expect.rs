@@ -13,7 +13,10 @@ use crate::policy::Wildcard;
 use crate::ports::InstanceId;
 use crate::reading::units::Size;
 use crate::reading::{At, Reading};
-use crate::sim::{ActionEnd, Call, Entry, InstancePicture, Line, MAX_ENTRIES, Picture, What, operations};
+use crate::sim::keys;
+use crate::sim::{
+    ActionEnd, ActionPicture, Call, Entry, InstancePicture, Line, MAX_ENTRIES, Picture, What, operations,
+};
 
 /// What is expected. What is absent is not looked at.
 #[derive(Debug)]
@@ -86,11 +89,12 @@ pub(super) struct Judgement {
 }
 
 impl Expectation {
-    /// Takes the keys, or notes what is wrong with them.
-    pub(super) fn read(reading: &mut Reading<'_>, keys: ExpectKeys, events: &[Incident]) -> Self {
+    /// Takes the keys, which stand at `place`, or notes what is wrong with them.
+    pub(super) fn read(reading: &mut Reading<'_>, place: usize, keys: ExpectKeys, events: &[Incident]) -> Self {
         let names: Vec<_> = events.iter().map(|incident| incident.name.as_str()).collect();
         let instances = keys.instance.into_iter().flat_map(|tables| tables.0).filter_map(|At { at, value }| {
             let id = named(reading, at, value.0.id.as_ref(), events)?;
+            words_of_aws(reading, at, &value.0);
             Some((id, value.0))
         });
         let instances = instances.collect();
@@ -110,7 +114,7 @@ impl Expectation {
             Some((on, task))
         });
         let tasks = tasks.collect();
-        Self {
+        let expectation = Self {
             outcome: keys.outcome.map(|wanted| of_events(reading, wanted, &names)),
             lifecycle: keys.lifecycle.map(|wanted| of_events(reading, wanted, &names)),
             attempts: keys.attempts,
@@ -126,7 +130,26 @@ impl Expectation {
             cpu_at_most: keys.cpu_at_most.map(|time| time.0),
             instances,
             tasks,
+        };
+        // What was wrong with a key has been said, and would have been an expectation.
+        if expectation.is_empty() && reading.findings.is_sound() {
+            reading.findings.mistake(place, "the case expects nothing, so it would hold whatever happens: write at least outcome = \"done\" under [expect]");
         }
+        expectation
+    }
+
+    /// Whether it holds of anything. The limit of CPU time is only a hint.
+    fn is_empty(&self) -> bool {
+        let patterns = [&self.calls, &self.calls_in_any_order, &self.never, &self.refused, &self.log, &self.never_log];
+        self.outcome.is_none()
+            && self.lifecycle.is_none()
+            && self.attempts.is_none()
+            && patterns.iter().all(|patterns| patterns.is_empty())
+            && self.tasks_lost_at_most.is_none()
+            && self.virtual_time_at_most.is_none()
+            && self.memory_at_most.is_none()
+            && self.instances.is_empty()
+            && self.tasks.is_empty()
     }
 
     /// Compares what happened with what was expected; `explored` when more went wrong than the case says.
@@ -316,6 +339,25 @@ impl Pattern {
     }
 }
 
+/// The states of an instance, as AWS calls them: a misspelt one would never come true.
+fn words_of_aws(reading: &mut Reading<'_>, at: usize, wanted: &InstanceAtTheEnd) {
+    let InstanceAtTheEnd { state, lifecycle_state, container_instance_status, protected_from_scale_in, .. } = wanted;
+    let written = [
+        ("state", state, keys::InstanceState::WORDS),
+        ("lifecycle-state", lifecycle_state, keys::LifecycleState::WORDS),
+        ("container-instance-status", container_instance_status, keys::ContainerInstanceStatus::WORDS),
+    ];
+    let nothing = protected_from_scale_in.is_none() && written.iter().all(|(_, word, _)| word.is_none());
+    if nothing && reading.findings.is_sound() {
+        reading.findings.mistake(at, "nothing is expected of this instance: write its state, for example");
+    }
+    for (key, word, words) in written {
+        let Some(word) = word.as_deref().filter(|word| *word != "none" && !words.contains(word)) else { continue };
+        let message = format!("{key} is {word:?}, which AWS does not know; {}", mend(word, words));
+        reading.findings.mistake(at, message);
+    }
+}
+
 /// The instance that is named, or that of the first event.
 fn named(
     reading: &mut Reading<'_>,
@@ -419,15 +461,18 @@ fn words(ended: &Ended) -> String {
     }
 }
 
-/// What became of the lifecycle action of an event.
+/// What became of the lifecycle action of an event: none when the event came too late for there to be one.
 fn fate(incident: &Incident, picture: &Picture) -> Fate {
     let Some(action) = &incident.event.lifecycle_action else { return Fate::None };
+    let token = |known: &ActionPicture| known.token.is_none() || action.token.is_none() || known.token == action.token;
     let mut actions = picture.actions.iter().rev();
-    let action = actions.find(|known| known.hook == action.hook && known.instance == action.instance);
-    match action.and_then(|action| action.end) {
+    let known = actions.find(|known| known.hook == action.hook && known.instance == action.instance && token(known));
+    let Some(known) = known else { return Fate::None };
+    match known.end {
         Some(ActionEnd::Continued) => Fate::Continue,
-        Some(ActionEnd::Abandoned | ActionEnd::WithAnother) => Fate::Abandon,
+        Some(ActionEnd::Abandoned) => Fate::Abandon,
         Some(ActionEnd::TimedOut) => Fate::TimedOut,
+        Some(ActionEnd::WithAnother) => Fate::WithAnother,
         None => Fate::Waiting,
     }
 }

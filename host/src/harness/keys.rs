@@ -189,12 +189,13 @@ pub(super) struct TaskAtTheEnd {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct ExploreKeys {
-    /// The kinds of faults it may add. When left out: all but `access-denied`.
+    /// The kinds of faults it may add. When left out: all but `access-denied` and `attempt-killed`.
     pub(super) faults: Option<Vec<FaultKind>>,
     /// How many faults it may add.
     #[schemars(extend("default" = 3))]
-    pub(super) at_most: Option<u32>,
-    /// Whether it may deliver an event once more, up to a minute after everything has ended.
+    pub(super) at_most: Option<At<i64>>,
+    /// Whether it may deliver events up to 10s later than the case says, and one of them once more, up to a minute after everything
+    /// has ended.
     #[schemars(extend("default" = true))]
     pub(super) deliveries: Option<bool>,
     /// Other endings that are right then, beside those in `expect`.
@@ -236,6 +237,9 @@ pub(super) enum Fate {
     /// The hook's timeout ended it.
     #[serde(rename = "timed-out")]
     TimedOut,
+    /// It ended with another action of its instance that was abandoned.
+    #[serde(rename = "with-another")]
+    WithAnother,
     /// It still waits.
     #[serde(rename = "waiting")]
     Waiting,
@@ -265,6 +269,7 @@ impl Fate {
             Self::Continue => "CONTINUE",
             Self::Abandon => "ABANDON",
             Self::TimedOut => "timed-out",
+            Self::WithAnother => "with-another",
             Self::Waiting => "waiting",
             Self::None => "none",
         }

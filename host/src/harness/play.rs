@@ -29,8 +29,19 @@ pub(super) struct Variation {
     pub(super) seed: u64,
     /// Faults beside those of the case.
     pub(super) faults: Vec<Fault>,
+    /// Events that come later than the case says: the place of the event, and how much.
+    pub(super) delays: Vec<(usize, Duration)>,
     /// Deliveries beside those of the case: the place of the event, and when.
     pub(super) deliveries: Vec<(usize, Duration)>,
+}
+
+impl Variation {
+    /// When an event is delivered that the case delivers `at` these times.
+    pub(super) fn deliveries_of(&self, event: usize, at: &[Duration]) -> Vec<Duration> {
+        let delay: Duration = self.delays.iter().filter(|(of, _)| *of == event).map(|(_, delay)| *delay).sum();
+        let more = self.deliveries.iter().filter(|(of, _)| *of == event).map(|(_, at)| *at);
+        at.iter().map(|at| *at + delay).chain(more).collect()
+    }
 }
 
 /// What happened.
@@ -63,9 +74,16 @@ pub(super) fn play(case: &Case, plugins: &Plugins, variation: &Variation) -> Pla
     let faults = case.faults.iter().chain(&variation.faults).cloned().collect();
     let world = case.begin().with_faults(faults, variation.seed);
     let heard = tracing_subscriber::registry().with(world.listener());
-    let ends = tracing::subscriber::with_default(heard, || runtime.block_on(deliver(case, plugins, variation, &world)));
+    let (ends, virtual_time) = tracing::subscriber::with_default(heard, || {
+        runtime.block_on(async {
+            let ends = deliver(case, plugins, variation, &world).await;
+            let virtual_time = world.age();
+            // A Spot instance has a last minute whatever the handler said: only then it shows what was lost.
+            world.until_reclaimed().await;
+            (ends, virtual_time)
+        })
+    });
     let _entered = runtime.enter();
-    let virtual_time = world.age();
     Played { ends, virtual_time, picture: world.picture(), journal: world.journal() }
 }
 
@@ -73,10 +91,11 @@ pub(super) fn play(case: &Case, plugins: &Plugins, variation: &Variation) -> Pla
 async fn deliver(case: &Case, plugins: &Plugins, variation: &Variation, world: &World) -> Vec<(usize, Ended)> {
     let dispatch =
         Arc::new(assemble::played(case.policy.clone(), plugins.modules(case, world), plugins.sandbox(), world));
-    let own =
-        case.events.iter().enumerate().flat_map(|(index, Incident { at, .. })| at.iter().map(move |at| (index, *at)));
+    let deliveries_of = |(index, incident): (usize, &Incident)| {
+        variation.deliveries_of(index, &incident.at).into_iter().map(move |at| (index, at))
+    };
     let mut deliveries = JoinSet::new();
-    for (index, at) in own.chain(variation.deliveries.iter().copied()) {
+    for (index, at) in case.events.iter().enumerate().flat_map(deliveries_of) {
         let (event, world, dispatch) = (case.events[index].event.clone(), world.clone(), Arc::clone(&dispatch));
         deliveries.spawn(async move {
             tokio::time::sleep(at).await;

@@ -11,8 +11,9 @@ use crate::modules::{self, Fetched, Modules, Refusal, Source, SourceError, Sourc
 use crate::sandbox::{Capacity, Module, Pace, Sandbox};
 use crate::sim::World;
 
-/// Attempts side by side: two for each of the threads that a large machine has.
-const ATTEMPTS: u32 = 64;
+/// Attempts of one case side by side. On a thread of its own, under virtual time, none may wait for another's: time would run
+/// away from it.
+const ATTEMPTS_PER_CASE: u32 = 64;
 
 /// Plugins, by where they come from. Those of the same content are one.
 pub struct Plugins {
@@ -38,9 +39,9 @@ pub enum PluginError {
 }
 
 impl Plugins {
-    /// Room for plugins whose attempts may take `memory` bytes each.
-    pub fn new(memory: u64) -> Result<Self, PluginError> {
-        let capacity = Capacity { attempts: ATTEMPTS, memory };
+    /// Room for plugins whose attempts may take `memory` bytes each, in so many cases at once.
+    pub fn new(memory: u64, cases: u32) -> Result<Self, PluginError> {
+        let capacity = Capacity { attempts: cases.saturating_mul(ATTEMPTS_PER_CASE), memory };
         let sandbox = Sandbox::new(capacity, Pace::Virtual).map_err(PluginError::Sandbox)?;
         Ok(Self { sandbox: Arc::new(sandbox), by_path: HashMap::new(), by_digest: HashMap::new() })
     }

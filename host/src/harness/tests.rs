@@ -37,6 +37,10 @@ const HEAD: &str = "policy = \"hostler.toml\"\nhandler = \"drain\"\nplugin = \"p
 
 const EVENT: &str = "[event]\nkind = \"instance-terminating\"\n";
 
+/// What a case expects that a test says no more of.
+const ANYTHING: &str =
+    "\n[expect]\noutcome = [\"done\", \"abandoned\", \"gave-up\", \"no-handler\", \"left-alone\", \"not-completed\"]\n";
+
 /// A folder with a policy, a plugin and a case.
 struct Folder(TempDir);
 
@@ -57,7 +61,8 @@ impl Folder {
 
     /// The case of that text, or what is said of it: each mistake with its line.
     fn read(self, text: &str) -> Result<Case, String> {
-        let folder = self.write("case.toml", text);
+        let expect = if text.contains("expect") || text.trim().is_empty() { "" } else { ANYTHING };
+        let folder = self.write("case.toml", format!("{text}{expect}"));
         let here = folder.0.path().to_string_lossy().into_owned();
         Case::read(&folder.path("case.toml")).map_err(|error| {
             let super::CaseError::Mistaken(mistakes) = error else { return error.to_string().replace(&here, "HERE") };
@@ -86,7 +91,7 @@ fn deviations(guest: &[u8], rest: &str) -> String {
 
 /// `guest` as every plugin of the case.
 fn plugins(case: &Case, guest: &[u8]) -> Plugins {
-    let mut plugins = Plugins::new(case.memory()).unwrap();
+    let mut plugins = Plugins::new(case.memory(), 1).unwrap();
     for path in case.plugins.values() {
         plugins.take(Path::new(path), guest).unwrap();
     }

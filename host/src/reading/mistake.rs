@@ -79,6 +79,11 @@ impl<'t> Findings<'t> {
         self.warnings.push((at, message.into()));
     }
 
+    /// Whether nothing wrong has been found.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.mistakes.is_empty()
+    }
+
     /// The line of a place, from 1.
     pub(crate) fn line(&self, at: usize) -> usize {
         place(self.text, at).0

@@ -71,6 +71,9 @@ pub enum FaultKind {
     AccessDenied,
     /// The call takes effect, and the answer never comes: an error after 5 s.
     AnswerLost,
+    /// The call takes effect and never returns, so that the attempt is killed when its wall budget ends. The work goes on with
+    /// the next one. Only for calls of the handler.
+    AttemptKilled,
     /// The call takes effect, and the host is killed before the answer comes. Everything in flight ends at once, and each
     /// event is delivered again, to a new host.
     HostKilled,
@@ -78,13 +81,14 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// Every kind.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Throttled,
         Self::ServerError,
         Self::Timeout,
         Self::ConnectionReset,
         Self::AccessDenied,
         Self::AnswerLost,
+        Self::AttemptKilled,
         Self::HostKilled,
     ];
 
@@ -97,6 +101,7 @@ impl FaultKind {
             Self::ConnectionReset => "connection-reset",
             Self::AccessDenied => "access-denied",
             Self::AnswerLost => "answer-lost",
+            Self::AttemptKilled => "attempt-killed",
             Self::HostKilled => "host-killed",
         }
     }
@@ -110,7 +115,7 @@ impl FaultKind {
             Self::ServerError => (PortErrorKind::Unavailable, "failed at the other side (503 Service Unavailable)"),
             Self::ConnectionReset => (PortErrorKind::Unavailable, "failed: connection reset by peer"),
             Self::AccessDenied => (PortErrorKind::Denied, "was refused (AccessDenied)"),
-            Self::Timeout | Self::AnswerLost | Self::HostKilled => {
+            Self::Timeout | Self::AnswerLost | Self::AttemptKilled | Self::HostKilled => {
                 (PortErrorKind::Timeout, "was not answered within 5s; it may have taken effect")
             }
         };
@@ -152,6 +157,12 @@ pub enum When {
 }
 
 impl Fault {
+    /// Whether it can befall what it is ordered for: an attempt cannot be killed by a call that the host makes itself.
+    pub fn is_possible(&self) -> bool {
+        let of_the_host = OF_THE_HOST.iter().any(|(name, _)| *name == self.operation);
+        !(of_the_host && self.kind == FaultKind::AttemptKilled)
+    }
+
     fn befalls(&self, operation: &str) -> bool {
         self.operation == operation
             || self.operation == "*" && OF_HANDLERS.iter().any(|(of_handlers, _)| *of_handlers == operation)
@@ -208,11 +219,13 @@ impl Faulty {
         // No other call comes between: the world writes a call down before it waits for anything.
         journal.next_suffers(fault);
         match fault {
-            FaultKind::AnswerLost | FaultKind::HostKilled => {
+            FaultKind::AnswerLost | FaultKind::AttemptKilled | FaultKind::HostKilled => {
                 // What it came to is lost, and stands in the journal.
                 let _ = call.await;
                 if fault == FaultKind::HostKilled {
                     self.0.kills.send_modify(|kills| *kills += 1);
+                }
+                if fault != FaultKind::AnswerLost {
                     return std::future::pending().await;
                 }
                 tokio::time::sleep(fault.takes()).await;

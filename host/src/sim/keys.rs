@@ -13,10 +13,8 @@ use serde::Deserialize;
 
 pub(super) use self::values::Address;
 pub(crate) use self::values::Stamp;
-pub(super) use self::words::{
-    ActionResult, ContainerInstanceStatus, HealthStatus, InstanceState, LifecycleState, OnAbandon, Purchase,
-    TransitionName,
-};
+pub(super) use self::words::{ActionResult, HealthStatus, OnAbandon, Purchase, TransitionName};
+pub(crate) use self::words::{ContainerInstanceStatus, InstanceState, LifecycleState};
 use crate::ports::{AccountId, ClusterName, GroupName, HookName, InstanceId, Region};
 use crate::reading::units::Time;
 use crate::reading::{At, Tables};

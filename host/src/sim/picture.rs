@@ -29,6 +29,8 @@ pub struct ActionPicture {
     pub instance: InstanceId,
     /// The hook.
     pub hook: HookName,
+    /// Its token, once an event has told it.
+    pub token: Option<String>,
     /// How it ended; none while it waits.
     pub end: Option<ActionEnd>,
 }
@@ -69,6 +71,7 @@ impl World {
         let actions = state.actions.iter().map(|action| ActionPicture {
             instance: state.nodes[action.node].id.clone(),
             hook: action.hook.name.clone(),
+            token: action.token.clone(),
             end: action.end,
         });
         Picture { instances: state.nodes.iter().map(|node| instance(node, now)).collect(), actions: actions.collect() }

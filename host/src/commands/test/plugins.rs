@@ -10,8 +10,9 @@ use crate::commands::build;
 use crate::harness::{Case, Plugins};
 
 /// Plugins that have been built, and those that could not be.
-#[derive(Default)]
 pub(super) struct Built {
+    /// How many cases are played at once.
+    jobs: u32,
     plugins: Option<(u64, Plugins)>,
     /// Why a plugin is not there, by its place.
     troubles: BTreeMap<PathBuf, String>,
@@ -20,6 +21,10 @@ pub(super) struct Built {
 }
 
 impl Built {
+    pub(super) fn new(jobs: u32) -> Self {
+        Self { jobs, plugins: None, troubles: BTreeMap::new(), up_to_date: BTreeSet::new() }
+    }
+
     /// Builds, or reads, whatever the cases need and is not there.
     pub(super) fn bring_up_to_date<'c>(
         &mut self,
@@ -29,7 +34,7 @@ impl Built {
         let cases: Vec<_> = cases.collect();
         let memory = cases.iter().map(|case| case.memory()).max().unwrap_or_default();
         if self.plugins.as_ref().is_none_or(|(room, _)| *room < memory) {
-            self.plugins = Some((memory, Plugins::new(memory)?));
+            self.plugins = Some((memory, Plugins::new(memory, self.jobs)?));
             self.up_to_date.clear();
         }
         let Some((_, plugins)) = &mut self.plugins else { return Ok(()) };

@@ -25,7 +25,7 @@ pub(super) fn forever(arguments: &Arguments) -> anyhow::Result<u8> {
     let (tell, changes) = mpsc::channel();
     let mut watcher = notify::recommended_watcher(tell).context("this machine cannot tell when files change")?;
     let mut watched = BTreeSet::new();
-    let mut built = Built::default();
+    let mut built = Built::new(arguments.jobs());
     loop {
         if let Err(error) = arguments.once(&mut built) {
             eprintln!("error: {error:#}");

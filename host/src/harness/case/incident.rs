@@ -14,6 +14,10 @@ use crate::reading::{At, Section};
 /// When a case begins unless an event of it says otherwise.
 const START: Timestamp = Timestamp::constant(1_768_446_000, 0); // 2026-01-15T03:00:00Z
 
+/// How many deliveries there can be, over all events, and how late. With what exploring adds, all of them can be under way at once.
+const MOST_DELIVERIES: usize = 60;
+const LATEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
 /// An event of a case, with the times it is delivered at.
 #[derive(Debug, Clone)]
 pub(in crate::harness) struct Incident {
@@ -43,6 +47,10 @@ impl Reader<'_> {
                 made.push((index, incident));
             }
         }
+        let deliveries: usize = made.iter().map(|(_, incident)| incident.at.len()).sum();
+        if deliveries > MOST_DELIVERIES {
+            self.mistake(0, format!("{deliveries} deliveries in one case; there can be {MOST_DELIVERIES}"));
+        }
         made.sort_by_key(|(index, _)| *index);
         made.into_iter().map(|(_, incident)| incident).collect()
     }
@@ -50,6 +58,9 @@ impl Reader<'_> {
     /// The events that some keys describe: several when a file or a text names several instances.
     fn event(&mut self, place: usize, keys: EventKeys, begins: Timestamp) -> Vec<Incident> {
         let at = keys.at.as_ref().map_or(vec![Duration::ZERO], |at| at.0.iter().map(|at| at.0).collect());
+        if at.iter().any(|at| *at > LATEST) {
+            self.mistake(place, "an event is delivered within 30 days of the beginning, the longest a world knows");
+        }
         let forms = [
             keys.kind.as_ref().map(|kind| (kind.at, "kind")),
             keys.json.as_ref().map(|json| (json.at, "json")),
@@ -160,10 +171,19 @@ fn about(keys: &EventKeys, delivered: Timestamp) -> About {
             .as_ref()
             .map_or_else(|| GroupName::parse("web").expect("a name"), |group| group.value.clone()),
         hook: keys.hook.as_ref().map_or_else(|| HookName::parse("drain").expect("a name"), |hook| hook.value.clone()),
-        detail: keys
-            .detail
-            .iter()
-            .filter_map(|(key, value)| Some((key.clone(), serde_json::to_value(value).ok()?)))
-            .collect(),
+        detail: keys.detail.iter().filter_map(|(key, value)| Some((key.clone(), json(value)?))).collect(),
     }
+}
+
+/// A value of TOML as JSON has it: its dates become texts.
+fn json(value: &toml::Value) -> Option<serde_json::Value> {
+    Some(match value {
+        toml::Value::Datetime(date) => date.to_string().into(),
+        toml::Value::Array(values) => values.iter().map(json).collect::<Option<Vec<_>>>()?.into(),
+        toml::Value::Table(table) => {
+            let entries = table.iter().map(|(key, value)| Some((key.clone(), json(value)?)));
+            serde_json::Value::Object(entries.collect::<Option<_>>()?)
+        }
+        plain => serde_json::to_value(plain).ok()?,
+    })
 }

@@ -205,7 +205,7 @@ fn the_faults() {
     let fault = |keys: &str| mistakes_after_event(&format!("[[fault]]\n{keys}"));
     insta::assert_snapshot!(fault("operation = \"ecs.drian\"\nfault = \"throtled\""), @r#"
     7: there is no operation "ecs.drian"; did you mean "ecs.drain"?
-    8: unknown value "throtled", did you mean "throttled"? (allowed here: throttled, server-error, timeout, connection-reset, access-denied, answer-lost, host-killed)
+    8: unknown value "throtled", did you mean "throttled"? (allowed here: throttled, server-error, timeout, connection-reset, access-denied, answer-lost, attempt-killed, host-killed)
     "#);
     insta::assert_snapshot!(fault("operation = \"s3.get\"\nfault = \"throttled\""), @r#"7: there is no operation "s3.get"; there are autoscaling.describe-instance, autoscaling.set-instance-protection, ec2.describe-instance, ecs.drain, ecs.find-container-instance, ecs.list-tasks, ecs.stop-task, ssh.exec, lifecycle.complete, lifecycle.heartbeat, lifecycle.hook, *"#);
     insta::assert_snapshot!(fault("operation = \"*\"\nfault = \"throttled\"\nnth = [0]"), @"9: calls are counted from 1");
@@ -221,7 +221,7 @@ fn the_expectations() {
     let expect = |keys: &str| mistakes_after_event(&format!("[expect]\n{keys}"));
     insta::assert_snapshot!(expect("outcome = \"doen\"\nlifecycle = \"continue\""), @r#"
     7: unknown value "doen", did you mean "done"? (allowed here: done, abandoned, gave-up, no-handler, left-alone, not-completed)
-    8: unknown value "continue", did you mean "CONTINUE"? (allowed here: CONTINUE, ABANDON, timed-out, waiting, none)
+    8: unknown value "continue", did you mean "CONTINUE"? (allowed here: CONTINUE, ABANDON, timed-out, with-another, waiting, none)
     "#);
     insta::assert_snapshot!(expect("outcome = { instance-terminatin = \"done\" }\nlifecycle = { other = \"none\" }"), @r#"
     7: there is no event "instance-terminatin"; did you mean "instance-terminating"?
@@ -249,7 +249,7 @@ fn the_expectations() {
     9: unknown key "stat", did you mean "state"? (allowed here: id, state, lifecycle-state, protected-from-scale-in, container-instance-status)
     "#);
     insta::assert_snapshot!(expect("[explore]\nfaults = [\"bad\"]\nat-most = \"three\"\noutcome = \"DONE\""), @r#"
-    8: unknown value "bad" (allowed here: throttled, server-error, timeout, connection-reset, access-denied, answer-lost, host-killed)
+    8: unknown value "bad" (allowed here: throttled, server-error, timeout, connection-reset, access-denied, answer-lost, attempt-killed, host-killed)
     9: expected a whole number from 0 to 4294967295, found string "three"
     10: unknown value "DONE", did you mean "done"? (allowed here: done, abandoned, gave-up, no-handler, left-alone, not-completed)
     "#);

@@ -92,7 +92,7 @@ fn no_handler_and_left_alone() {
       - done
       + no-handler: no handler of the policy takes this event
     "#);
-    insta::assert_snapshot!(deviations_of(&guests::done(), launching), @r#"
+    insta::assert_snapshot!(deviations_of(&guests::done(), &format!("{launching}attempts = 0")), @r#"
     handler:
       - drain
       + no handler's pattern matches the event
@@ -136,7 +136,7 @@ fn a_plugin_that_the_case_does_not_name() {
 fn an_event_of_another_account() {
     let elsewhere = "[world]\naccount = \"210987654321\"\n[expect]\n";
     assert_eq!(deviations(&guests::done(), &format!("{elsewhere}outcome = \"not-completed\"")), "");
-    insta::assert_snapshot!(deviations(&guests::done(), elsewhere), @r#"
+    insta::assert_snapshot!(deviations(&guests::done(), &format!("{elsewhere}attempts = 0")), @r#"
     handler:
       - drain
       + event token-of-drain-i-0123456789abcdef0 is of account 123456789012 in eu-central-1, and this host serves account 210987654321 in eu-central-1: nothing was done; send it to a host there
@@ -355,8 +355,8 @@ fn memory() {
 
 #[test]
 fn cpu_is_a_hint() {
-    assert!(verdict(&guests::done(), "[expect]\ncpu-at-most = \"10s\"").hints.is_empty());
-    let verdict = verdict(&guests::done(), "[expect]\ncpu-at-most = \"1ns\"");
+    assert!(verdict(&guests::done(), "[expect]\noutcome = \"done\"\ncpu-at-most = \"10s\"").hints.is_empty());
+    let verdict = verdict(&guests::done(), "[expect]\noutcome = \"done\"\ncpu-at-most = \"1ns\"");
     assert!(verdict.holds());
     let [hint] = &verdict.hints[..] else { panic!("{:?}", verdict.hints) };
     assert!(

@@ -162,7 +162,8 @@ fn an_event_of_another_account_is_not_delivered_again() {
 fn a_variation_comes_on_top_of_the_case() {
     let case = case("[[fault]]\noperation = \"ecs.drain\"\nfault = \"throttled\"\nnth = 1");
     let second = Fault { operation: "ecs.drain".to_owned(), kind: FaultKind::Throttled, when: When::Nth(vec![2]) };
-    let variation = Variation { seed: 0, faults: vec![second], deliveries: vec![(0, Duration::from_secs(60))] };
+    let variation =
+        Variation { faults: vec![second], deliveries: vec![(0, Duration::from_secs(60))], ..Variation::default() };
     let played = play(&case, &plugins(&case, &guests::drain_of(INSTANCE)), &variation);
     assert_eq!(played.ends.len(), 2);
     insta::assert_snapshot!(lines(&played, &["fault", "taken", "attempt"]), @"

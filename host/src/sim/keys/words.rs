@@ -10,10 +10,11 @@ macro_rules! words {
     ($(#[$doc:meta])* $name:ident: $first:literal $(, $word:literal)*) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub(in crate::sim) struct $name(&'static str);
+        pub(crate) struct $name(&'static str);
 
         impl $name {
-            const WORDS: &'static [&'static str] = &[$first $(, $word)*];
+            /// Every word there is.
+            pub(crate) const WORDS: &'static [&'static str] = &[$first $(, $word)*];
 
             /// The word that is written so, if it is one.
             pub(in crate::sim) fn parse(text: &str) -> Option<Self> {
