@@ -76,11 +76,11 @@ async fn call(world: &World, operation: &str) -> Result<(), PortError> {
 /// The calls of the journal, as operation, target and fault: the last one.
 fn last_call(world: &World) -> (&'static str, String, Reply, Option<FaultKind>) {
     let journal = world.journal();
-    let calls = journal.into_iter().filter_map(|entry| match entry.what {
+    let mut calls = journal.into_iter().filter_map(|entry| match entry.what {
         What::Call(call) => Some((call.operation, call.target, call.reply, call.fault)),
         _ => None,
     });
-    calls.last().unwrap()
+    calls.next_back().unwrap()
 }
 
 #[tokio::test(start_paused = true)]
