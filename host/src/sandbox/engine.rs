@@ -35,6 +35,11 @@ pub struct Capacity {
     pub memory: u64,
 }
 
+/// How much of a memory, and of a table, is set back by writing zeros rather than by giving its pages to the system and
+/// faulting them in again: what an ordinary Rust plugin touches.
+const MEMORY_KEPT: usize = 1 << 20;
+const TABLE_KEPT: usize = 64 << 10;
+
 /// Builds the engine: pooled if the address space allows it, on demand (and said so) otherwise.
 pub(super) fn build(capacity: Capacity) -> wasmtime::Result<Engine> {
     let mut pool = PoolingAllocationConfig::new();
@@ -49,6 +54,8 @@ pub(super) fn build(capacity: Capacity) -> wasmtime::Result<Engine> {
         .max_component_instance_size(INSTANCE_BYTES)
         .max_core_instance_size(INSTANCE_BYTES)
         .table_elements(TABLE_ELEMENTS)
+        .linear_memory_keep_resident(MEMORY_KEPT)
+        .table_keep_resident(TABLE_KEPT)
         .max_memory_size(usize::try_from(capacity.memory)?);
     let mut config = settings();
     config.memory_reservation(capacity.memory).allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
