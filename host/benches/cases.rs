@@ -26,6 +26,9 @@ const PLUGINS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../plugins");
 /// The case that is played.
 const CASE: &str = "asg-lifecycle/cases/already-draining.toml";
 
+/// More cases than any machine that measures plays at once.
+const JOBS: u32 = 64;
+
 /// Runs that are not counted, and runs that are.
 const WARM_UP: usize = 100;
 const COUNTED: usize = 2_000;

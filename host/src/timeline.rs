@@ -33,3 +33,15 @@ fn rest(line: &Line) -> String {
     let fields = line.fields.iter().filter(|(name, _)| !LEFT_OUT.contains(name));
     fields.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_has_hours_when_there_are_any() {
+        let shown = |milliseconds| clock(Duration::from_millis(milliseconds));
+        assert_eq!([shown(0), shown(61_005), shown(3_599_999)], ["00:00.000", "01:01.005", "59:59.999"]);
+        assert_eq!([shown(3_600_000), shown(360_000_000)], ["1:00:00.000", "100:00:00.000"]);
+    }
+}

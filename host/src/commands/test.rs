@@ -108,9 +108,9 @@ impl Arguments {
         let began = Instant::now();
         let found = find::cases(&self.paths, &self.filter)?;
         let read: Vec<_> = found.into_iter().map(|found| (Case::read(&found.path), found)).collect();
-        let mut report = Report::new(self.json, self.seeds, read.len());
-        built.bring_up_to_date(read.iter().filter_map(|(case, _)| case.as_ref().ok()), &mut report)?;
-        let outcomes = self.play(read, built, &mut report);
+        let report = Report::new(self.json, self.seeds, read.len());
+        built.bring_up_to_date(read.iter().filter_map(|(case, _)| case.as_ref().ok()), &report)?;
+        let outcomes = self.play(read, built, &report);
         report.finish(&outcomes, began.elapsed());
         if let Some(file) = &self.junit {
             junit::write(file, &outcomes, began.elapsed())?;
@@ -126,7 +126,7 @@ impl Arguments {
 
     /// Plays the cases, on as many threads as were asked for, and reports each as it ends. The outcomes are in the order of
     /// the cases.
-    fn play(&self, read: Vec<(Result<Case, CaseError>, Found)>, built: &Built, report: &mut Report) -> Vec<Outcome> {
+    fn play(&self, read: Vec<(Result<Case, CaseError>, Found)>, built: &Built, report: &Report) -> Vec<Outcome> {
         let threads = (self.jobs() as usize).min(read.len());
         let next = AtomicUsize::new(0);
         let (tell, told) = mpsc::channel();

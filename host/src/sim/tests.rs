@@ -1,11 +1,15 @@
 //! The rules of the simulated world, one test for each.
 
+mod around;
 mod arrival;
 mod ecs;
+mod faults;
 mod file;
 mod history;
+mod journal;
 mod lifecycle;
 mod nodes;
+mod picture;
 mod service;
 mod ssh;
 

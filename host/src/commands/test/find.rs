@@ -49,7 +49,7 @@ pub(super) fn cases(paths: &[PathBuf], filter: &[String]) -> anyhow::Result<Vec<
     for path in paths {
         let kind = path.metadata().with_context(|| format!("cannot read {}", path.display()))?;
         if kind.is_file() {
-            found.push(Found::new(path));
+            found.push(Found::new(&shown(path)));
             continue;
         }
         let here = in_folder(path)?;
@@ -73,8 +73,6 @@ pub(super) fn cases(paths: &[PathBuf], filter: &[String]) -> anyhow::Result<Vec<
 }
 
 fn in_folder(folder: &Path) -> anyhow::Result<Vec<Found>> {
-    // A leading `./` would stand before every path that is shown.
-    let shown = |path: &Path| path.strip_prefix(".").map(Path::to_owned).unwrap_or_else(|_| path.to_owned());
     let mut found = Vec::new();
     for entry in WalkDir::new(folder).into_iter().filter_entry(is_looked_at) {
         let entry = entry.with_context(|| format!("cannot look for cases in {}", folder.display()))?;
@@ -86,6 +84,11 @@ fn in_folder(folder: &Path) -> anyhow::Result<Vec<Found>> {
         }
     }
     Ok(found)
+}
+
+/// A path without a leading `./`, which would stand before everything that is shown.
+fn shown(path: &Path) -> PathBuf {
+    path.strip_prefix(".").unwrap_or(path).to_owned()
 }
 
 fn is_looked_at(entry: &DirEntry) -> bool {

@@ -8,7 +8,8 @@ use anyhow::Context;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::{Outcome, report};
-use crate::harness::Verdict;
+use crate::harness::{Deviation, Verdict};
+use crate::telemetry::visible;
 use crate::timeline;
 
 /// Writes the results: a suite for each plugin, in the order of the cases.
@@ -37,9 +38,8 @@ fn case(outcome: &Outcome) -> TestCase {
         Err(_) => Some(NonSuccessKind::Error),
     };
     let status = kind.map_or_else(TestCaseStatus::success, |kind| {
-        let why = report::why(outcome);
         let mut status = TestCaseStatus::non_success(kind);
-        status.set_message(why.lines().next().unwrap_or_default()).set_description(why);
+        status.set_message(message(outcome)).set_description(report::why(outcome));
         status
     });
     let mut case = TestCase::new(&*outcome.found.name, status);
@@ -50,4 +50,16 @@ fn case(outcome: &Outcome) -> TestCase {
         case.set_system_out(timeline::text(journal).join("\n"));
     }
     case
+}
+
+/// The first thing that is wrong, in one line.
+fn message(outcome: &Outcome) -> String {
+    match &outcome.result {
+        Ok(verdict) => {
+            verdict.deviations.first().map_or_else(String::new, |Deviation { what, expected, actual, .. }| {
+                format!("{what}: expected {}, found {}", expected.join(", "), visible(&actual.join(", ")))
+            })
+        }
+        Err(trouble) => trouble.to_string().lines().next().unwrap_or_default().to_owned(),
+    }
 }

@@ -29,7 +29,7 @@ impl Built {
     pub(super) fn bring_up_to_date<'c>(
         &mut self,
         cases: impl Iterator<Item = &'c Case>,
-        report: &mut Report,
+        report: &Report,
     ) -> anyhow::Result<()> {
         let cases: Vec<_> = cases.collect();
         let memory = cases.iter().map(|case| case.memory()).max().unwrap_or_default();
@@ -78,7 +78,7 @@ impl Built {
 }
 
 /// The component at `path`: a file, or what a package builds.
-fn component(path: &Path, report: &mut Report) -> anyhow::Result<Vec<u8>> {
+fn component(path: &Path, report: &Report) -> anyhow::Result<Vec<u8>> {
     if path.is_file() {
         return std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
     }

@@ -31,7 +31,8 @@ impl Report {
     pub(super) fn new(json: bool, seeds: Option<u64>, cases: usize) -> Self {
         let report = Self { json };
         if let (false, Some(seeds)) = (json, seeds) {
-            report.line(&format!("{cases} cases, each under {seeds} seeds"));
+            let seeds = if seeds == 1 { "1 seed".to_owned() } else { format!("{seeds} seeds") };
+            report.line(&format!("{}, each under {seeds}", count_of(cases)));
         }
         report
     }
@@ -85,8 +86,7 @@ impl Report {
         if errors > 0 {
             told.push(format!("{BAD}{errors} not played{BAD:#}"));
         }
-        let (cases, took) = (outcomes.len(), milliseconds(took));
-        let cases = if cases == 1 { "1 case".to_owned() } else { format!("{cases} cases") };
+        let (cases, took) = (count_of(outcomes.len()), milliseconds(took));
         let simulated = timeline::clock(rounded(simulated));
         self.line(&format!("{cases}: {} in {took}, {simulated} of simulated time", told.join(", ")));
     }
@@ -194,6 +194,10 @@ pub(super) fn why(outcome: &Outcome) -> String {
         }
         Err(trouble) => trouble.to_string(),
     }
+}
+
+fn count_of(cases: usize) -> String {
+    if cases == 1 { "1 case".to_owned() } else { format!("{cases} cases") }
 }
 
 fn indented(text: &str) -> String {

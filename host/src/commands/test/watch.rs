@@ -27,10 +27,11 @@ pub(super) fn forever(arguments: &Arguments) -> anyhow::Result<u8> {
     let mut watched = BTreeSet::new();
     let mut built = Built::new(arguments.jobs());
     loop {
+        // Before anything is read, so that no save is missed.
+        watch(&mut watcher, &mut watched, arguments)?;
         if let Err(error) = arguments.once(&mut built) {
             eprintln!("error: {error:#}");
         }
-        watch(&mut watcher, &mut watched, arguments)?;
         eprintln!("waiting for a file to be saved; Ctrl-C ends it");
         let changed = next(&changes);
         let names: Vec<_> =

@@ -250,7 +250,7 @@ fn the_expectations() {
     "#);
     insta::assert_snapshot!(expect("[explore]\nfaults = [\"bad\"]\nat-most = \"three\"\noutcome = \"DONE\""), @r#"
     8: unknown value "bad" (allowed here: throttled, server-error, timeout, connection-reset, access-denied, answer-lost, attempt-killed, host-killed)
-    9: expected a whole number from 0 to 4294967295, found string "three"
+    9: expected a whole number, found string "three"
     10: unknown value "DONE", did you mean "done"? (allowed here: done, abandoned, gave-up, no-handler, left-alone, not-completed)
     "#);
     insta::assert_snapshot!(mistakes("[event]\nkind = \"other\"\n[[expect.instance]]\nstate = \"running\"\n[[expect.task]]\nservice = \"web\"\nlast-status = \"STOPPED\""), @"
