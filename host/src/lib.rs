@@ -30,6 +30,7 @@ pub mod timeline;
 
 mod bindings;
 mod digest;
+mod files;
 mod reading;
 #[cfg(test)]
 mod testing;

@@ -4,8 +4,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use hostler::commands::build::Arguments;
+use hostler::commands::new;
 
 /// A plugin outside any workspace of ours, with the SDK unpacked beside its source.
 fn plugin(lib: &str) -> tempfile::TempDir {
@@ -79,4 +81,18 @@ fn what_is_no_plugin_is_not_built() {
         message("pub fn idle() {}"),
         "example: not a Hostler plugin: it does not export `handle`; end its lib.rs with hostler_plugin::export!(handle)"
     );
+}
+
+#[test]
+fn a_report_shows_why_a_plugin_does_not_compile() {
+    let folder = tempfile::tempdir().unwrap();
+    let (name, lang) = ("drain-nicely".to_owned(), new::Language::Rust);
+    let plugin = new::Arguments { name, lang, path: folder.path().to_owned() }.make().unwrap();
+    fs::write(plugin.join("src/lib.rs"), "\nfn broken( {").unwrap();
+    let mut test = Command::new(env!("CARGO_BIN_EXE_hostler"));
+    let output = test.current_dir(&plugin).args(["test", "--json", "--junit", "junit.xml"]).output().unwrap();
+    let (json, junit) = (output.stdout, fs::read(plugin.join("junit.xml")).unwrap());
+    for report in [json, junit].map(|bytes| String::from_utf8(bytes).unwrap()) {
+        assert!(report.contains("drain-nicely does not compile:") && report.contains("src/lib.rs:2:12"), "{report}");
+    }
 }

@@ -4,11 +4,11 @@
 //! of this machine are kept out of them.
 
 mod component;
+mod diagnostics;
 mod package;
 mod toolchain;
 
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
@@ -83,11 +83,12 @@ impl Arguments {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verbosity {
     Normal,
-    /// Only what is wrong.
+    /// Only what is wrong: warnings on standard error, and errors in what is returned.
     Quiet,
 }
 
-/// Builds the plugin of the package in `folder`, and returns the component. Cargo says what is wrong, and nothing else.
+/// Builds the plugin of the package in `folder`, and returns the component. What the compiler has to say against it is in the
+/// error: whoever reads a report does not see our standard error.
 pub(crate) fn component(folder: &Path) -> anyhow::Result<Vec<u8>> {
     let package = Package::read(folder)?;
     let toolchain = Toolchain::find(&package.folder)?;
@@ -100,14 +101,15 @@ fn component_of(package: &Package, toolchain: &Toolchain, verbosity: Verbosity) 
     Component::encode(&module).with_context(|| package.plugin.clone())
 }
 
-/// Compiles the package to a core module and returns where it is. What cargo says goes to standard error as it is.
+/// Compiles the package to a core module and returns where it is.
 fn compile(package: &Package, toolchain: &Toolchain, verbosity: Verbosity) -> anyhow::Result<PathBuf> {
     let mut cargo = package::cargo(&package.folder);
     cargo.args(["build", "--lib", "--target", TARGET, "--profile", "plugin"]);
-    cargo.args(["--message-format", "json-render-diagnostics", "--package", &package.id]);
-    if verbosity == Verbosity::Quiet {
-        cargo.arg("--quiet");
-    }
+    cargo.args(["--package", &package.id]);
+    match verbosity {
+        Verbosity::Normal => cargo.args(["--message-format", "json-render-diagnostics"]),
+        Verbosity::Quiet => cargo.args(["--message-format", "json", "--quiet"]).stderr(Stdio::piped()),
+    };
     if !package.has_profile {
         for (key, value) in PROFILE {
             cargo.arg("--config").arg(format!("profile.plugin.{key}={value}"));
@@ -116,14 +118,17 @@ fn compile(package: &Package, toolchain: &Toolchain, verbosity: Verbosity) -> an
     remap_paths(&mut cargo, package);
     toolchain.configure(&mut cargo);
 
-    let mut running = cargo.stdout(Stdio::piped()).spawn().context("cannot start cargo: is Rust installed?")?;
-    let mut messages = String::new();
-    let read = running.stdout.take().map(|mut stdout| stdout.read_to_string(&mut messages));
-    let status = running.wait().context("cannot wait for cargo")?;
-    if !status.success() {
-        bail!("{} does not compile: cargo says why above", package.plugin);
+    let running = cargo.stdout(Stdio::piped()).spawn().context("cannot start cargo: is Rust installed?")?;
+    let output = running.wait_with_output().context("cannot read what cargo says")?;
+    let messages = String::from_utf8_lossy(&output.stdout);
+    let said = String::from_utf8_lossy(&output.stderr);
+    let told = diagnostics::told(&messages, &said);
+    match (output.status.success(), verbosity) {
+        (true, Verbosity::Normal) => {}
+        (true, Verbosity::Quiet) => eprint!("{said}{}", told.warnings),
+        (false, Verbosity::Normal) => bail!("{} does not compile: cargo says why above", package.plugin),
+        (false, Verbosity::Quiet) => bail!("{} does not compile:\n{}", package.plugin, told.errors),
     }
-    read.transpose().context("cannot read what cargo says")?;
     module(&messages, &package.id)
         .with_context(|| format!("{}: cargo built no .wasm file, although it says it succeeded", package.plugin))
 }

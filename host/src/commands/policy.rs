@@ -2,12 +2,12 @@
 //!
 //! Also the one place that reads a policy from disk, for every command and door that needs one.
 
-use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use crate::files::{self, ReadError};
 use crate::policy::{Grants, Handler, Instances, Mistake, Mistakes, Policy, schema};
 
 /// A larger file is no policy.
@@ -112,14 +112,14 @@ pub enum PolicyError {
 
 /// Reads the policy at `path`.
 pub fn read_policy(path: &Path) -> Result<Policy, PolicyError> {
-    let unreadable = |reason| PolicyError::Unreadable { path: path.to_owned(), reason };
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(unreadable)?;
-    file.take(MAX_POLICY_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > MAX_POLICY_BYTES {
-        return Err(PolicyError::TooLarge { path: path.to_owned() });
-    }
-    let text = String::from_utf8(bytes).map_err(|_| PolicyError::NotText { path: path.to_owned() })?;
+    let text = files::read_text(path, MAX_POLICY_BYTES).map_err(|error| {
+        let path = path.to_owned();
+        match error {
+            ReadError::System(reason) => PolicyError::Unreadable { path, reason },
+            ReadError::TooLarge { .. } => PolicyError::TooLarge { path },
+            ReadError::NotText => PolicyError::NotText { path },
+        }
+    })?;
     Policy::parse(&path.display().to_string(), &text).map_err(PolicyError::Mistaken)
 }
 

@@ -1,8 +1,7 @@
 //! `hostler replay`: a recording, run again with no AWS; or turned into a case.
 
-use std::fs::File;
-use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -13,6 +12,7 @@ use serde_json::json;
 use super::policy::{PolicyFile, read_policy};
 use crate::assemble;
 use crate::dispatch::End;
+use crate::files;
 use crate::policy::Policy;
 use crate::recording::{Comparison, Kept, MAX_BYTES, Outcome, Recording, Recordings, Replay, to_case};
 use crate::telemetry::{self, visible};
@@ -72,7 +72,8 @@ impl Arguments {
 
     fn replay(&self) -> anyhow::Result<u8> {
         let name = self.recording.display().to_string();
-        let recorded = Recording::parse(&name, &read(&self.recording)?)?;
+        let bytes = files::read_bounded(&self.recording, MAX_BYTES as u64);
+        let recorded = Recording::parse(&name, &bytes.with_context(|| format!("cannot read {name}"))?)?;
         if let Some(gap) = &recorded.gap {
             let found = recorded.calls.len();
             ensure!(self.partial, "{name} is not whole: {gap}; to use what there is, {found} calls, add --partial");
@@ -130,16 +131,6 @@ impl Arguments {
             None => std::io::stdout().write_all(case.as_bytes()).context("cannot write to standard output"),
         }
     }
-}
-
-/// Reads a recording, up to the largest there is.
-fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
-    let name = path.display();
-    let file = File::open(path).with_context(|| format!("cannot read {name}"))?;
-    let mut bytes = Vec::new();
-    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).with_context(|| format!("cannot read {name}"))?;
-    ensure!(bytes.len() <= MAX_BYTES, "{name} has more than {MAX_BYTES} bytes, which no recording has");
-    Ok(bytes)
 }
 
 /// What a recording says of its end, for people.

@@ -1,6 +1,6 @@
 //! `hostler run`: one event, handled to its end, in a simulated world or the real one.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -16,6 +16,7 @@ use crate::assemble;
 use crate::assemble::AssembleError;
 use crate::dispatch::{Completion, Decision, Dispatch, DispatchError, End, Worked};
 use crate::event::{Delivery, Event, Message, parse_payload};
+use crate::files;
 use crate::policy::Policy;
 use crate::ports::ClusterName;
 use crate::recording::Recordings;
@@ -235,16 +236,12 @@ fn text(path: &Path) -> anyhow::Result<String> {
 
 /// Reads a file, or standard input for `-`, up to a bound.
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
-    let name = name(path);
-    let mut bytes = Vec::new();
-    let from: Box<dyn Read> = if path == Path::new("-") {
-        Box::new(std::io::stdin())
+    let read = if path == Path::new("-") {
+        files::all_of(std::io::stdin(), INPUT_BYTES)
     } else {
-        Box::new(std::fs::File::open(path).with_context(|| format!("cannot read {name}"))?)
+        files::read_bounded(path, INPUT_BYTES)
     };
-    from.take(INPUT_BYTES + 1).read_to_end(&mut bytes).with_context(|| format!("cannot read {name}"))?;
-    anyhow::ensure!(bytes.len() as u64 <= INPUT_BYTES, "{name} has more than {INPUT_BYTES} bytes, which no event has");
-    Ok(bytes)
+    read.with_context(|| format!("cannot read {}", name(path)))
 }
 
 /// The exit codes from best to worst: that of several events is the worst of theirs, and nothing was done only if for none.

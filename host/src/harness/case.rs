@@ -14,6 +14,7 @@ use super::expect::Expectation;
 use super::explore::Exploration;
 use super::forms::{OneOrMany, TextOrTable};
 use super::keys::{FaultKeys, File};
+use crate::files;
 use crate::policy::{Handler, Policy};
 use crate::ports::ClusterName;
 use crate::reading::{At, Mistakes, Reading, nearest};
@@ -84,11 +85,7 @@ impl Case {
 
 /// A file's text, or why there is none.
 fn read(path: &Path) -> Result<String, String> {
-    let size = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
-    if size > MAX_BYTES {
-        return Err(format!("it has {size} bytes, and at most {MAX_BYTES} are read"));
-    }
-    std::fs::read_to_string(path).map_err(|error| error.to_string())
+    files::read_text(path, MAX_BYTES).map_err(|error| error.to_string())
 }
 
 /// What a case says of its world: all of it in a file, or as much as it cares about.

@@ -38,6 +38,9 @@ pub(super) struct Expectation {
     tasks: Vec<(InstanceId, TaskAtTheEnd)>,
 }
 
+/// What the host says of an attempt that ended inside the plugin.
+const TRAPPED: &str = "the plugin trapped";
+
 /// A text with `*` for any characters, as it is written in a case.
 #[derive(Debug)]
 struct Pattern {
@@ -171,6 +174,15 @@ impl Expectation {
         self.judge_handler(case, played, found);
         self.judge_ends(case, played, explored, found);
         self.judge_always(played, explored, found);
+        // A handler that panics is tried again, and may come to a good end: that is luck, and no plan.
+        let traps = attempts(&played.journal).map(|line| line.field("note")).filter(|note| note.starts_with(TRAPPED));
+        if let Some(trap) = traps.last() {
+            match explored {
+                Some(_) => found.push(Deviation::new("run", "no attempt that traps", trap)),
+                None => judgement.hints.push(format!("an attempt failed: {trap}")),
+            }
+        }
+        let found = &mut judgement.deviations;
         if explored.is_none() {
             self.judge_as_written(played, found);
             let spent = attempts(&played.journal).filter_map(|line| line.field("cpu_ms").parse::<f64>().ok());

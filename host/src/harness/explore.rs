@@ -57,18 +57,9 @@ impl Exploration {
         let calls = calls(usual);
         let faults = if self.faults.is_empty() || calls.is_empty() { 0 } else { chance.random_range(0..=self.at_most) };
         let faults = (0..faults).map(|_| {
-            // Any call of the usual run is as likely as any other, and some that are made only once more goes wrong.
-            let mut place = chance.random_range(0..calls.values().sum::<u32>());
-            let (operation, count) = calls
-                .iter()
-                .find(|(_, count)| match place.checked_sub(**count) {
-                    Some(rest) => {
-                        place = rest;
-                        false
-                    }
-                    None => true,
-                })
-                .expect("the place is below the sum");
+            // A call that is made once matters as much as one that is made a hundred times. Some are made only once more goes
+            // wrong.
+            let (operation, count) = calls.iter().nth(chance.random_range(0..calls.len())).expect("a place in the map");
             let kind = self.faults[chance.random_range(0..self.faults.len())];
             let nth = chance.random_range(1..=count + 2);
             Fault { operation: (*operation).to_owned(), kind, when: When::Nth(vec![nth]) }

@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
-
 use super::report::Report;
 use crate::commands::build;
+use crate::commands::module_file::ModuleFile;
 use crate::harness::{Case, Plugins};
 
 /// Plugins that have been built, and those that could not be.
@@ -80,7 +79,7 @@ impl Built {
 /// The component at `path`: a file, or what a package builds.
 fn component(path: &Path, report: &Report) -> anyhow::Result<Vec<u8>> {
     if path.is_file() {
-        return std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+        return Ok(ModuleFile::read(path)?.bytes);
     }
     report.building(path);
     build::component(path)

@@ -9,6 +9,7 @@ use anstyle::{AnsiColor, Style};
 use serde_json::json;
 
 use super::Outcome;
+use crate::commands::policy::counted;
 use crate::harness::Verdict;
 use crate::telemetry::visible;
 use crate::timeline;
@@ -31,8 +32,12 @@ impl Report {
     pub(super) fn new(json: bool, seeds: Option<u64>, cases: usize) -> Self {
         let report = Self { json };
         if let (false, Some(seeds)) = (json, seeds) {
-            let seeds = if seeds == 1 { "1 seed".to_owned() } else { format!("{seeds} seeds") };
-            report.line(&format!("{}, each under {seeds}", count_of(cases)));
+            let each = if cases == 1 { "" } else { ", each" };
+            report.line(&format!(
+                "{}{each} under {}",
+                counted(cases, "case"),
+                counted(usize::try_from(seeds).unwrap_or(usize::MAX), "seed")
+            ));
         }
         report
     }
@@ -86,7 +91,7 @@ impl Report {
         if errors > 0 {
             told.push(format!("{BAD}{errors} not played{BAD:#}"));
         }
-        let (cases, took) = (count_of(outcomes.len()), milliseconds(took));
+        let (cases, took) = (counted(outcomes.len(), "case"), milliseconds(took));
         let simulated = timeline::clock(rounded(simulated));
         self.line(&format!("{cases}: {} in {took}, {simulated} of simulated time", told.join(", ")));
     }
@@ -194,10 +199,6 @@ pub(super) fn why(outcome: &Outcome) -> String {
         }
         Err(trouble) => trouble.to_string(),
     }
-}
-
-fn count_of(cases: usize) -> String {
-    if cases == 1 { "1 case".to_owned() } else { format!("{cases} cases") }
 }
 
 fn indented(text: &str) -> String {

@@ -1,5 +1,7 @@
 //! What a case can be, and every mistake that it can have.
 
+use std::path::Path;
+
 use super::super::Case;
 use super::{EVENT, Folder, HEAD, INSTANCE, POLICY, case, deviations};
 use crate::testing::guests;
@@ -87,10 +89,12 @@ fn a_file_that_cannot_be_read() {
     let folder = Folder::new();
     let absent = Case::read(&folder.path("absent.toml")).unwrap_err().to_string();
     assert!(absent.ends_with("absent.toml: cannot be read: No such file or directory (os error 2)"), "{absent}");
-    insta::assert_snapshot!(mistakes_in(Folder::new(), &" ".repeat((1 << 20) + 1)), @"HERE/case.toml: cannot be read: it has 1048577 bytes, and at most 1048576 are read");
+    insta::assert_snapshot!(mistakes_in(Folder::new(), &" ".repeat((1 << 20) + 1)), @"HERE/case.toml: cannot be read: it has more than 1.0 MiB, and no more is read");
+    let endless = Case::read(Path::new("/dev/zero")).unwrap_err().to_string();
+    assert_eq!(endless, "/dev/zero: cannot be read: it has more than 1.0 MiB, and no more is read");
     let folder = Folder::new().write("case.toml", b"\xff");
     let binary = Case::read(&folder.path("case.toml")).unwrap_err().to_string();
-    assert!(binary.ends_with("case.toml: cannot be read: stream did not contain valid UTF-8"), "{binary}");
+    assert!(binary.ends_with("case.toml: cannot be read: it is not UTF-8 text"), "{binary}");
 }
 
 #[test]

@@ -155,7 +155,7 @@ fn the_event_can_happen_in_the_world_of_its_case() {
     can_happen(&recording(&drained()));
     // An instance on its way into service is not in it yet.
     let launching = lifecycle("EC2 Instance-launch Lifecycle Action", "autoscaling:EC2_INSTANCE_LAUNCHING", "drain");
-    can_happen(&Recording::parse("a.jsonl", text_of(&launching, &[hook(0)]).as_bytes()).unwrap());
+    can_happen(&Recording::parse("a.jsonl", text_of(&launching, &[hook(0), end(1, "done")]).as_bytes()).unwrap());
 }
 
 #[test]

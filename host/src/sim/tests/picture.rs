@@ -33,7 +33,7 @@ async fn tasks_of_an_instance_that_is_taken_away_are_lost_and_ecs_forgets_it() {
     assert_eq!(find(&world, &["prod"]).unwrap(), None, "ECS has forgotten it");
     insta::assert_snapshot!(picture(&world), @r#"
     InstancePicture { id: InstanceId("i-0aaaaaaaaaaaaaaa1"), state: "shutting-down", lifecycle_state: Some("Terminating:Proceed"), protected_from_scale_in: false, container_instance_status: Some("DRAINING"), tasks: [TaskPicture { group: "service:web", last_status: "STOPPED" }, TaskPicture { group: "family:report", last_status: "LOST" }] }
-    ActionPicture { instance: InstanceId("i-0aaaaaaaaaaaaaaa1"), hook: HookName("drain"), end: Some(Continued) }
+    ActionPicture { instance: InstanceId("i-0aaaaaaaaaaaaaaa1"), hook: HookName("drain"), token: Some("token"), end: Some(Continued) }
     "#);
     assert_eq!(world.picture().tasks_lost(), 1);
 }
