@@ -6,6 +6,7 @@
 //! from. What is in it: what handlers say and leave for their next attempt, the commands they run, and what those print; so keep
 //! it as you keep the log.
 
+mod answers;
 mod asked;
 mod compare;
 mod file;

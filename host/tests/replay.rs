@@ -206,12 +206,29 @@ fn what_cannot_be_recorded_is_not_run() {
 }
 
 #[test]
+fn a_recording_takes_the_place_of_nothing() {
+    let case = Case::recorded();
+    let (whole, policy) = (case.recording(), fs::read_to_string(case.path("hostler.toml")).unwrap());
+    let run = |file: &str| case.hostler(&["run", "--event", "event.json", "--record", file]);
+    insta::assert_snapshot!(run("hostler.toml").ends_with(2).err, @"error: cannot write hostler.toml: it holds something already, which a recording would replace; name a file that is not there yet, or remove this one");
+    run("a.jsonl").ends_with(2);
+    assert_eq!((case.recording(), fs::read_to_string(case.path("hostler.toml")).unwrap()), (whole, policy));
+    // One that was made beforehand, such as by `mktemp`, holds nothing.
+    case.write("empty.jsonl", "");
+    run("empty.jsonl").ends_with(0);
+    assert_ne!(fs::read_to_string(case.path("empty.jsonl")).unwrap(), "");
+}
+
+#[test]
 fn an_incident_becomes_a_case() {
     let case = Case::recorded();
     let printed = case.replay(&["--to-case"]).ends_with(0).out;
     let read: toml::Table = printed.parse().unwrap();
     assert_eq!(read["expect"]["outcome"].as_str(), Some("done"));
     assert_eq!(read["world"]["cluster"][0]["name"].as_str(), Some("prod"));
-    case.replay(&["--to-case", "--out", "case.toml"]).ends_with(0);
-    assert_eq!(fs::read_to_string(case.path("case.toml")).unwrap(), printed);
+    // As every command writes: the folder is made, and nothing takes the place of what is no file.
+    case.replay(&["--to-case", "--out", "cases/case.toml"]).ends_with(0);
+    assert_eq!(fs::read_to_string(case.path("cases/case.toml")).unwrap(), printed);
+    let ran = case.replay(&["--to-case", "--out", "cases"]).ends_with(2);
+    assert_eq!(ran.err, "error: cannot write cases: it is there, and is not a file\n");
 }

@@ -127,7 +127,7 @@ impl Arguments {
 
     fn write_case(&self, case: &str) -> anyhow::Result<()> {
         match &self.out {
-            Some(path) => std::fs::write(path, case).with_context(|| format!("cannot write {}", path.display())),
+            Some(path) => super::write(path, case.as_bytes()),
             None => std::io::stdout().write_all(case.as_bytes()).context("cannot write to standard output"),
         }
     }

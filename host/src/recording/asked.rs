@@ -85,6 +85,11 @@ impl Operation {
             | Self::Heartbeat => false,
         }
     }
+
+    /// Whether a handler looks with it at what there is, and leaves it alone.
+    pub fn looks(self) -> bool {
+        !self.mutates() && !matches!(self, Self::Hook | Self::Heartbeat)
+    }
 }
 
 /// What a port was asked.

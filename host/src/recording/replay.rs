@@ -1,11 +1,10 @@
 //! The ports on a recording: each call is answered as the same call was then, after the time it took then.
 //!
 //! Matched by operation and arguments, not by position: a plugin that asks in another order, or less, gets the same answers.
-//! What was asked several times is answered in that order, and from then on with the last answer. What was never asked is
-//! an error that says so; only Auto Scaling is answered for, so that another decision is seen to its end.
+//! What was asked several times is answered by the time it is asked at, or in order if it changes something: see [`Answers`].
+//! What was never asked is an error that says so; only Auto Scaling is answered for, so that another decision is seen to its end.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,6 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
+use super::answers::Answers;
 use super::asked::Asked;
 use super::file::{Call, Recording, Reply};
 use crate::capabilities::Ports;
@@ -35,7 +35,7 @@ const SILENCE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The outside world as a recording knows it. Its time is tokio's: run it on a runtime whose clock is paused.
 pub struct Replay {
-    answers: Mutex<HashMap<String, VecDeque<Call>>>,
+    answers: Mutex<Answers>,
     place: Place,
     start: Timestamp,
     began: Instant,
@@ -45,14 +45,10 @@ pub struct Replay {
 impl Replay {
     /// The world of `recording`, from now on.
     pub fn of(recording: &Recording) -> Self {
-        let mut answers: HashMap<_, VecDeque<_>> = HashMap::new();
-        for call in &recording.calls {
-            answers.entry(key(&call.asked)).or_default().push_back(call.clone());
-        }
         let (event, began) = (&recording.event, Instant::now());
         let door = recording.header.door_closes_after_ms.map(Duration::from_millis);
         Self {
-            answers: Mutex::new(answers),
+            answers: Mutex::new(Answers::of(recording)),
             place: Place { account: event.account.clone(), region: event.region.clone() },
             start: recording.header.recorded_at,
             began,
@@ -76,15 +72,18 @@ impl Replay {
         self.door_closes
     }
 
-    /// The next answer to `asked`; the last one stays.
+    /// The answer to `asked`, now.
     fn next(&self, asked: &Asked) -> Option<Call> {
-        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        let calls = answers.get_mut(&key(asked))?;
-        if calls.len() > 1 { calls.pop_front() } else { calls.front().cloned() }
+        let passed = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.answers().next(asked, passed)
     }
 
     fn knows(&self, asked: &Asked) -> bool {
-        self.answers.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&key(asked))
+        self.answers().know(asked)
+    }
+
+    fn answers(&self) -> MutexGuard<'_, Answers> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn answer<T: DeserializeOwned>(&self, asked: Asked) -> Result<T, PortError> {
@@ -106,11 +105,6 @@ impl Replay {
             }
         }
     }
-}
-
-/// The same for calls that are the same: arguments are sorted by name.
-fn key(asked: &Asked) -> String {
-    asked.to_string()
 }
 
 impl Clock for Replay {

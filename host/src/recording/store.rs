@@ -35,10 +35,17 @@ pub trait Keep: Send + Sync {
 /// How much of a digest tells one event of an instance from another.
 const DIGEST_CHARS: usize = 12;
 
+/// Why a file is not recorded to.
+const HOLDS_SOMETHING: &str = "it holds something already, which a recording would replace; name a file that is not there yet, or remove this one";
+
 impl Recordings {
-    /// One recording, to the file at `path`, which is made now and must not hold anything worth keeping.
+    /// One recording, to the file at `path`, which is made now. One that holds something is left as it is, and refused: a path
+    /// is soon mistyped, and neither a policy nor the recording of an incident can be had again.
     pub fn file(path: &Path) -> io::Result<Self> {
-        let file = private().create(true).truncate(true).open(path)?;
+        let file = private().create(true).truncate(false).open(path)?;
+        if file.metadata()?.len() > 0 {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, HOLDS_SOMETHING));
+        }
         Ok(Self(Place::File(Mutex::new(Some(file)))))
     }
 

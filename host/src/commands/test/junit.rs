@@ -16,7 +16,7 @@ use crate::timeline;
 pub(super) fn write(path: &Path, outcomes: &[Outcome], took: Duration) -> anyhow::Result<()> {
     let mut text = as_xml(outcomes, took).to_string().context("the results cannot be written as XML")?;
     text.push('\n');
-    std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+    crate::commands::write(path, text.as_bytes())
 }
 
 fn as_xml(outcomes: &[Outcome], took: Duration) -> Report {
