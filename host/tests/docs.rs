@@ -123,7 +123,8 @@ fn completed(part: &str) -> String {
         return part.to_owned();
     }
     let event = if part.contains("[event]") { "" } else { "\n[event]\nkind = \"instance-terminating\"\n" };
-    format!("policy = \"../hostler.toml\"\nhandler = \"drain-nicely\"\n{part}{event}")
+    let expect = if part.contains("[expect]") { "" } else { "\n[expect]\noutcome = \"done\"\n" };
+    format!("policy = \"../hostler.toml\"\nhandler = \"drain-nicely\"\n{part}{event}{expect}")
 }
 
 #[test]
