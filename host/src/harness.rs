@@ -17,13 +17,16 @@ mod tests;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 pub use self::case::{Case, CaseError};
 pub use self::expect::Deviation;
 use self::explore::shrink;
-use self::play::{Played, Variation, play};
+use self::play::{Ended, Played, Variation, play};
 pub use self::plugins::{PluginError, Plugins};
+use crate::dispatch::End;
+use crate::event::Event;
 use crate::reference;
 use crate::sim::Entry;
 
@@ -38,6 +41,10 @@ pub struct Verdict {
     pub virtual_time: Duration,
     /// What happened: in the failing run, when seeds were explored and one failed.
     pub journal: Vec<Entry>,
+    /// What the clock of the world said at the beginning.
+    pub start: Timestamp,
+    /// Each delivery of each event of that run, in the order they ended: its end, or why it came to none.
+    pub deliveries: Vec<(Event, Result<End, String>)>,
     /// What was explored, if it was asked for and the case holds as it is written.
     pub explored: Option<Explored>,
 }
@@ -97,6 +104,7 @@ pub fn explore(case: &Case, plugins: &Plugins, seeds: RangeInclusive<u64>) -> Ve
         let least = shrink(variation, |fewer| !deviations(&play(case, plugins, fewer)).is_empty());
         let played = play(case, plugins, &least);
         verdict.deviations = deviations(&played);
+        verdict.deliveries = deliveries(case, played.ends);
         verdict.journal = played.journal;
         explored.failed = Some(FailedSeed { seed, least: least.as_toml(case) });
         break;
@@ -111,7 +119,19 @@ fn as_written(case: &Case, seed: Option<u64>) -> Variation {
 
 fn judge(case: &Case, played: Played) -> Verdict {
     let judgement = case.expectation.judge(case, &played, None);
-    let Played { journal, virtual_time, .. } = played;
+    let Played { start, ends, journal, virtual_time, .. } = played;
     let (deviations, hints) = (judgement.deviations, judgement.hints);
-    Verdict { deviations, hints, virtual_time, journal, explored: None }
+    Verdict { deviations, hints, virtual_time, journal, start, deliveries: deliveries(case, ends), explored: None }
+}
+
+/// The deliveries, as they are shown.
+fn deliveries(case: &Case, ends: Vec<(usize, Ended)>) -> Vec<(Event, Result<End, String>)> {
+    let deliveries = ends.into_iter().map(|(index, ended)| {
+        let end = match ended {
+            Ended::Handled(end) => Ok(end),
+            ended => Err(expect::words(&ended)),
+        };
+        (case.events[index].event.clone(), end)
+    });
+    deliveries.collect()
 }

@@ -199,7 +199,7 @@ fn bad_input_is_named_and_nothing_is_run() {
     let garbage = Case::new(&done).write("event.json", b"garbage {").run(&[]);
     garbage.ends_with(2).says("event.json: not JSON").says("near `garbage {");
     let large = Case::new(&done).write("event.json", &vec![b' '; 9 << 20]).run(&[]);
-    large.ends_with(2).says("cannot read event.json: it has more than");
+    large.ends_with(2).says("cannot read event.json: it has more than 8.0 MiB");
     let policy = Case::new(&done).write("hostler.toml", b"[modules]\nrefresh = 10\n").run(&[]);
     policy.ends_with(2).says("hostler.toml:2:11: the bare number 10 is not a time");
     let world = Case::new(&done).write("world.toml", b"[[instances]]\n").run(&["--world", "world.toml"]);

@@ -41,6 +41,17 @@ impl Scene {
         (String::from_utf8_lossy(&output.stdout).into_owned(), folder.join(name))
     }
 
+    /// Plays a case of the plugin, and says where its page is.
+    fn play(&self, case: &str) -> PathBuf {
+        let pages = self.browser.folder().join("pages");
+        let mut test = Command::new(host());
+        test.current_dir(repository().join("plugins/asg-lifecycle")).env("CARGO_NET_OFFLINE", "true");
+        test.arg("test").arg(format!("cases/{case}.toml")).arg("--html").arg(&pages);
+        let output = test.output().expect("the host starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        pages.join(format!("asg-lifecycle-{case}.html"))
+    }
+
     /// Looks at a page in windows of every size, and says what its table holds.
     #[track_caller]
     fn look(&self, page: &Path) -> Value {
@@ -142,6 +153,18 @@ fn a_run_of_an_instant_has_a_page() {
     assert!(printed.contains("done after 1 attempt"), "{printed}");
     let seen = scene.look(&page);
     assert_same(&printed, &seen["rows"]);
+}
+
+#[test]
+fn what_goes_wrong_in_a_case_is_seen() {
+    let scene = Scene::new();
+    let seen = scene.look(&scene.play("lost-answers"));
+    let rows = seen["rows"].as_array().expect("rows").iter();
+    let faults: Vec<_> = rows.filter(|row| row[0] == "fault").map(|row| (row[4].to_string(), &row[5])).collect();
+    assert_eq!(faults.len(), 3, "{faults:?}");
+    for ((what, result), call) in faults.iter().zip(["ecs.drain", "ecs.stop-task", "lifecycle.complete"]) {
+        assert!(what.contains(call) && result.to_string().contains("fault answer-lost: it took effect"), "{faults:?}");
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod diagnostics;
 mod package;
 mod toolchain;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -93,6 +94,11 @@ pub(crate) fn component(folder: &Path) -> anyhow::Result<Vec<u8>> {
     let package = Package::read(folder)?;
     let toolchain = Toolchain::find(&package.folder)?;
     Ok(component_of(&package, &toolchain, Verbosity::Quiet)?.bytes)
+}
+
+/// The folders of the packages that the plugin in `folder` is built from: its own, and those it depends on by their path.
+pub(crate) fn sources(folder: &Path) -> anyhow::Result<BTreeSet<PathBuf>> {
+    package::sources(folder)
 }
 
 fn component_of(package: &Package, toolchain: &Toolchain, verbosity: Verbosity) -> anyhow::Result<Component> {

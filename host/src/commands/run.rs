@@ -160,7 +160,11 @@ impl Arguments {
     /// good end does not pass for one without the page.
     fn page(&self, code: u8, world: &World, events: &[Event], ends: &[(String, Result<End, DispatchError>)]) -> u8 {
         let Some(path) = &self.html else { return code };
-        let handled = events.iter().zip(ends).map(|(event, (_, end))| Handled { event, end }).collect();
+        let handled = events
+            .iter()
+            .zip(ends)
+            .map(|(event, (_, end))| Handled { event, end: end.as_ref().map_err(ToString::to_string) })
+            .collect();
         let page = timeline::html(&Run { start: world.start(), handled, journal: &world.journal() });
         match super::write(path, page.as_bytes()) {
             Ok(()) => code,

@@ -2,6 +2,7 @@
 
 mod find;
 mod junit;
+mod pages;
 mod plugins;
 mod report;
 mod watch;
@@ -47,6 +48,10 @@ pub struct Arguments {
     /// Write the results to this file too, as JUnit does
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
+    /// Write a page for each case to this folder, with a picture of what happened when: in the failing run, when exploring
+    /// found one
+    #[arg(long, value_name = "DIR")]
+    html: Option<PathBuf>,
     /// What decides chance: the case's own unless said otherwise. With --seeds, the first of them
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -114,6 +119,9 @@ impl Arguments {
         report.finish(&outcomes, began.elapsed());
         if let Some(file) = &self.junit {
             junit::write(file, &outcomes, began.elapsed())?;
+        }
+        if let Some(folder) = &self.html {
+            pages::write(folder, &outcomes)?;
         }
         let troubled = outcomes.iter().any(|outcome| outcome.result.is_err());
         let holds = |outcome: &Outcome| outcome.result.as_ref().is_ok_and(Verdict::holds);

@@ -445,7 +445,8 @@ fn ending(ended: &Ended) -> Option<Ending> {
     })
 }
 
-fn words(ended: &Ended) -> String {
+/// How a delivery ended, in words.
+pub(super) fn words(ended: &Ended) -> String {
     match ended {
         Ended::Handled(end) => end.to_string(),
         Ended::Failed(error) => error.to_string(),

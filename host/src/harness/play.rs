@@ -4,6 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::task::JoinSet;
 use tracing_subscriber::layer::SubscriberExt;
 
@@ -47,6 +48,8 @@ impl Variation {
 /// What happened.
 #[derive(Debug, Clone)]
 pub(super) struct Played {
+    /// What the world's clock said at the beginning.
+    pub(super) start: Timestamp,
     /// How each delivery of each event ended, in the order they did: with the place of the event.
     pub(super) ends: Vec<(usize, Ended)>,
     pub(super) journal: Vec<Entry>,
@@ -84,7 +87,8 @@ pub(super) fn play(case: &Case, plugins: &Plugins, variation: &Variation) -> Pla
         })
     });
     let _entered = runtime.enter();
-    Played { ends, virtual_time, picture: world.picture(), journal: world.journal() }
+    let start = world.start();
+    Played { start, ends, virtual_time, picture: world.picture(), journal: world.journal() }
 }
 
 /// Makes every delivery at its time, and waits for all of them to end.

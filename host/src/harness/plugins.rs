@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
 
@@ -19,7 +19,8 @@ const ATTEMPTS_PER_CASE: u32 = 64;
 pub struct Plugins {
     sandbox: Arc<Sandbox>,
     by_path: HashMap<PathBuf, Arc<Module>>,
-    by_digest: HashMap<String, Arc<Module>>,
+    /// Those that a path holds: while files are watched, each change of a plugin is another module.
+    by_digest: HashMap<String, Weak<Module>>,
 }
 
 /// Why the plugins cannot be used.
@@ -49,16 +50,17 @@ impl Plugins {
     /// Takes the module of the plugin at `path`, in place of any it had: with the checks of production.
     pub fn take(&mut self, path: &Path, bytes: &[u8]) -> Result<(), PluginError> {
         let digest = crate::digest::sha256(bytes);
-        let module = match self.by_digest.get(&digest) {
-            Some(known) => Arc::clone(known),
+        let module = match self.by_digest.get(&digest).and_then(Weak::upgrade) {
+            Some(known) => known,
             None => {
                 let refused = |why: Refusal| PluginError::Refused { path: path.to_owned(), why: why.to_string() };
                 let module = Arc::new(modules::load(&self.sandbox, bytes).map_err(refused)?);
-                self.by_digest.insert(digest, Arc::clone(&module));
+                self.by_digest.insert(digest, Arc::downgrade(&module));
                 module
             }
         };
         self.by_path.insert(path.to_owned(), module);
+        self.by_digest.retain(|_, module| module.strong_count() > 0);
         Ok(())
     }
 
@@ -88,5 +90,27 @@ impl Source for Nowhere {
 
     fn locate(&self, module: &str) -> String {
         module.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::guests;
+
+    #[test]
+    fn modules_of_the_same_content_are_one_and_are_forgotten_with_the_last_path() {
+        let (one, other) = (Path::new("one"), Path::new("other"));
+        let mut plugins = Plugins::new(1 << 20, 1).unwrap();
+        plugins.take(one, &guests::done()).unwrap();
+        plugins.take(other, &guests::done()).unwrap();
+        assert!(Arc::ptr_eq(&plugins.by_path[one], &plugins.by_path[other]));
+
+        let first = Arc::downgrade(&plugins.by_path[one]);
+        let changed = guests::drain_of("i-0123456789abcdef0");
+        plugins.take(one, &changed).unwrap();
+        assert_eq!((first.strong_count(), plugins.by_digest.len()), (1, 2));
+        plugins.take(other, &changed).unwrap();
+        assert_eq!((first.strong_count(), plugins.by_digest.len()), (0, 1));
     }
 }

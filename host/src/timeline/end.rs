@@ -11,9 +11,9 @@ pub fn words(ended: &Result<End, DispatchError>) -> String {
 }
 
 /// What it came to, in a word or two, and why; nothing when there is nothing to explain.
-pub(super) fn decision(ended: &Result<End, DispatchError>) -> (&'static str, String) {
+pub(super) fn decision(ended: &Result<&End, String>) -> (&'static str, String) {
     match ended {
         Ok(end) => end.told(),
-        Err(error) => ("not completed", error.to_string()),
+        Err(why) => ("not completed", why.clone()),
     }
 }

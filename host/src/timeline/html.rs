@@ -22,7 +22,7 @@ use self::sign::Sign;
 use self::told::{TEXT_CHARS, Told, shown, told};
 use super::clock;
 use super::end::decision;
-use crate::dispatch::{Completion, DispatchError, End};
+use crate::dispatch::{Completion, End};
 use crate::event::Event;
 use crate::sim::{Entry, MAX_ENTRIES};
 
@@ -31,7 +31,7 @@ use crate::sim::{Entry, MAX_ENTRIES};
 pub struct Run<'r> {
     /// What the world's clock said at the beginning.
     pub start: Timestamp,
-    /// The events, in the order they were handled.
+    /// The deliveries of its events, in the order they ended.
     pub handled: Vec<Handled<'r>>,
     /// What happened.
     pub journal: &'r [Entry],
@@ -42,8 +42,8 @@ pub struct Run<'r> {
 pub struct Handled<'r> {
     /// The event.
     pub event: &'r Event,
-    /// Its end.
-    pub end: &'r Result<End, DispatchError>,
+    /// Its end, or why it came to none.
+    pub end: Result<&'r End, String>,
 }
 
 /// The page's style. It is in the page, since nothing may be fetched.
@@ -103,7 +103,7 @@ impl Run<'_> {
                 let of = event.instance.as_ref().map(|instance| format!(" of {instance}")).unwrap_or_default();
                 format!("{}{of}: {}", event.kind.as_str(), decision(end).0)
             }
-            several => format!("{} events in one run", several.len()),
+            several => format!("{} deliveries in one run", several.len()),
         }
     }
 

@@ -1,5 +1,7 @@
 //! The package of a plugin, as cargo describes it.
 
+use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -31,11 +33,32 @@ struct Metadata {
     target_directory: PathBuf,
 }
 
+impl Metadata {
+    /// Asks cargo about the package in `folder`, and those of its workspace. `name` is for messages.
+    fn read(folder: &Path, name: &dyn Display) -> anyhow::Result<Self> {
+        let mut metadata = cargo(folder);
+        metadata.args(["metadata", "--no-deps", "--format-version", "1", "--manifest-path"]);
+        metadata.arg(folder.join("Cargo.toml")).stderr(Stdio::inherit());
+        let output = metadata.output().context("cannot start cargo: is Rust installed?")?;
+        ensure!(output.status.success(), "{name}: cargo cannot read its Cargo.toml, and says why above");
+        serde_json::from_slice(&output.stdout).context("cannot understand what `cargo metadata` says")
+    }
+}
+
 #[derive(Deserialize)]
 struct Described {
     id: String,
     manifest_path: PathBuf,
     targets: Vec<Target>,
+    dependencies: Vec<Dependency>,
+}
+
+#[derive(Deserialize)]
+struct Dependency {
+    /// `dev` or `build`; none for what every build needs.
+    kind: Option<String>,
+    /// Its folder, if that is where it comes from.
+    path: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -51,12 +74,7 @@ impl Package {
         let manifest = folder.join("Cargo.toml");
         ensure!(manifest.is_file(), "{name} has no Cargo.toml: give the folder of a plugin's package");
 
-        let mut metadata = cargo(&folder);
-        metadata.args(["metadata", "--no-deps", "--format-version", "1", "--manifest-path"]).arg(&manifest);
-        let output = metadata.stderr(Stdio::inherit()).output().context("cannot start cargo: is Rust installed?")?;
-        ensure!(output.status.success(), "{name}: cargo cannot read its Cargo.toml, and says why above");
-        let metadata: Metadata =
-            serde_json::from_slice(&output.stdout).context("cannot understand what `cargo metadata` says")?;
+        let metadata = Metadata::read(&folder, &name)?;
         let root = metadata.workspace_root.join("Cargo.toml");
         let root = std::fs::read_to_string(&root).with_context(|| format!("cannot read {}", root.display()))?;
         Self::from_metadata(metadata, &folder, has_profile(&root)).with_context(|| name.to_string())
@@ -82,6 +100,25 @@ impl Package {
             has_profile,
         })
     }
+}
+
+/// The folders of the packages that the one in `folder` is built from: its own, and those it depends on by their path, and
+/// so on.
+pub(super) fn sources(folder: &Path) -> anyhow::Result<BTreeSet<PathBuf>> {
+    let mut sources = BTreeSet::new();
+    let mut next = vec![folder.canonicalize()?];
+    while let Some(folder) = next.pop() {
+        if sources.contains(&folder) {
+            continue;
+        }
+        let manifest = folder.join("Cargo.toml");
+        let packages = Metadata::read(&folder, &folder.display())?.packages;
+        let own = packages.into_iter().filter(|package| package.manifest_path == manifest);
+        let built_from = own.flat_map(|own| own.dependencies).filter(|one| one.kind.as_deref() != Some("dev"));
+        next.extend(built_from.filter_map(|one| one.path?.canonicalize().ok()));
+        sources.insert(folder);
+    }
+    Ok(sources)
 }
 
 /// Cargo, run in `folder`: so that its toolchain and configuration are those of the plugin.
@@ -145,6 +182,27 @@ mod tests {
             complaint(folder("[package\n").path()),
             "PATH: cargo cannot read its Cargo.toml, and says why above"
         );
+    }
+
+    #[test]
+    fn a_plugin_is_built_from_what_it_depends_on_by_path() {
+        let root = tempfile::tempdir().unwrap();
+        let package = |name: &str, dependencies: &str| {
+            let folder = root.path().join(name);
+            fs::create_dir_all(folder.join("src")).unwrap();
+            fs::write(folder.join("src/lib.rs"), "").unwrap();
+            let manifest = format!("[package]\nname = {name:?}\nedition = \"2024\"\n{dependencies}\n[workspace]\n");
+            fs::write(folder.join("Cargo.toml"), manifest).unwrap();
+        };
+        package(
+            "drain",
+            "[dependencies]\nsdk = { path = \"../sdk\" }\n[dev-dependencies]\ntest = { path = \"../test\" }",
+        );
+        package("sdk", "[build-dependencies]\nwit = { path = \"../wit\" }");
+        package("wit", "");
+        package("test", "");
+        let root = root.path().canonicalize().unwrap();
+        assert_eq!(sources(&root.join("drain")).unwrap(), ["drain", "sdk", "wit"].map(|name| root.join(name)).into());
     }
 
     #[test]

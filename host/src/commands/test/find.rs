@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use walkdir::{DirEntry, WalkDir};
 
 /// The folder of a package that holds its cases.
-const CASES: &str = "cases";
+pub(super) const CASES: &str = "cases";
 
 /// Folders that hold no cases of anybody who would look for them here.
 const PASSED_OVER: [&str; 3] = ["target", "dist", "node_modules"];

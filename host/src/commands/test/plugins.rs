@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use super::find::CASES;
 use super::report::Report;
 use crate::commands::build;
 use crate::commands::module_file::ModuleFile;
@@ -54,14 +55,19 @@ impl Built {
         Ok(())
     }
 
-    /// What changed since. Whether a plugin depends on it is cargo's to say, and cargo says so quickly.
+    /// What changed since, each by its path below the folder that is watched. Whether a plugin depends on it is cargo's to say,
+    /// and cargo says so quickly.
     pub(super) fn changed(&mut self, paths: &[PathBuf]) {
-        let only_played =
-            |path: &PathBuf| path.extension().is_some_and(|extension| extension == "toml" || extension == "json");
-        let manifest = |path: &PathBuf| path.ends_with("Cargo.toml");
-        if paths.iter().any(|path| manifest(path) || !only_played(path)) {
+        if paths.iter().any(|path| is_source(path)) {
             self.up_to_date.clear();
         }
+    }
+
+    /// The folders of the packages that the plugins are built from.
+    pub(super) fn sources(&self) -> BTreeSet<PathBuf> {
+        let packages = self.up_to_date.iter().chain(self.troubles.keys()).filter(|path| path.is_dir());
+        // What is wrong with a package is said when it is built, and saving its manifest mends it.
+        packages.flat_map(|package| build::sources(package).unwrap_or_default()).collect()
     }
 
     /// Why the case cannot be played.
@@ -76,6 +82,13 @@ impl Built {
     }
 }
 
+/// Whether a plugin can depend on the file: any may be included in it, but for cases, and what they alone refer to.
+fn is_source(path: &Path) -> bool {
+    let of_cases = path.parent().is_some_and(|folder| folder.iter().any(|part| part == CASES));
+    let played = path.extension().is_some_and(|extension| extension == "toml" || extension == "json");
+    !(of_cases && played)
+}
+
 /// The component at `path`: a file, or what a package builds.
 fn component(path: &Path, report: &Report) -> anyhow::Result<Vec<u8>> {
     if path.is_file() {
@@ -83,4 +96,21 @@ fn component(path: &Path, report: &Report) -> anyhow::Result<Vec<u8>> {
     }
     report.building(path);
     build::component(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_but_cases_is_a_source() {
+        for path in
+            ["src/lib.rs", "src/table.json", ".cargo/config.toml", "Cargo.toml", "src/cases/mod.rs", "cases.toml"]
+        {
+            assert!(is_source(Path::new(path)), "{path}");
+        }
+        for path in ["cases/drained.toml", "drain/cases/spot/event.json"] {
+            assert!(!is_source(Path::new(path)), "{path}");
+        }
+    }
 }

@@ -168,7 +168,7 @@ fn as_json(outcome: &Outcome) -> serde_json::Value {
         "milliseconds": outcome.took.as_secs_f64() * 1e3,
     });
     match &outcome.result {
-        Ok(Verdict { deviations, hints, virtual_time, journal, explored }) => {
+        Ok(Verdict { deviations, hints, virtual_time, journal, explored, .. }) => {
             told["simulated-seconds"] = virtual_time.as_secs_f64().into();
             told["hints"] = json!(hints);
             if !deviations.is_empty() {

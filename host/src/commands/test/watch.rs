@@ -28,12 +28,14 @@ pub(super) fn forever(arguments: &Arguments) -> anyhow::Result<u8> {
     let mut built = Built::new(arguments.jobs());
     loop {
         // Before anything is read, so that no save is missed.
-        watch(&mut watcher, &mut watched, arguments)?;
+        watch(&mut watcher, &mut watched, arguments, &built)?;
         if let Err(error) = arguments.once(&mut built) {
             eprintln!("error: {error:#}");
         }
+        // What the plugins are built of is known once they are.
+        watch(&mut watcher, &mut watched, arguments, &built)?;
         eprintln!("waiting for a file to be saved; Ctrl-C ends it");
-        let changed = next(&changes);
+        let changed = next(&changes, &watched);
         let names: Vec<_> =
             changed.iter().filter_map(|path| path.file_name()).map(|name| name.to_string_lossy()).collect();
         eprintln!("\n{} saved", names.join(", "));
@@ -46,11 +48,13 @@ fn watch(
     watcher: &mut RecommendedWatcher,
     watched: &mut BTreeSet<PathBuf>,
     arguments: &Arguments,
+    built: &Built,
 ) -> anyhow::Result<()> {
     // What cannot be found, or read, now may be there after the next save.
     let found = find::cases(&arguments.paths, &[]).unwrap_or_default();
     let mut folders: BTreeSet<PathBuf> = found.iter().flat_map(folders).collect();
     folders.extend(arguments.paths.iter().cloned());
+    folders.extend(built.sources());
     for folder in folders {
         let folder = folder.canonicalize().unwrap_or(folder);
         if watched.iter().any(|known| folder.starts_with(known)) {
@@ -79,8 +83,8 @@ fn here(folder: &Path) -> PathBuf {
     if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder.to_owned() }
 }
 
-/// Waits for files to be saved, and for a moment without any more.
-fn next(changes: &Receiver<notify::Result<notify::Event>>) -> Vec<PathBuf> {
+/// Waits for files to be saved, and for a moment without any more. Each is named by its path below the folder that is watched.
+fn next(changes: &Receiver<notify::Result<notify::Event>>, watched: &BTreeSet<PathBuf>) -> Vec<PathBuf> {
     let mut changed = BTreeSet::new();
     loop {
         let event = if changed.is_empty() {
@@ -91,7 +95,9 @@ fn next(changes: &Receiver<notify::Result<notify::Event>>) -> Vec<PathBuf> {
         };
         match event {
             Some(Ok(event)) if !matches!(event.kind, EventKind::Access(_)) => {
-                changed.extend(event.paths.into_iter().filter(|path| is_written_by_an_author(path)));
+                let files = event.paths.iter().filter(|path| !path.is_dir());
+                let below = files.map(|path| below(path, watched));
+                changed.extend(below.filter(|path| is_written_by_an_author(path)).map(Path::to_owned));
             }
             Some(_) => {}
             None => return changed.into_iter().collect(),
@@ -99,10 +105,41 @@ fn next(changes: &Receiver<notify::Result<notify::Event>>) -> Vec<PathBuf> {
     }
 }
 
+/// What is below the folder that is watched: how the folders above it are called, such as `target`, is no concern of ours.
+fn below<'p>(path: &'p Path, watched: &BTreeSet<PathBuf>) -> &'p Path {
+    let below =
+        watched.iter().filter_map(|folder| path.strip_prefix(folder).ok()).find(|below| *below != Path::new(""));
+    // What is watched can be a single file.
+    below.unwrap_or_else(|| path.file_name().map_or(path, Path::new))
+}
+
+/// Whether a file, by its path below the folder that is watched, is one that people write.
 fn is_written_by_an_author(path: &Path) -> bool {
     let built = path.iter().any(|part| PASSED_OVER.iter().any(|passed| part == *passed));
     let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
     // What editors leave beside a file while they save it.
     let beside = name.starts_with('.') || name.ends_with('~') || name.starts_with('#') || name == "4913";
-    !built && !beside && !path.is_dir()
+    !built && !beside
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The path below what is watched, if an author writes it.
+    fn noticed(path: &'static str) -> Option<&'static Path> {
+        let watched =
+            ["/home/target/dist/drain", "/home/target/sdk", "/home/dist/plugin.wasm"].map(PathBuf::from).into();
+        Some(below(Path::new(path), &watched)).filter(|below| is_written_by_an_author(below))
+    }
+
+    #[test]
+    fn only_folders_below_what_is_watched_are_passed_over() {
+        assert_eq!(noticed("/home/target/dist/drain/src/lib.rs"), Some(Path::new("src/lib.rs")));
+        assert_eq!(noticed("/home/target/sdk/.cargo/config.toml"), Some(Path::new(".cargo/config.toml")));
+        assert_eq!(noticed("/home/dist/plugin.wasm"), Some(Path::new("plugin.wasm")));
+        assert_eq!(noticed("/home/target/dist/drain/target/debug/drain.d"), None);
+        assert_eq!(noticed("/home/target/dist/drain/.git/index"), None);
+        assert_eq!(noticed("/home/target/dist/drain/src/.lib.rs.swp"), None);
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{EVENT, Folder, HEAD, INSTANCE, case, deviations, plugins};
+use super::{EVENT, Folder, HEAD, INSTANCE, case, deviations, plugins, verdict};
 use crate::dispatch::{Decision, End, Worked};
 use crate::harness::play::{Ended, Played, Variation, panicked, play};
 use crate::sim::{Fault, FaultKind, What, When};
@@ -114,6 +114,9 @@ fn a_host_that_is_killed_every_time_gives_up_like_a_queue() {
     let expected =
         |outcome: &str| deviations(&guests::drain_of(INSTANCE), &format!("{fault}[expect]\noutcome = {outcome:?}"));
     assert_eq!(expected("not-completed"), "");
+    let shown: Vec<_> =
+        verdict(&guests::drain_of(INSTANCE), fault).deliveries.into_iter().map(|(_, end)| end).collect();
+    assert_eq!(shown, [Err("the host was killed in every delivery".to_owned())]);
     insta::assert_snapshot!(expected("done"), @"
     outcome:
       - done

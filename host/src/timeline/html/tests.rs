@@ -8,7 +8,7 @@ use super::layout::{Layout, Mark, Row};
 use super::sign::Sign;
 use super::told::{Lane, Told, told};
 use super::{Handled, Run, html};
-use crate::dispatch::{Completion, Decision, DispatchError, End, Worked};
+use crate::dispatch::{Completion, Decision, End, Worked};
 use crate::event::{Delivery, Event, Message, parse_payload};
 use crate::sim::{Call, Entry, FaultKind, Line, MAX_ENTRIES, Reply, What};
 
@@ -224,12 +224,13 @@ fn event() -> Event {
     events.pop().unwrap()
 }
 
-fn page(end: &Result<End, DispatchError>, journal: &[Entry]) -> String {
+fn page(end: Result<End, String>, journal: &[Entry]) -> String {
     let (event, start) = (event(), Timestamp::UNIX_EPOCH);
-    html(&Run { start, handled: vec![Handled { event: &event, end }], journal })
+    let handled = vec![Handled { event: &event, end: end.as_ref().map_err(Clone::clone) }];
+    html(&Run { start, handled, journal })
 }
 
-fn ended(decision: Decision) -> Result<End, DispatchError> {
+fn ended(decision: Decision) -> Result<End, String> {
     let lifecycle = Some(Completion::Continue);
     Ok(End::Worked(Worked { handler: "drain".to_owned(), decision, attempts: 2, lifecycle }))
 }
@@ -247,7 +248,7 @@ fn hostile_text_is_inert_visible_and_cut() {
         call(0, "ssh.exec", &hostile, ok(&hostile)),
         attempt(0, &hostile, &hostile, &hostile, &hostile),
     ];
-    let page = page(&ended(Decision::Abandon { why: hostile.clone() }), &journal);
+    let page = page(ended(Decision::Abandon { why: hostile.clone() }), &journal);
     for wrong in ["<script", "<img", "onerror=alert(2)>", "\u{1b}", "\u{202e}"] {
         assert!(!page.contains(wrong), "{wrong:?} is in the page");
     }
@@ -259,7 +260,7 @@ fn hostile_text_is_inert_visible_and_cut() {
 #[test]
 fn the_page_stands_alone_and_says_what_came_of_the_run() {
     let journal = [change(0, "task stopped", "service:web", ""), attempt(30_000, "1", "done", "", "1000")];
-    let page = page(&ended(Decision::Done), &journal);
+    let page = page(ended(Decision::Done), &journal);
     for said in [
         "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\">",
         "content=\"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'\"",
@@ -281,7 +282,18 @@ fn the_page_stands_alone_and_says_what_came_of_the_run() {
 #[test]
 fn a_journal_that_was_full_says_so() {
     let journal: Vec<_> = (0..MAX_ENTRIES).map(|_| guest(0, "again and again")).collect();
-    let page = page(&ended(Decision::Done), &journal);
+    let page = page(ended(Decision::Done), &journal);
     assert!(page.contains("Not all of it"));
     assert!(page.contains("<dd>more than 0 of virtual time</dd>"));
+}
+
+#[test]
+fn an_event_that_came_to_no_end_says_why() {
+    let page = page(Err("the host was killed in every delivery".to_owned()), &[]);
+    assert!(page.contains("<title>instance-terminating of i-0a1b2c3d4e5f60718: not completed</title>"));
+    assert!(
+        page.contains(
+            "<strong class=\"is-not-completed\">not completed</strong> the host was killed in every delivery"
+        )
+    );
 }
