@@ -139,6 +139,17 @@ fn another_plugin_shows_what_it_does_differently() {
     assert!(out.contains("another policy: "), "{out}");
 }
 
+#[test]
+fn another_handler_is_named() {
+    let case = Case::recorded();
+    case.write("hostler.toml", POLICY.replace("name = \"only\"", "name = \"renamed\""));
+    let out = case.replay(&[]).ends_with(0).out;
+    assert_eq!(out.lines().next(), Some("another handler: only then, renamed now"), "{out}");
+    let result: Value = serde_json::from_str(&case.replay(&["--json"]).ends_with(0).out).unwrap();
+    assert_eq!(result["comparison"]["same-handler"], false);
+    assert_eq!((&result["recorded"]["handler"], &result["replayed"]["handler"]), (&"only".into(), &"renamed".into()));
+}
+
 /// The text with digests made alike.
 fn without_digests(text: &str) -> String {
     let hexadecimal = |word: &str| word.len() == 12 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -156,8 +167,12 @@ fn a_recording_that_was_cut_off_is_used_only_when_told_to() {
     let whole = case.recording();
     case.write("a.jsonl", &whole[..whole.len() - 40]);
     insta::assert_snapshot!(case.replay(&[]).ends_with(2).err, @"error: a.jsonl is not whole: line 7, the last, is cut off in the middle: it was copied too early, or the host was stopped; to use what there is, 4 calls, add --partial");
-    let out = case.replay(&["--partial"]).ends_with(1).out;
-    assert!(out.contains("the end then: none was recorded\n"), "{out}");
+    insta::assert_snapshot!(case.replay(&["--partial"]).ends_with(0).out, @"
+    the end now, with none recorded to compare it with: done after 1 attempt of only; lifecycle action completed with CONTINUE
+    no difference in 4 recorded calls
+    ");
+    let result: Value = serde_json::from_str(&case.replay(&["--partial", "--json"]).ends_with(0).out).unwrap();
+    assert_eq!(result["comparison"]["same-end"], Value::Null);
 }
 
 #[test]

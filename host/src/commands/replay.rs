@@ -20,12 +20,14 @@ use crate::telemetry::{self, visible};
 /// Handles the event of a recording again, and shows what is different.
 ///
 /// No AWS and no node is reached, and time is virtual: a call that is in the recording is answered as it was then, found by
-/// its operation and arguments and not by its place. So a new plugin, or a new policy, can be tried on what has happened.
+/// its operation and arguments and not by its place. Who looks sees what was seen at that time, however often it looks; what
+/// changes something, commands among it, is answered in order. So a new plugin, or a new policy, can be tried on what has
+/// happened.
 /// `hostler run --record FILE` makes recordings, and so does `[recordings]` in a policy.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Exit codes:
-  0  the same calls and the same end; or, with --to-case, a case was written
+  0  the same calls and the same end, if one was recorded; or, with --to-case, a case was written
   1  differences
   2  bad input: arguments, recording, policy or plugin")]
 pub struct Arguments {
@@ -144,6 +146,10 @@ fn end(recording: &Recording) -> String {
 
 fn as_text(recorded: &Recording, replayed: &Recording, comparison: &Comparison) -> String {
     let mut lines = Vec::new();
+    if !comparison.same_handler {
+        let (then, now) = (&recorded.header.handler, &replayed.header.handler);
+        lines.push(format!("another handler: {then} then, {now} now"));
+    }
     if !comparison.same_module {
         let (then, now) = (modules(recorded), modules(replayed));
         lines.push(format!("another plugin: {then} then, {now} now"));
@@ -160,11 +166,10 @@ fn as_text(recorded: &Recording, replayed: &Recording, comparison: &Comparison) 
         lines.push(format!("not in the recording, so nothing is known of its answer: {call}"));
     }
     let (then, now) = (end(recorded), end(replayed));
-    if comparison.same_end {
-        lines.push(format!("the same end: {now}"));
-    } else {
-        lines.push(format!("the end then: {then}"));
-        lines.push(format!("the end now:  {now}"));
+    match comparison.same_end {
+        Some(true) => lines.push(format!("the same end: {now}")),
+        Some(false) => lines.extend([format!("the end then: {then}"), format!("the end now:  {now}")]),
+        None => lines.push(format!("the end now, with none recorded to compare it with: {now}")),
     }
     let calls = recorded.calls.len();
     lines.push(match comparison.same {
@@ -177,6 +182,7 @@ fn as_text(recorded: &Recording, replayed: &Recording, comparison: &Comparison) 
 fn as_json(recorded: &Recording, replayed: &Recording, comparison: &Comparison) -> String {
     let side = |recording: &Recording| {
         json!({
+            "handler": recording.header.handler,
             "policy": recording.header.policy,
             "modules": recording.modules(),
             "calls": recording.calls.len(),

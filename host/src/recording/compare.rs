@@ -23,7 +23,7 @@ const CONTEXT: usize = 3;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Comparison {
-    /// Whether the calls and the end are the same.
+    /// Whether the calls are the same, and the end is, if one was recorded.
     pub same: bool,
     /// The calls as a unified diff; empty when there is no difference.
     pub diff: String,
@@ -31,8 +31,11 @@ pub struct Comparison {
     pub counts: Vec<Count>,
     /// Calls that the recording has no answer to.
     pub not_recorded: BTreeSet<String>,
-    /// Whether the end is the same: the decision, and what became of the lifecycle action.
-    pub same_end: bool,
+    /// Whether the end is the same: the decision, and what became of the lifecycle action. None where there is no end to
+    /// compare with, since the recording stops before it.
+    pub same_end: Option<bool>,
+    /// Whether the handler that took the event is the same.
+    pub same_handler: bool,
     /// Whether the plugin is the same.
     pub same_module: bool,
     /// Whether the policy is the same.
@@ -65,13 +68,14 @@ impl Comparison {
         // The host's own calls are answered for all the same.
         let handlers = calls(replayed).filter(|call| call.attempt.is_some()).map(line);
         let not_recorded = handlers.filter(|line| !known.contains(line)).collect();
-        let same_end = end(recorded) == end(replayed);
+        let same_end = end(recorded).map(|then| Some(then) == end(replayed));
         Self {
-            same: diff.is_empty() && counts.is_empty() && same_end,
+            same: diff.is_empty() && counts.is_empty() && same_end != Some(false),
             diff,
             counts,
             not_recorded,
             same_end,
+            same_handler: recorded.header.handler == replayed.header.handler,
             same_module: recorded.modules() == replayed.modules(),
             same_policy: recorded.header.policy == replayed.header.policy,
         }

@@ -1,8 +1,10 @@
 //! A recording as a case of the test harness, to be read and kept by a person.
 //!
 //! The event is the recorded one. The world is put together from what AWS and the node answered; what a recording does not
-//! say as such is marked "inferred". Errors become faults, the end becomes the expectation.
+//! say as such is marked "inferred". Errors become faults, the end becomes the expectation; where there is no end, a person has to
+//! say what to expect before the case is one.
 
+mod faults;
 mod page;
 mod world;
 
@@ -10,9 +12,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::asked::Operation;
-use super::file::{Call, Outcome, Recording, Reply};
+use super::file::{Call, Outcome, Recording};
 use crate::dispatch::{Completion, Decision, End, Worked};
-use crate::ports::{PortError, PortErrorKind, Task};
+use crate::ports::Task;
 use page::Page;
 
 /// As much of a digest as tells versions apart.
@@ -24,7 +26,7 @@ pub fn to_case(recording: &Recording) -> String {
     head(&mut page, recording);
     event(&mut page, recording);
     world::write(&mut page, recording);
-    faults(&mut page, recording);
+    faults::write(&mut page, recording);
     expectation(&mut page, recording);
     page.into_text()
 }
@@ -53,77 +55,17 @@ fn event(page: &mut Page, recording: &Recording) {
     page.literal("json", &json);
 }
 
-/// What failed becomes a fault, as far as the simulated world has such a one.
-fn faults(page: &mut Page, recording: &Recording) {
-    let mut made: BTreeMap<&str, u32> = BTreeMap::new();
-    let mut faults: Vec<(&str, &str, Vec<u32>)> = Vec::new();
-    let mut others = Vec::new();
-    for call in &recording.calls {
-        let operation = call.asked.operation.as_str();
-        let nth = made.entry(operation).or_default();
-        *nth += 1;
-        match fault(call) {
-            Some(Ok(name)) => match faults.iter_mut().find(|(on, known, _)| *on == operation && *known == name) {
-                Some((_, _, which)) => which.push(*nth),
-                None => faults.push((operation, name, vec![*nth])),
-            },
-            Some(Err(error)) => others.push(format!(
-                "Call {nth} of {operation} failed ({}), which the world has to bring about: {}",
-                error.kind.as_str(),
-                error.message
-            )),
-            None => {}
-        }
-    }
-    for (operation, name, nth) in faults {
-        page.table("[[fault]]");
-        page.key("operation", operation);
-        page.key("fault", name);
-        match nth.as_slice() {
-            [only] => page.key("nth", i64::from(*only)),
-            several => page.key("nth", several.iter().map(|nth| i64::from(*nth)).collect::<Vec<_>>()),
-        }
-    }
-    if !others.is_empty() {
-        page.blank();
-    }
-    for other in others {
-        page.comment(&other);
-    }
-}
-
-/// The fault that makes a call fail as it did; the error itself where there is none; nothing where it did not fail.
-fn fault(call: &Call) -> Option<Result<&'static str, &PortError>> {
-    let ssh = call.asked.operation == Operation::Exec;
-    match &call.reply {
-        Reply::Answer(_) => None,
-        // A command that never ends is the node's doing: see the world.
-        Reply::None if ssh => None,
-        Reply::None => Some(Ok("timeout")),
-        Reply::Error(error) => Some(match error.kind {
-            PortErrorKind::Throttled => Ok("throttled"),
-            PortErrorKind::Unavailable if ssh => Ok("connection-reset"),
-            PortErrorKind::Unavailable => Ok("server-error"),
-            PortErrorKind::Timeout => Ok("timeout"),
-            PortErrorKind::Denied => Ok("access-denied"),
-            PortErrorKind::NotFound | PortErrorKind::Invalid | PortErrorKind::Conflict | PortErrorKind::Other => {
-                Err(error)
-            }
-        }),
-    }
-}
-
 fn expectation(page: &mut Page, recording: &Recording) {
     page.table("[expect]");
     match recording.end.as_ref().map(|end| &end.outcome) {
-        Some(Outcome::Result(End::Worked(worked))) => end(page, worked),
+        Some(Outcome::Result(End::Worked(worked))) => end(page, recording, worked),
         Some(Outcome::Result(End::NoHandler)) => page.key("outcome", "no-handler"),
         Some(Outcome::Result(End::LeftAlone { .. })) => page.key("outcome", "left-alone"),
         Some(Outcome::Error { name, .. }) if name == "NotCompleted" => page.key("outcome", "not-completed"),
         Some(Outcome::Error { message, .. }) => {
-            page.comment(&format!("It ended in a way that no case does; say what should come of it. {message}"));
+            return undecided(page, recording, &format!("It ended in a way that no case does: {message}"));
         }
-        None => page.comment("The recording stops before the end: say what should come of it."),
+        None => return undecided(page, recording, "The recording stops before the end."),
     }
     let calls = mutations(recording);
     if !calls.is_empty() {
@@ -131,7 +73,21 @@ fn expectation(page: &mut Page, recording: &Recording) {
     }
 }
 
-fn end(page: &mut Page, worked: &Worked) {
+/// Expects nothing, and says how to: what nobody saw must not be asserted, and a case that asserts nothing would always hold.
+fn undecided(page: &mut Page, recording: &Recording, why: &str) {
+    page.comment(why);
+    page.comment("A case has to expect something, so this one is refused until you say what should come of it:");
+    page.comment("change these lines to what is right, and take the \"# \" from before them.");
+    page.comment("outcome = \"done\"");
+    let lifecycle = if recording.event.lifecycle_action.is_some() { "CONTINUE" } else { "none" };
+    page.comment(&format!("lifecycle = \"{lifecycle}\""));
+    let calls = mutations(recording);
+    if !calls.is_empty() {
+        page.comment(&format!("calls = {} # as far as the recording goes", toml::Value::from(calls)));
+    }
+}
+
+fn end(page: &mut Page, recording: &Recording, worked: &Worked) {
     let (outcome, why) = match &worked.decision {
         Decision::Done => ("done", ""),
         Decision::Abandon { why } => ("abandoned", why.as_str()),
@@ -141,15 +97,26 @@ fn end(page: &mut Page, worked: &Worked) {
         "" => page.key("outcome", outcome),
         why => page.noted("outcome", outcome, why),
     }
-    let lifecycle = match worked.lifecycle {
-        Some(Completion::Continue) => "CONTINUE",
-        Some(Completion::Abandon) => "ABANDON",
-        Some(Completion::Left) => "waiting",
-        Some(Completion::Late) => "timed-out",
-        None => "none",
-    };
-    page.key("lifecycle", lifecycle);
+    match worked.lifecycle {
+        Some(Completion::Continue) => page.key("lifecycle", "CONTINUE"),
+        Some(Completion::Abandon) => page.key("lifecycle", "ABANDON"),
+        Some(Completion::Left) => page.key("lifecycle", "waiting"),
+        Some(Completion::Late) => late(page, recording),
+        None => page.key("lifecycle", "none"),
+    }
     page.noted("attempts", i64::from(worked.attempts), "as then; or { at-least = 1 }");
+}
+
+/// The lifecycle action was over before it could be completed, and Auto Scaling does not say through whom.
+fn late(page: &mut Page, recording: &Recording) {
+    page.comment(
+        "The lifecycle action was over already when it was to be completed: another delivery or somebody else had",
+    );
+    page.comment("completed it, or it had timed out, which the recording does not tell apart. Here nobody else completes it, and");
+    page.comment("heartbeats keep it alive as long as the hook admits.");
+    let told = recording.calls.iter().rfind(|call| call.asked.operation == Operation::Complete);
+    let told = told.and_then(|call| call.asked.text("result")).unwrap_or("CONTINUE");
+    page.noted("lifecycle", vec![told, "timed-out"], "inferred: keep the one that should come of it");
 }
 
 /// The handler's calls that changed something, in the patterns of a case. What is tried again at once stands once.

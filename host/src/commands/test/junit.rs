@@ -63,3 +63,18 @@ fn message(outcome: &Outcome) -> String {
         Err(trouble) => trouble.to_string().lines().next().unwrap_or_default().to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_are_written_as_every_command_writes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("made/results.xml");
+        write(&path, &[], Duration::ZERO).unwrap();
+        assert!(std::fs::read_to_string(&path).unwrap().contains("<testsuites name=\"hostler test\""));
+        let error = write(folder.path(), &[], Duration::ZERO).unwrap_err();
+        assert!(error.to_string().ends_with("it is there, and is not a file"), "{error:#}");
+    }
+}

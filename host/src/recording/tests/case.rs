@@ -119,23 +119,102 @@ fn a_recording_becomes_a_case() {
     "#);
 }
 
-#[test]
-fn a_recording_without_an_end_expects_none() {
-    let case = to_case(&recording(&[hook(0)]));
-    assert!(case.contains("# The recording is not whole: it stops before the end of the work"), "{case}");
-    assert!(case.ends_with("[expect]\n# The recording stops before the end: say what should come of it.\n"), "{case}");
+/// What a case says from `heading` on.
+fn from<'c>(case: &'c str, heading: &str) -> &'c str {
+    case.find(heading).map_or("", |at| &case[at..])
 }
 
-/// Whether a case can be read as one, and its event can happen in its world.
-fn can_happen(recorded: &Recording) {
+#[test]
+fn a_recording_without_an_end_leaves_it_to_a_person_to_expect_one() {
+    let case = to_case(&recording(&[hook(0), drain(10)]));
+    assert!(case.contains("# The recording is not whole: it stops before the end of the work"), "{case}");
+    let read: toml::Table = case.parse().unwrap();
+    assert_eq!(read["expect"].as_table().map(toml::Table::len), Some(0));
+    insta::assert_snapshot!(from(&case, "[expect]"), @r##"
+    [expect]
+    # The recording stops before the end.
+    # A case has to expect something, so this one is refused until you say what should come of it:
+    # change these lines to what is right, and take the "# " from before them.
+    # outcome = "done"
+    # lifecycle = "CONTINUE"
+    # calls = ["ecs.drain *"] # as far as the recording goes
+    "##);
+    // Once they have been taken as they are, it is a case.
+    let keys = ["outcome", "lifecycle", "calls"];
+    let decided = keys.iter().fold(case, |case, key| case.replace(&format!("# {key} = "), &format!("{key} = ")));
+    read_case(&decided);
+}
+
+#[test]
+fn an_action_that_was_over_already_is_no_fact_about_its_timeout() {
+    let mut end = end(2, "done");
+    end["end"]["result"]["lifecycle"] = "late".into();
+    let case = to_case(&recording(&[hook(0), complete(1, "CONTINUE", json!({ "answer": "over" })), end]));
+    insta::assert_snapshot!(from(&case, "[expect]"), @r#"
+    [expect]
+    outcome = "done"
+    # The lifecycle action was over already when it was to be completed: another delivery or somebody else had
+    # completed it, or it had timed out, which the recording does not tell apart. Here nobody else completes it, and
+    # heartbeats keep it alive as long as the hook admits.
+    lifecycle = ["CONTINUE", "timed-out"] # inferred: keep the one that should come of it
+    attempts = 2 # as then; or { at-least = 1 }
+    "#);
+    read_case(&case);
+}
+
+/// The faults of the case of these lines, each as its operation, its name and its calls.
+fn faults(lines: &[Value]) -> Vec<(String, String, String)> {
+    let read: toml::Table = to_case(&recording(lines)).parse().unwrap();
+    let faults = read.get("fault").and_then(toml::Value::as_array).cloned().unwrap_or_default();
+    let text = |value: &toml::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    faults.iter().map(|fault| (text(&fault["operation"]), text(&fault["fault"]), text(&fault["nth"]))).collect()
+}
+
+#[test]
+fn an_answer_that_nobody_heard_was_lost_if_the_effect_is_seen_next() {
+    let fault = |operation: &str, name: &str| vec![(operation.to_owned(), name.to_owned(), "1".to_owned())];
+    let unheard = |mut line: Value, reply: Value| {
+        line["call"]["reply"] = reply;
+        line
+    };
+    for reply in [error("timeout"), json!("none")] {
+        let drained = unheard(drain(1), reply.clone());
+        let seen = [find(0, "ACTIVE"), drained.clone(), find(2, "DRAINING")];
+        assert_eq!(faults(&seen), fault("ecs.drain", "answer-lost"));
+        assert_eq!(faults(&[drained.clone(), find(2, "ACTIVE")]), fault("ecs.drain", "timeout"));
+        // Which of the two was it?
+        assert_eq!(faults(&[drained.clone(), drain(2), find(3, "DRAINING")]), fault("ecs.drain", "timeout"));
+        assert_eq!(faults(&[drained]), fault("ecs.drain", "timeout"));
+
+        let stopped = unheard(stop(1, "family:cron"), reply.clone());
+        let listed =
+            |desired| list(2, &[task("service:web", "STOPPED", "RUNNING"), task("family:cron", desired, "RUNNING")]);
+        assert_eq!(faults(&[stopped.clone(), listed("STOPPED")]), fault("ecs.stop-task", "answer-lost"));
+        assert_eq!(faults(&[stopped, listed("RUNNING")]), fault("ecs.stop-task", "timeout"));
+
+        let completed =
+            |again: &str| [complete(1, "CONTINUE", reply.clone()), complete(2, "CONTINUE", json!({ "answer": again }))];
+        assert_eq!(faults(&completed("over")), fault("lifecycle.complete", "answer-lost"));
+        assert_eq!(faults(&completed("accepted")), fault("lifecycle.complete", "timeout"));
+    }
+    let case = to_case(&recording(&[unheard(drain(1), error("timeout")), find(2, "DRAINING")]));
+    assert!(case.contains("fault = \"answer-lost\" # inferred: "), "{case}");
+}
+
+/// The text as a case.
+fn read_case(text: &str) -> Case {
     let package = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(package.path().join(name), text).unwrap();
     std::fs::create_dir(package.path().join("cases")).unwrap();
     write("Cargo.toml", "");
     write("hostler.toml", POLICY);
-    write("cases/incident.toml", &to_case(recorded));
-    let case = Case::read(&package.path().join("cases/incident.toml")).unwrap_or_else(|error| panic!("{error}"));
-    case.begin().deliver(&recorded.event).unwrap();
+    write("cases/incident.toml", text);
+    Case::read(&package.path().join("cases/incident.toml")).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Whether its case can be read as one, and its event can happen in its world.
+fn can_happen(recorded: &Recording) {
+    read_case(&to_case(recorded)).begin().deliver(&recorded.event).unwrap();
 }
 
 const POLICY: &str = r#"

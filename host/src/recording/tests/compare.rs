@@ -43,7 +43,7 @@ fn other_calls_are_shown_among_those_that_stayed() {
         end(4, "abandon"),
     ];
     let comparison = compared(&then, &now);
-    assert!(!comparison.same && !comparison.same_end);
+    assert!(!comparison.same && comparison.same_end == Some(false));
     insta::assert_snapshot!(comparison.diff, @r#"
     --- recorded
     +++ replayed
@@ -66,4 +66,14 @@ fn the_words_of_an_end_and_heartbeats_are_no_difference() {
     let other_words: Value = serde_json::from_str(&end(9, "abandon").to_string().replace("because", "since")).unwrap();
     assert!(compared(&[hook(0), end(6, "abandon")], &[hook(0), heartbeat, other_words]).same);
     assert!(!compared(&[hook(0), end(6, "abandon")], &[hook(0)]).same);
+}
+
+#[test]
+fn an_end_that_was_not_recorded_is_no_difference() {
+    let calls = [find(0, "ACTIVE"), drain(1)];
+    let comparison = compared(&calls, &[&calls[..], &[end(9, "done")]].concat());
+    assert!(comparison.same && comparison.same_end.is_none(), "{comparison:?}");
+    // What comes to no end now, and did then, is one.
+    let comparison = compared(&[&calls[..], &[end(9, "done")]].concat(), &calls);
+    assert!(!comparison.same && comparison.same_end == Some(false), "{comparison:?}");
 }
