@@ -46,6 +46,11 @@ enum Command {
     Check(check::Arguments),
 }
 
+/// Says on standard error what went wrong. What files and others say in it is made visible.
+fn complain(error: &anyhow::Error) {
+    eprintln!("error: {}", crate::telemetry::visible_lines(&format!("{error:#}")));
+}
+
 /// Runs the command that the arguments name.
 pub fn run_from_arguments() -> ExitCode {
     let out = &mut std::io::stdout();

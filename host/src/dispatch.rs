@@ -276,6 +276,8 @@ impl Dispatch {
 
     /// Sends heartbeats for as long as it is polled: `every` so often from the time of the event on, and sooner after one failed.
     async fn keep_alive(&self, item: &WorkItem, action: &LifecycleAction, every: Duration) -> Infallible {
+        // Half of what Auto Scaling admits; the times may come from a recording, which can say anything.
+        let every = every.clamp(Duration::from_secs(1), Duration::from_secs(3600));
         let age = time_between(item.event.time, self.ports.clock.now());
         let mut due = Instant::now() + every.saturating_sub(age);
         loop {

@@ -172,8 +172,9 @@ impl<'t> Reading<'t> {
                 self.findings.mistake(at.start, plain(error.message()));
                 return None;
             };
-            // What is left of a list is wrong only for want of what was taken out of it, and has been reported as that.
-            if !self.lost_part(at.start) {
+            // What is left of a list, or of a table, is wrong only for want of what was taken out of it, and has been reported as
+            // that.
+            if !self.lost.iter().any(|(from, _)| *from == at.start) {
                 let message = match Choice::of(error.message()) {
                     Some(choice) => {
                         if let Some(meant) = choice.meant() {

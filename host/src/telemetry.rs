@@ -15,13 +15,27 @@ const DEFAULT_FILTER: &str = "warn,hostler=info,guest=info";
 /// The environment variable that sets what is logged, in the form `target=level,…`.
 pub const FILTER_VARIABLE: &str = "HOSTLER_LOG";
 
-/// A text with everything made visible that a terminal would obey: control characters, and those that turn the direction
-/// of writing. What guests, nodes and events say is printed on terminals.
+/// Whether a terminal would obey a character: control characters, and those that turn the direction of writing.
+fn is_obeyed(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A text with everything made visible that a terminal would obey. What guests, nodes and events say is printed on
+/// terminals.
 pub(crate) fn visible(text: &str) -> String {
-    let obeyed = |c: char| {
-        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    text.chars().flat_map(|c| if obeyed(c) { c.escape_default().collect() } else { vec![c] }).collect()
+    text.chars().flat_map(|c| if is_obeyed(c) { c.escape_default().collect() } else { vec![c] }).collect()
+}
+
+/// The same for a text whose line breaks are ours.
+pub(crate) fn visible_lines(text: &str) -> String {
+    text.lines().map(visible).collect::<Vec<_>>().join("\n")
+}
+
+/// The same for JSON, which stays JSON.
+pub(crate) fn visible_json(json: &serde_json::Value) -> String {
+    let escaped = |c: char| if is_obeyed(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+    json.to_string().chars().map(escaped).collect()
 }
 
 fn filter() -> EnvFilter {
@@ -59,6 +73,14 @@ pub fn human() {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_stays_json_and_obeyed_by_no_terminal() {
+        let value = serde_json::json!({ "a": "x\u{202e}\u{9b}\u{1b}\né" });
+        let shown = visible_json(&value);
+        assert_eq!(shown, r#"{"a":"x\u202e\u009b\u001b\né"}"#);
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
+    }
 
     #[test]
     fn what_a_terminal_would_obey_is_made_visible() {

@@ -56,7 +56,7 @@ impl Arguments {
         match self.build() {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                eprintln!("error: {error:#}");
+                crate::commands::complain(&error);
                 ExitCode::FAILURE
             }
         }

@@ -54,7 +54,7 @@ impl Arguments {
                 ExitCode::SUCCESS
             }
             Err(error) => {
-                eprintln!("error: {error:#}");
+                crate::commands::complain(&error);
                 ExitCode::FAILURE
             }
         }

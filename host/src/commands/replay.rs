@@ -66,7 +66,7 @@ impl Arguments {
         match self.replay() {
             Ok(code) => ExitCode::from(code),
             Err(error) => {
-                eprintln!("error: {error:#}");
+                crate::commands::complain(&error);
                 ExitCode::from(BAD_INPUT)
             }
         }

@@ -21,7 +21,7 @@ use crate::policy::Policy;
 use crate::ports::ClusterName;
 use crate::recording::Recordings;
 use crate::sim::{Blueprint, World};
-use crate::telemetry::visible;
+use crate::telemetry::{visible, visible_json};
 use crate::timeline::{self, Handled, Run};
 
 /// Handles one event from a file, to its end, and shows what happens.
@@ -78,7 +78,7 @@ impl Arguments {
         match self.handle() {
             Ok(code) => ExitCode::from(code),
             Err(error) => {
-                eprintln!("error: {error:#}");
+                crate::commands::complain(&error);
                 ExitCode::from(BAD_INPUT)
             }
         }
@@ -169,7 +169,7 @@ impl Arguments {
         match super::write(path, page.as_bytes()) {
             Ok(()) => code,
             Err(error) => {
-                eprintln!("error: {error:#}");
+                crate::commands::complain(&error);
                 if code == 0 { BAD_INPUT } else { code }
             }
         }
@@ -183,12 +183,12 @@ impl Arguments {
         }
         for (event, ended) in ends {
             let line = if self.json {
-                result(event, ended).to_string()
+                visible_json(&result(event, ended))
             } else {
-                format!("{event}: {}", timeline::words(ended))
+                visible(&format!("{event}: {}", timeline::words(ended)))
             };
             // Nobody is left to be told when standard output is closed; what was done is done, and the code says it.
-            let _ = writeln!(std::io::stdout(), "{}", visible(&line));
+            let _ = writeln!(std::io::stdout(), "{line}");
         }
         let codes: Vec<_> = ends.iter().map(|(_, ended)| exit_code(ended)).collect();
         RANKED.into_iter().rfind(|code| codes.contains(code)).unwrap_or(0)

@@ -101,7 +101,7 @@ impl Arguments {
         let tested = if self.watch { watch::forever(self) } else { self.once(&mut Built::new(self.jobs())) };
         tested.map_or_else(
             |error| {
-                eprintln!("error: {error:#}");
+                crate::commands::complain(&error);
                 ExitCode::from(BAD_INPUT)
             },
             ExitCode::from,

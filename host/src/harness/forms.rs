@@ -202,6 +202,9 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Wanted<T> {
 
             fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<Self::Value, A::Error> {
                 let table = BTreeMap::<String, OneOrMany<T>>::deserialize(MapAccessDeserializer::new(table))?;
+                if table.is_empty() {
+                    return Err(A::Error::custom("an empty table says nothing: leave the key out"));
+                }
                 Ok(Wanted::ByName(table.into_iter().map(|(name, words)| (name, words.0)).collect()))
             }
         }
@@ -272,6 +275,9 @@ impl<'de> Deserialize<'de> for Count {
             fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<Count, A::Error> {
                 let Bounds { at_least, at_most } = Bounds::deserialize(MapAccessDeserializer::new(table))?;
                 let count = Count { at_least: at_least.unwrap_or(0), at_most: at_most.unwrap_or(u32::MAX) };
+                if (count.at_least, count.at_most) == (0, u32::MAX) {
+                    return Err(A::Error::custom("write at-least or at-most: any number would do"));
+                }
                 if count.at_least > count.at_most {
                     return Err(A::Error::custom("at-least is more than at-most: no number is both"));
                 }

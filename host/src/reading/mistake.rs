@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::telemetry::visible;
+
 /// One mistake, with its place.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Mistake {
@@ -16,6 +18,14 @@ pub struct Mistake {
 }
 
 impl Mistake {
+    /// The line, with what a terminal would obey replaced, one character by one, so that the caret stays where it belongs.
+    fn shown(&self) -> String {
+        self.source
+            .chars()
+            .map(|c| if c != '\t' && visible(&c.to_string()).len() > c.len_utf8() { '\u{fffd}' } else { c })
+            .collect()
+    }
+
     /// Writes the mistake as compilers do: place, message, and the line with a caret below it.
     pub fn render(&self, f: &mut dyn fmt::Write, name: &str, severity: &str) -> fmt::Result {
         writeln!(f, "{name}:{}:{}: {severity}{}", self.line, self.column, self.message)?;
@@ -30,7 +40,7 @@ impl Mistake {
             .take(self.column.saturating_sub(1))
             .map(|char| if char == '\t' { '\t' } else { ' ' })
             .collect();
-        writeln!(f, "  {number} | {}", self.source)?;
+        writeln!(f, "  {number} | {}", self.shown())?;
         writeln!(f, "  {:1$} | {indent}^", "", number.len())
     }
 }

@@ -163,7 +163,7 @@ fn word(outcome: &Outcome) -> (&'static str, Style) {
 fn as_json(outcome: &Outcome) -> serde_json::Value {
     let mut told = json!({
         "case": outcome.found.title(),
-        "path": outcome.found.path,
+        "path": outcome.found.path.display().to_string(),
         "result": word(outcome).0.to_lowercase(),
         "milliseconds": outcome.took.as_secs_f64() * 1e3,
     });

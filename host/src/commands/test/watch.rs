@@ -30,7 +30,7 @@ pub(super) fn forever(arguments: &Arguments) -> anyhow::Result<u8> {
         // Before anything is read, so that no save is missed.
         watch(&mut watcher, &mut watched, arguments, &built)?;
         if let Err(error) = arguments.once(&mut built) {
-            eprintln!("error: {error:#}");
+            crate::commands::complain(&error);
         }
         // What the plugins are built of is known once they are.
         watch(&mut watcher, &mut watched, arguments, &built)?;

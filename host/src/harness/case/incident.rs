@@ -57,7 +57,11 @@ impl Reader<'_> {
 
     /// The events that some keys describe: several when a file or a text names several instances.
     fn event(&mut self, place: usize, keys: EventKeys, begins: Timestamp) -> Vec<Incident> {
-        let at = keys.at.as_ref().map_or(vec![Duration::ZERO], |at| at.0.iter().map(|at| at.0).collect());
+        let at: Vec<_> = keys.at.as_ref().map_or(vec![Duration::ZERO], |at| at.0.iter().map(|at| at.0).collect());
+        if at.len() > MOST_DELIVERIES {
+            self.mistake(place, format!("{} deliveries in one case; there can be {MOST_DELIVERIES}", at.len()));
+            return Vec::new();
+        }
         if at.iter().any(|at| *at > LATEST) {
             self.mistake(place, "an event is delivered within 30 days of the beginning, the longest a world knows");
         }
