@@ -9,6 +9,7 @@
 
 mod end;
 pub mod lifecycle;
+mod step;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use crate::recording::{Recorder, Recordings};
 use crate::sandbox::{Report, Sandbox, Task};
 pub use end::{Completion, Decision, DispatchError, End, Worked};
 use lifecycle::{Answer, HookTimes, Lifecycle, LifecycleResult};
+pub use step::Step;
 
 /// What is kept back, of the door's time and before AWS's own deadline, for completing the lifecycle action and saying
 /// how it ended.
@@ -108,6 +110,11 @@ impl Dispatch {
             tracing::error!(event = id, kind, instance, %error, "not brought to its end");
         }
         ended
+    }
+
+    /// Brings an event one step on: at most one attempt. `door_closes` is when the caller stops waiting for it.
+    pub async fn step(&self, event: &Event, door_closes: Option<Instant>) -> Result<Step, DispatchError> {
+        self.handle(event.clone(), door_closes).await.map(Step::Ended)
     }
 
     async fn bring_to_its_end(&self, event: Event, door_closes: Option<Instant>) -> Result<End, DispatchError> {

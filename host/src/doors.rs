@@ -5,3 +5,4 @@
 
 #[cfg(feature = "live")]
 pub mod lambda;
+pub mod queue;

@@ -5,6 +5,7 @@
 pub mod dispatch;
 
 pub mod event;
+pub mod ledger;
 pub mod policy;
 
 pub mod modules;

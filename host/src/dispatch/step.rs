@@ -1,0 +1,19 @@
+//! How far one step brings an event.
+
+use jiff::Timestamp;
+
+use super::End;
+
+/// How far an event has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// It is at its end, and that is written down: the door may forget it.
+    Ended(End),
+    /// There is more to do later. The door brings the event again then: to do it, or only to keep its lifecycle action alive.
+    Later {
+        /// When, by the host's clock.
+        at: Timestamp,
+        /// What is waited for, for people.
+        note: String,
+    },
+}
