@@ -8,11 +8,12 @@
 //! clients: it writes into a [`Store`], of which there are several.
 
 mod claim;
+#[cfg(test)]
+mod contract;
+mod memory;
 mod record;
 mod store;
 mod swap;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ use rand::RngExt as _;
 use tokio::sync::Mutex;
 
 pub use claim::{CLOCK_SKEW, LEASE, Wanted};
+pub use memory::MemoryStore;
 pub use record::{ATTEMPTS_TOLD, Ended, EndedItem, FORMAT, Finishing, Item, Lease, Open, Order, Told};
 pub use store::{Listed, Page, Store, Stored, Version, WriteError};
 

@@ -40,7 +40,7 @@ pub struct Policy {
     /// Where plugins come from.
     pub modules: ModulesPolicy,
     /// `recordings.store`: where it is recorded what events come to; none if it is not.
-    pub recordings: Option<ModulesSource>,
+    pub recordings: Option<Location>,
     /// The handlers, in the order of the file: the first that matches takes the event.
     pub handlers: Vec<Arc<Handler>>,
     /// SHA-256 of the text, in hexadecimal: says in the log which policy was in force.
@@ -73,7 +73,7 @@ pub const LARGEST_MODULE: u64 = 512 << 20;
 #[derive(Debug, Clone)]
 pub struct ModulesPolicy {
     /// `source`.
-    pub source: ModulesSource,
+    pub source: Location,
     /// `refresh`: how stale a module may be. Zero asks before every event.
     pub refresh: Duration,
     /// `max-size`: the largest module that is downloaded, in bytes.
@@ -82,11 +82,11 @@ pub struct ModulesPolicy {
     pub allow_unsigned: bool,
 }
 
-/// The place plugins come from: `s3://BUCKET/PREFIX/` or `dir:PATH`.
+/// Where plugins come from, and where recordings and the ledger are kept: `s3://BUCKET/PREFIX/` or `dir:PATH`.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(try_from = "String")]
 #[schemars(extend("pattern" = "^(s3://[a-z0-9.-]{3,63}(/|/[^/]+(/[^/]+)*/)?|dir:.+)$"))]
-pub enum ModulesSource {
+pub enum Location {
     /// `s3://BUCKET/PREFIX/`; the prefix is empty or ends in `/`.
     S3 {
         /// The bucket.

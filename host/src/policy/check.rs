@@ -13,7 +13,7 @@ use super::file::{
 use super::pattern::EventPattern;
 use super::{
     AutoScalingGrant, Ec2Grant, EcsGrant, Finish, Grants, Handler, HostKeys, Instances, LARGEST_MODULE, Limits,
-    Mistakes, ModulesPolicy, ModulesSource, NamePatterns, Pattern, Policy, SshGrant,
+    Location, Mistakes, ModulesPolicy, NamePatterns, Pattern, Policy, SshGrant,
 };
 use crate::digest::sha256;
 use crate::reading::units::{Size, Time};
@@ -34,7 +34,7 @@ pub(super) fn parse(name: &str, text: &str) -> Result<Policy, Mistakes> {
 }
 
 /// None only where a mistake has been noted; all the functions below keep to that.
-fn policy(reading: &mut Reading<'_>, file: File) -> Option<(ModulesPolicy, Option<ModulesSource>, Vec<Arc<Handler>>)> {
+fn policy(reading: &mut Reading<'_>, file: File) -> Option<(ModulesPolicy, Option<Location>, Vec<Arc<Handler>>)> {
     let modules = reading
         .required(
             0,

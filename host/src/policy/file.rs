@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::pattern::EventPattern;
 use super::texts::{ClusterPattern, GroupPattern, HandlerName, ModuleName, PublicKey, User};
-use super::{ClientKey, CommandPattern, HostKeys, Instances, ModulesSource, OnFailure};
+use super::{ClientKey, CommandPattern, HostKeys, Instances, Location, OnFailure};
 use crate::reading::units::{Size, Time};
 use crate::reading::{At, Section, Tables};
 use crate::reference;
@@ -45,7 +45,7 @@ pub(super) struct File {
 pub(super) struct ModulesSection {
     /// The place: s3://BUCKET/PREFIX/ or dir:PATH.
     #[schemars(required)]
-    pub(super) source: Option<ModulesSource>,
+    pub(super) source: Option<Location>,
     /// How stale a module may be: 10s unless said otherwise, 0s to ask before every event, at most 1 day.
     pub(super) refresh: Option<At<Time>>,
     /// The largest module that is accepted: 32MiB unless said otherwise, at most 512MiB.
@@ -63,7 +63,7 @@ pub(super) struct ModulesSection {
 pub(super) struct LedgerSection {
     /// The place: s3://BUCKET/PREFIX/ or dir:PATH.
     #[schemars(required)]
-    pub(super) store: Option<ModulesSource>,
+    pub(super) store: Option<Location>,
 }
 
 /// Where it is recorded what events come to, for `hostler replay`.
@@ -72,7 +72,7 @@ pub(super) struct LedgerSection {
 pub(super) struct RecordingsSection {
     /// The place, with an object or a file for each event: s3://BUCKET/PREFIX/ or dir:PATH.
     #[schemars(required)]
-    pub(super) store: Option<ModulesSource>,
+    pub(super) store: Option<Location>,
 }
 
 /// A plugin bound to events, grants and limits.

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use schemars::JsonSchema;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
-use super::ModulesSource;
+use super::Location;
 use crate::ports::ClusterName;
 
 /// A newtype over a string that `$check` accepts, or explains.
@@ -120,7 +120,7 @@ text! {
     }
 }
 
-impl TryFrom<String> for ModulesSource {
+impl TryFrom<String> for Location {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
@@ -185,13 +185,12 @@ mod tests {
 
     #[test]
     fn a_source_is_a_bucket_or_a_folder() {
-        let source = |text: &str| ModulesSource::try_from(text.to_owned());
-        let s3 =
-            |bucket: &str, prefix: &str| Ok(ModulesSource::S3 { bucket: bucket.to_owned(), prefix: prefix.to_owned() });
+        let source = |text: &str| Location::try_from(text.to_owned());
+        let s3 = |bucket: &str, prefix: &str| Ok(Location::S3 { bucket: bucket.to_owned(), prefix: prefix.to_owned() });
         assert_eq!(source("s3://bucket"), s3("bucket", ""));
         assert_eq!(source("s3://bucket/"), s3("bucket", ""));
         assert_eq!(source("s3://my.bucket-1/a/b/"), s3("my.bucket-1", "a/b/"));
-        assert_eq!(source("dir:plugins/dist"), Ok(ModulesSource::Dir("plugins/dist".into())));
+        assert_eq!(source("dir:plugins/dist"), Ok(Location::Dir("plugins/dist".into())));
         insta::assert_snapshot!(source("plugins/dist").unwrap_err(), @r#""plugins/dist" is not a place: write "s3://BUCKET/PREFIX/" or "dir:PATH""#);
         insta::assert_snapshot!(source("s3://Bucket/").unwrap_err(), @r#""Bucket" is not the name of a bucket: it has 3 to 63 lowercase letters, digits, . and -, as in "s3://BUCKET/PREFIX/""#);
         insta::assert_snapshot!(source("s3://bucket/handlers").unwrap_err(), @r#"a prefix is a folder: write "s3://bucket/handlers/""#);

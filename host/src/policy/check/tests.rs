@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::policy::{ClientKey, ModulesSource, OnFailure, schema};
+use crate::policy::{ClientKey, Location, OnFailure, schema};
 
 const EXAMPLE: &str = include_str!("../../../../deploy/hostler.toml");
 const SCHEMA: &str = include_str!("../../../../deploy/hostler.schema.json");
@@ -37,7 +37,7 @@ fn the_example_is_sound_and_says_what_it_shows() {
     assert_eq!(policy.warnings, []);
     assert_eq!(
         policy.modules.source,
-        ModulesSource::S3 { bucket: "nuproj-ecs-lambda".to_owned(), prefix: "eks/handlers/".to_owned() }
+        Location::S3 { bucket: "nuproj-ecs-lambda".to_owned(), prefix: "eks/handlers/".to_owned() }
     );
     let handler = &policy.handlers[0];
     assert_eq!((handler.name.as_str(), handler.module.as_str()), ("asg-terminate", "asg-lifecycle.wasm"));
@@ -429,7 +429,7 @@ proptest! {
 fn recordings_have_a_place_as_modules_do() {
     assert_eq!(sound(&with("")).recordings, None);
     let section = "[recordings]\nstore = \"dir:/var/lib/hostler/recordings\"\n";
-    let folder = ModulesSource::Dir("/var/lib/hostler/recordings".into());
+    let folder = Location::Dir("/var/lib/hostler/recordings".into());
     assert_eq!(sound(&format!("{section}{MODULES}{HANDLER}")).recordings, Some(folder));
     insta::assert_snapshot!(mistakes(&format!("[recordings]\n{MODULES}{HANDLER}")), @r#"1:1: store is missing: write store = "s3://BUCKET/PREFIX/" or "dir:PATH""#);
     insta::assert_snapshot!(mistakes(&format!("[recordings]\nstore = \"/x\"\nkeep = \"7d\"\n{MODULES}{HANDLER}")), @r#"
