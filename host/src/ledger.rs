@@ -16,6 +16,7 @@ mod store;
 mod swap;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use jiff::{SignedDuration, Timestamp};
 use rand::RngExt as _;
@@ -103,13 +104,8 @@ pub struct Ledger {
 pub enum Claim {
     /// It has ended already: this is a further delivery.
     Ended(EndedItem),
-    /// Another works on the instance.
-    Busy {
-        /// When it is free at the latest.
-        until: Timestamp,
-        /// Who works on it.
-        holder: String,
-    },
+    /// Another works on the instance, or has died while it did: the item waits.
+    Busy(Box<Item>, Lease),
     /// It waits for its time.
     NotDue(Box<Item>),
     /// It is ours, until the lease ends.
@@ -123,7 +119,23 @@ pub struct Held {
     lease: String,
     item: String,
     subject: String,
+    until: Arc<LeaseEnd>,
     seen: Mutex<Seen<Open>>,
+}
+
+/// When a lease ends, shared with those who must not change anything after it.
+#[derive(Debug, Default)]
+pub struct LeaseEnd(AtomicI64);
+
+impl LeaseEnd {
+    /// Whether it has come. A process that was frozen for a while finds out so.
+    pub fn is_past(&self, now: Timestamp) -> bool {
+        now.as_millisecond() >= self.0.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, lease: Option<&Lease>) {
+        self.0.store(lease.map_or(i64::MIN, |lease| lease.until.as_millisecond()), Ordering::Relaxed);
+    }
 }
 
 impl Ledger {
@@ -147,14 +159,13 @@ impl Ledger {
         let known = |seen: &Seen<Open>| seen.object.item(&item).cloned().map(Box::new);
         match verdict {
             Verdict::Full => Err(LedgerError::Full { place: self.store.locate(&key) }),
-            Verdict::Busy { until, holder } => Ok(Claim::Busy { until, holder }),
-            Verdict::NotDue => match known(&seen) {
-                Some(item) => Ok(Claim::NotDue(item)),
-                None => Err(LedgerError::Lost { subject }),
-            },
+            Verdict::Busy(lease) => known(&seen).map(|item| Claim::Busy(item, lease)).ok_or(LedgerError::Lost { subject }),
+            Verdict::NotDue => known(&seen).map(Claim::NotDue).ok_or(LedgerError::Lost { subject }),
             Verdict::Ours => {
                 let first = seen.object.item(&item).is_some_and(|item| item.attempts <= 1);
-                let held = Held { key, lease, item, subject, seen: Mutex::new(seen) };
+                let until = Arc::new(LeaseEnd::default());
+                until.set(seen.object.lease.as_ref());
+                let held = Held { key, lease, item, subject, until, seen: Mutex::new(seen) };
                 // Only now, with the lease in hand: an end is written before its item is cleared away, so whoever makes the item
                 // anew after that is sure to find the end.
                 match if first { self.covering(&held, wanted.event).await? } else { None } {
@@ -339,6 +350,7 @@ impl Ledger {
             Change::Write(true)
         })
         .await?;
+        held.until.set(now.object.lease.as_ref().filter(|lease| lease.id == held.lease));
         *seen = now;
         if ours { Ok(()) } else { Err(lost()) }
     }
@@ -359,8 +371,8 @@ impl Held {
     }
 
     /// When the lease ends unless it is renewed.
-    pub async fn until(&self) -> Timestamp {
-        self.seen.lock().await.object.lease.as_ref().map_or(Timestamp::MIN, |lease| lease.until)
+    pub fn until(&self) -> Arc<LeaseEnd> {
+        Arc::clone(&self.until)
     }
 }
 

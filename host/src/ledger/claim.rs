@@ -35,13 +35,8 @@ pub(super) enum Verdict {
     Ours,
     /// The item is not due yet.
     NotDue,
-    /// Another holds the lease, or held it and died: it can be had from then on.
-    Busy {
-        /// When.
-        until: Timestamp,
-        /// Who holds it.
-        holder: String,
-    },
+    /// Another holds the lease, or held it and died.
+    Busy(Lease),
     /// The instance has as many open items as it can have.
     Full,
 }
@@ -58,11 +53,8 @@ pub(super) fn claim(open: &mut Open, wanted: &Wanted<'_>, lease: (&str, &str), n
             changed = true;
         }
     }
-    if let Some(held) = open.lease.as_ref() {
-        let until = held.until + CLOCK_SKEW;
-        if until > now {
-            return (Verdict::Busy { until, holder: held.holder.clone() }, changed);
-        }
+    if let Some(held) = open.lease.as_ref().filter(|held| held.until + CLOCK_SKEW > now) {
+        return (Verdict::Busy(held.clone()), changed);
     }
     // Whoever held it went away in the middle of an attempt, if there was one under way.
     if let Some(died) = open.lease.take() {
@@ -80,7 +72,8 @@ pub(super) fn claim(open: &mut Open, wanted: &Wanted<'_>, lease: (&str, &str), n
     }
     let (lease, holder) = lease;
     item.wake = now + LEASE + CLOCK_SKEW;
-    open.lease = Some(Lease { id: lease.to_owned(), holder: holder.to_owned(), item: id, until: now + LEASE });
+    let (lease, holder) = (lease.to_owned(), holder.to_owned());
+    open.lease = Some(Lease { id: lease, holder, item: id, since: now, until: now + LEASE });
     (Verdict::Ours, true)
 }
 

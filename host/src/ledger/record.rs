@@ -44,6 +44,8 @@ pub struct Lease {
     pub holder: String,
     /// The item that is worked on.
     pub item: String,
+    /// When it was taken.
+    pub since: Timestamp,
     /// When it ends unless it is renewed, by its holder's clock.
     pub until: Timestamp,
 }
@@ -121,6 +123,9 @@ pub struct Finishing {
     pub decision: Decision,
     /// What Auto Scaling is to be told; none if nothing.
     pub result: Option<LifecycleResult>,
+    /// Whether a call with it may have taken effect: written before each call, and taken back only when the call is known to have
+    /// done nothing.
+    pub sent: bool,
     /// When that was decided.
     pub at: Timestamp,
 }
