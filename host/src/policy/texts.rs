@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::net::SocketAddr;
 
 use schemars::JsonSchema;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
@@ -117,6 +118,54 @@ text! {
         sound.then_some(()).ok_or_else(|| {
             "not a minisign public key: write the second line of the .pub file, 56 characters that begin with RW".to_owned()
         })
+    }
+}
+
+text! {
+    /// The URL of an SQS queue.
+    QueueUrl, r"^(https://[^/\s]+|http://127\.0\.0\.1(:[0-9]+)?)/[0-9]{12}/[A-Za-z0-9_-]{1,80}$", |text| {
+        let error = |why: &str| Err(format!("{text:?} is not the URL of a queue: {why}"));
+        let example = r#"write "https://sqs.REGION.amazonaws.com/ACCOUNT/NAME", which is what SQS calls QueueUrl"#;
+        let Some((scheme, rest)) = text.split_once("://") else { return error(example) };
+        let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let (account, name) = path.split_once('/').unwrap_or((path, ""));
+        let name_sound = (1..=80).contains(&name.len())
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+        if scheme != "https" && !(scheme == "http" && matches!(host.split(':').next(), Some("127.0.0.1"))) {
+            error("messages go over https, or over http to 127.0.0.1")
+        } else if host.is_empty() || host.contains(|char: char| char.is_whitespace() || char.is_control() || char == '@') {
+            error(example)
+        } else if name.ends_with(".fifo") {
+            error("it is a FIFO queue, in which one instance that waits holds up all behind it; use a standard queue")
+        } else if account.len() != 12 || !account.bytes().all(|b| b.is_ascii_digit()) || !name_sound {
+            error(example)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// An address of the loopback interface, with a port; port 0 is any that is free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+#[schemars(with = "String", extend("pattern" = r"^(127\.[0-9.]+|\[::1\]):[0-9]{1,5}$"))]
+pub(super) struct Loopback(pub(super) SocketAddr);
+
+impl TryFrom<String> for Loopback {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let address: SocketAddr = text.parse().map_err(|_| {
+            format!(r#"{text:?} is not an address with a port: write "127.0.0.1:PORT" or "[::1]:PORT""#)
+        })?;
+        if address.ip().is_loopback() {
+            return Ok(Self(address));
+        }
+        Err(format!(
+            "{text:?} can be reached from elsewhere, and the agent answers whoever asks: write \"127.0.0.1:{}\", and put a \
+             proxy in front of it that knows who may ask",
+            address.port()
+        ))
     }
 }
 
