@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use crate::capabilities::Ports;
 use crate::dispatch::lifecycle::Lifecycle;
-use crate::dispatch::{Dispatch, Place};
+use crate::dispatch::{Dispatch, Hooks, Jitter, Place};
+use crate::ledger::{Ledger, MemoryStore};
 use crate::modules::{DirSource, Modules, OneFile, Source};
 use crate::policy::{Location, Policy};
 use crate::recording::{Recordings, Replay};
@@ -91,7 +92,9 @@ pub fn simulated(policy: Policy, modules: Option<&Path>, world: &World) -> Resul
 /// For a simulated world, with modules that are there already.
 pub(crate) fn played(policy: Policy, modules: Modules, sandbox: Arc<Sandbox>, world: &World) -> Dispatch {
     let (ports, lifecycle, place) = (world.ports(), world.lifecycle(), world.place());
-    Dispatch { policy, modules, sandbox, ports, lifecycle, place, recordings: None }
+    let ledger = in_memory(&ports, &place);
+    let (hooks, jitter) = (Hooks::default(), Jitter::None);
+    Dispatch { policy, modules, sandbox, ports, lifecycle, place, ledger, hooks, jitter, recordings: None }
 }
 
 /// For the world of a recording, under virtual time. The modules are one file, a folder, or the folder that the policy names.
@@ -114,6 +117,12 @@ pub fn replayed(
     Ok(Dispatch { recordings: Some(recordings), ..dispatch })
 }
 
+/// A ledger that lives as long as the host.
+fn in_memory(ports: &Ports, place: &Place) -> Ledger {
+    let store = Arc::new(MemoryStore::new(Arc::clone(&ports.clock)));
+    Ledger::new(store, Arc::clone(&ports.clock), place.clone(), "this host")
+}
+
 fn assemble(
     policy: Policy,
     source: Arc<dyn Source>,
@@ -126,5 +135,11 @@ fn assemble(
     let sandbox = Sandbox::new(Capacity { attempts: ATTEMPTS, memory }, pace).map_err(AssembleError::Sandbox)?;
     let sandbox = Arc::new(sandbox);
     let modules = Modules::new(source, Arc::clone(&sandbox), Arc::clone(&ports.clock), &policy.modules);
-    Ok(Dispatch { policy, modules, sandbox, ports, lifecycle, place, recordings: None })
+    let ledger = in_memory(&ports, &place);
+    let hooks = Hooks::default();
+    let jitter = match pace {
+        Pace::Real => Jitter::Tenth,
+        Pace::Virtual => Jitter::None,
+    };
+    Ok(Dispatch { policy, modules, sandbox, ports, lifecycle, place, ledger, hooks, jitter, recordings: None })
 }

@@ -25,7 +25,7 @@ use tokio::time::Instant;
 
 use crate::capabilities::Ports;
 use crate::event::Event;
-use crate::ledger::{CLOCK_SKEW, Claim, Item, Ledger, Lease, Wanted};
+use crate::ledger::{CLOCK_SKEW, Claim, Item, Lease, Ledger, Wanted};
 use crate::modules::Modules;
 use crate::policy::{Handler, Policy};
 use crate::ports::{AccountId, Region};
@@ -183,8 +183,7 @@ impl Dispatch {
     async fn wait(&self, item: &Item, due: Timestamp, note: String, tape: &Option<Recorder>) -> Step {
         let now = self.ports.clock.now();
         let mut next = item.next_heartbeat();
-        if let (Some(action), Some(every), Some(beat)) =
-            (&item.event.lifecycle_action, item.heartbeat_every(), next)
+        if let (Some(action), Some(every), Some(beat)) = (&item.event.lifecycle_action, item.heartbeat_every(), next)
             && beat <= now
         {
             let recorder = tape.clone().unwrap_or_else(Recorder::off);

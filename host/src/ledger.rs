@@ -77,13 +77,17 @@ pub enum LedgerError {
         source: PortError,
     },
     /// There is no room for more work on an instance.
-    #[error("{place} has no room for more: so many events of one instance are open that no further one is taken until some have ended")]
+    #[error(
+        "{place} has no room for more: so many events of one instance are open that no further one is taken until some have ended"
+    )]
     Full {
         /// The object.
         place: String,
     },
     /// Our lease has ended, and another host works on the instance.
-    #[error("the lease on {subject} was lost to another host: what this attempt came to is not counted, and its event comes again")]
+    #[error(
+        "the lease on {subject} was lost to another host: what this attempt came to is not counted, and its event comes again"
+    )]
     Lost {
         /// The instance.
         subject: String,
@@ -159,7 +163,9 @@ impl Ledger {
         let known = |seen: &Seen<Open>| seen.object.item(&item).cloned().map(Box::new);
         match verdict {
             Verdict::Full => Err(LedgerError::Full { place: self.store.locate(&key) }),
-            Verdict::Busy(lease) => known(&seen).map(|item| Claim::Busy(item, lease)).ok_or(LedgerError::Lost { subject }),
+            Verdict::Busy(lease) => {
+                known(&seen).map(|item| Claim::Busy(item, lease)).ok_or(LedgerError::Lost { subject })
+            }
             Verdict::NotDue => known(&seen).map(Claim::NotDue).ok_or(LedgerError::Lost { subject }),
             Verdict::Ours => {
                 let first = seen.object.item(&item).is_some_and(|item| item.attempts <= 1);
@@ -207,7 +213,12 @@ impl Ledger {
     }
 
     /// Writes down that the item has ended, and gives the lease back.
-    pub async fn end(&self, held: &Held, decision: &Decision, lifecycle: Option<Completion>) -> Result<(), LedgerError> {
+    pub async fn end(
+        &self,
+        held: &Held,
+        decision: &Decision,
+        lifecycle: Option<Completion>,
+    ) -> Result<(), LedgerError> {
         let ended = held.item().await.map(|item| item.at_its_end(decision.clone(), lifecycle, self.clock.now()));
         if let Some(ended) = ended {
             let key = self.key::<Ended>(&held.subject);
@@ -252,20 +263,24 @@ impl Ledger {
 
     /// The open items of an instance.
     pub async fn open(&self, instance: &InstanceId) -> Result<Open, LedgerError> {
-        Ok(swap::read(&*self.store, &self.key(instance.as_str())).await?.object)
+        Ok(swap::read(&*self.store, &self.key::<Open>(instance.as_str())).await?.object)
     }
 
     /// The ended items of an instance.
     pub async fn ended(&self, instance: &InstanceId) -> Result<Ended, LedgerError> {
-        Ok(swap::read(&*self.store, &self.key(instance.as_str())).await?.object)
+        Ok(swap::read(&*self.store, &self.key::<Ended>(instance.as_str())).await?.object)
     }
 
     /// The open items of all instances, a page of objects at a time: begin with none, go on with the key that comes back. An object that
     /// cannot be read is reported in its place.
-    pub async fn all_open(&self, after: Option<&str>) -> Result<(Vec<Result<Open, LedgerError>>, Option<String>), LedgerError> {
+    pub async fn all_open(
+        &self,
+        after: Option<&str>,
+    ) -> Result<(Vec<Result<Open, LedgerError>>, Option<String>), LedgerError> {
         let prefix = self.prefix::<Open>();
         let place = || self.store.locate(&prefix);
-        let page = self.store.list(&prefix, after).await.map_err(|source| LedgerError::Read { place: place(), source })?;
+        let page =
+            self.store.list(&prefix, after).await.map_err(|source| LedgerError::Read { place: place(), source })?;
         let next = page.objects.last().filter(|_| page.more).map(|object| object.key.clone());
         let read = page.objects.into_iter().map(|object| {
             let store = Arc::clone(&self.store);
@@ -283,16 +298,15 @@ impl Ledger {
             let page = page.map_err(|source| LedgerError::Read { place: self.store.locate(&prefix), source })?;
             let before = self.clock.now() - keep;
             for old in page.objects.iter().filter(|object| object.modified < before) {
-                let (_, seen) =
-                    swap::change(&*self.store, &old.key, None, |all: &mut Ended| {
-                        // Written again since it was listed: then it stays.
-                        if all.items.last().is_some_and(|item| item.ended >= before) {
-                            return Change::Nothing(());
-                        }
-                        all.items.clear();
-                        Change::Write(())
-                    })
-                    .await?;
+                let (_, seen) = swap::change(&*self.store, &old.key, None, |all: &mut Ended| {
+                    // Written again since it was listed: then it stays.
+                    if all.items.last().is_some_and(|item| item.ended >= before) {
+                        return Change::Nothing(());
+                    }
+                    all.items.clear();
+                    Change::Write(())
+                })
+                .await?;
                 removed += usize::from(seen.version.is_none());
             }
             match page.objects.last().filter(|_| page.more) {
@@ -391,7 +405,9 @@ fn random() -> String {
 const READS: usize = 16;
 
 /// All of them, in their order, [`READS`] at a time.
-async fn side_by_side<T: Send + 'static>(work: impl Iterator<Item = impl Future<Output = T> + Send + 'static>) -> Vec<T> {
+async fn side_by_side<T: Send + 'static>(
+    work: impl Iterator<Item = impl Future<Output = T> + Send + 'static>,
+) -> Vec<T> {
     let mut work = work.enumerate();
     let (mut under_way, mut done) = (tokio::task::JoinSet::new(), Vec::new());
     loop {

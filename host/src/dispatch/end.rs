@@ -164,7 +164,10 @@ impl End {
             Self::Already(already) => {
                 let (word, _) = already.decision.told();
                 let (handler, at) = (&already.handler, already.at);
-                return ("ended before", format!("a further delivery of an event that {handler} had brought to its end at {at}: {word}"));
+                return (
+                    "ended before",
+                    format!("a further delivery of an event that {handler} had brought to its end at {at}: {word}"),
+                );
             }
             Self::Worked(worked) => worked,
         };

@@ -39,7 +39,12 @@ impl Work<'_> {
             self.dispatch.ledger.note(&self.held, |item| self.write_to(item)).await?;
         }
         let (event, decision) = (self.event.id.as_str(), finishing.decision.as_str());
-        tracing::info!(event, handler = self.handler.name, decision, "what was decided before is told to Auto Scaling now");
+        tracing::info!(
+            event,
+            handler = self.handler.name,
+            decision,
+            "what was decided before is told to Auto Scaling now"
+        );
         self.tell_and_end(finishing, earlier).await
     }
 
@@ -56,7 +61,12 @@ impl Work<'_> {
                     self.item.finishing = Some(Finishing { sent: unheard, ..finishing });
                     let again = after(self.dispatch.ports.clock.now(), TELL_AGAIN_AFTER);
                     self.give_back(again, String::new()).await?;
-                    return Err(DispatchError::NotCompleted { event, instance, result: result.as_str(), source: error });
+                    return Err(DispatchError::NotCompleted {
+                        event,
+                        instance,
+                        result: result.as_str(),
+                        source: error,
+                    });
                 }
             },
         };

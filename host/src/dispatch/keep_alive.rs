@@ -75,7 +75,12 @@ impl Dispatch {
     }
 
     /// Sends heartbeats for as long as it is polled, and notes when the last was accepted.
-    pub(super) async fn keep_alive(&self, item: &Item, recorder: &Recorder, last: &Mutex<Option<Timestamp>>) -> Infallible {
+    pub(super) async fn keep_alive(
+        &self,
+        item: &Item,
+        recorder: &Recorder,
+        last: &Mutex<Option<Timestamp>>,
+    ) -> Infallible {
         let (Some(action), Some(every)) = (&item.event.lifecycle_action, item.heartbeat_every()) else {
             return std::future::pending().await;
         };

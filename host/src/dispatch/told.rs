@@ -24,9 +24,9 @@ pub(super) fn shortened(note: &str) -> String {
     kept
 }
 
-/// One line for the beginning of the work.
+/// One line for the beginning of the work: before the first attempt that is not known to have died with its host.
 pub(super) fn taken(item: &Item) {
-    if item.attempts > 1 {
+    if item.attempts > item.interrupted + 1 {
         return;
     }
     tracing::info!(

@@ -63,7 +63,8 @@ impl<'a> Work<'a> {
             return self.decide(Decision::Ordered { result: order.result, by: order.by }).await;
         }
         if self.item.interrupted >= MOST_INTERRUPTIONS {
-            let why = format!("{MOST_INTERRUPTIONS} attempts in a row ended with their host, or with their door's time");
+            let why =
+                format!("{MOST_INTERRUPTIONS} attempts in a row ended with their host, or with their door's time");
             return self.decide(Decision::GaveUp { why }).await;
         }
         told::taken(&self.item);
@@ -111,7 +112,8 @@ impl<'a> Work<'a> {
     async fn cut_short(mut self, failure: &Failure) -> Result<Step, DispatchError> {
         self.item.interrupted += 1;
         let note = format!("attempt {} was cut short: {failure}", self.item.attempts);
-        self.give_back(self.dispatch.ports.clock.now(), note).await
+        let now = self.dispatch.ports.clock.now();
+        self.give_back(now, note).await
     }
 
     /// Gives the lease back until the next attempt is due.

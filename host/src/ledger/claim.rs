@@ -45,9 +45,10 @@ pub(super) enum Verdict {
 pub(super) fn claim(open: &mut Open, wanted: &Wanted<'_>, lease: (&str, &str), now: Timestamp) -> (Verdict, bool) {
     let id = wanted.event.work_item();
     let mut changed = false;
+    let room = open.items.len() < MOST_ITEMS;
     match open.item_mut(&id) {
         Some(item) => changed |= refresh(item, wanted, now),
-        None if open.items.len() >= MOST_ITEMS => return (Verdict::Full, false),
+        None if !room => return (Verdict::Full, false),
         None => {
             open.items.push(new(id.clone(), wanted, now));
             changed = true;

@@ -132,7 +132,7 @@ pub(super) async fn change<O: Object, T>(
             Err(WriteError::Unknown(error)) => last = error,
         }
         tokio::time::sleep(PAUSE * (tries - 1)).await;
-        match read(store, key).await {
+        match read::<O>(store, key).await {
             Ok(now) => {
                 // Nobody but us removes what is empty for us; and if somebody did, it is done.
                 if now.object.writes().iter().any(|mark| ours.contains(mark)) || (gone && now.version.is_none()) {

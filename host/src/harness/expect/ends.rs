@@ -95,14 +95,23 @@ fn decisive(played: &Played, event: usize) -> impl Iterator<Item = &Ended> {
 /// How a delivery ended; none when it broke, which is reported by itself.
 fn ending(ended: &Ended) -> Option<Ending> {
     Some(match ended {
-        Ended::Handled(End::Worked(Worked { decision: Decision::Done, .. })) => Ending::Done,
-        Ended::Handled(End::Worked(Worked { decision: Decision::Abandon { .. }, .. })) => Ending::Abandoned,
-        Ended::Handled(End::Worked(Worked { decision: Decision::GaveUp { .. }, .. })) => Ending::GaveUp,
+        Ended::Handled(End::Worked(worked)) => return decided(&worked.decision),
+        Ended::Handled(End::Already(already)) => return decided(&already.decision),
         Ended::Handled(End::NoHandler) => Ending::NoHandler,
         Ended::Handled(End::LeftAlone { .. }) => Ending::LeftAlone,
         Ended::Failed(_) | Ended::Killed => Ending::NotCompleted,
         Ended::Broken(_) => return None,
     })
+}
+
+/// The word of a case for what was decided; none for what only a person decides, who has no part in cases.
+fn decided(decision: &Decision) -> Option<Ending> {
+    match decision {
+        Decision::Done => Some(Ending::Done),
+        Decision::Abandon { .. } => Some(Ending::Abandoned),
+        Decision::GaveUp { .. } => Some(Ending::GaveUp),
+        Decision::Ordered { .. } => None,
+    }
 }
 
 /// How a delivery ended, in words.
