@@ -4,7 +4,7 @@
 //! decided, or of AWS clients: it writes into a [`Store`], of which there are several.
 
 #[cfg(test)]
-mod contract;
+pub(crate) mod contract;
 mod memory;
 mod store;
 

@@ -16,7 +16,7 @@ use crate::policy::Wildcard;
 use crate::ports::InstanceId;
 use crate::reading::units::Size;
 use crate::reading::{At, Reading};
-use crate::sim::{ActionEnd, ActionPicture, Call, Entry, Line, MAX_ENTRIES, Picture, What, operations};
+use crate::sim::{ActionEnd, ActionPicture, Call, Entry, Line, MAX_ENTRIES, Picture, What, told_operations};
 
 /// What is expected. What is absent is not looked at.
 #[derive(Debug)]
@@ -378,7 +378,7 @@ fn of_events<T>(reading: &mut Reading<'_>, At { at, value }: At<Wanted<T>>, name
 
 /// Calls whose operations there are.
 fn calls(reading: &mut Reading<'_>, texts: Vec<At<String>>) -> Vec<Pattern> {
-    let known: Vec<_> = operations().collect();
+    let known: Vec<_> = told_operations().collect();
     let pattern = |At { at, value: text }: At<String>| {
         let operation = text.split(' ').next().unwrap_or_default();
         let wildcard = Wildcard::name(operation);
