@@ -9,7 +9,7 @@
 
 mod claim;
 #[cfg(test)]
-mod contract;
+pub(crate) mod contract;
 mod memory;
 mod record;
 mod store;
