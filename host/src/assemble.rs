@@ -7,7 +7,7 @@ use crate::capabilities::Ports;
 use crate::dispatch::lifecycle::Lifecycle;
 use crate::dispatch::{Dispatch, Place};
 use crate::modules::{DirSource, Modules, OneFile, Source};
-use crate::policy::{ModulesSource, Policy};
+use crate::policy::{Location, Policy};
 use crate::recording::{Recordings, Replay};
 use crate::sandbox::{Capacity, Pace, Sandbox};
 use crate::sim::World;
@@ -59,8 +59,8 @@ pub async fn live(policy: Policy, modules: Option<&Path>) -> Result<Dispatch, As
     let aws = crate::aws::Aws::connect().await?;
     let source: Arc<dyn Source> = match (modules, &policy.modules.source) {
         (Some(folder), _) => Arc::new(DirSource::new(folder)),
-        (None, ModulesSource::Dir(folder)) => Arc::new(DirSource::new(folder)),
-        (None, ModulesSource::S3 { bucket, prefix }) => Arc::new(aws.modules(bucket, prefix)),
+        (None, Location::Dir(folder)) => Arc::new(DirSource::new(folder)),
+        (None, Location::S3 { bucket, prefix }) => Arc::new(aws.modules(bucket, prefix)),
     };
     let ports = Ports {
         ecs: aws.ecs(),
@@ -71,8 +71,8 @@ pub async fn live(policy: Policy, modules: Option<&Path>) -> Result<Dispatch, As
     };
     let place = aws.place().clone();
     let recordings = policy.recordings.as_ref().map(|store| match store {
-        ModulesSource::Dir(folder) => Recordings::folder(folder),
-        ModulesSource::S3 { bucket, prefix } => Recordings::whole(aws.recordings(bucket, prefix), IN_MEMORY),
+        Location::Dir(folder) => Recordings::folder(folder),
+        Location::S3 { bucket, prefix } => Recordings::whole(aws.recordings(bucket, prefix), IN_MEMORY),
     });
     let dispatch = assemble(policy, source, ports, aws.lifecycle(), place, Pace::Real)?;
     Ok(Dispatch { recordings, ..dispatch })
@@ -82,8 +82,8 @@ pub async fn live(policy: Policy, modules: Option<&Path>) -> Result<Dispatch, As
 pub fn simulated(policy: Policy, modules: Option<&Path>, world: &World) -> Result<Dispatch, AssembleError> {
     let source = match (modules, &policy.modules.source) {
         (Some(folder), _) => DirSource::new(folder),
-        (None, ModulesSource::Dir(folder)) => DirSource::new(folder),
-        (None, ModulesSource::S3 { bucket, .. }) => return Err(AssembleError::NoBucket { bucket: bucket.clone() }),
+        (None, Location::Dir(folder)) => DirSource::new(folder),
+        (None, Location::S3 { bucket, .. }) => return Err(AssembleError::NoBucket { bucket: bucket.clone() }),
     };
     assemble(policy, Arc::new(source), world.ports(), world.lifecycle(), world.place(), Pace::Virtual)
 }
@@ -105,8 +105,8 @@ pub fn replayed(
     let source: Arc<dyn Source> = match (plugin, modules, &policy.modules.source) {
         (Some(file), _, _) => Arc::new(OneFile::new(file).ok_or_else(|| AssembleError::NoPlugin(file.to_owned()))?),
         (None, Some(folder), _) => Arc::new(DirSource::new(folder)),
-        (None, None, ModulesSource::Dir(folder)) => Arc::new(DirSource::new(folder)),
-        (None, None, ModulesSource::S3 { bucket, .. }) => {
+        (None, None, Location::Dir(folder)) => Arc::new(DirSource::new(folder)),
+        (None, None, Location::S3 { bucket, .. }) => {
             return Err(AssembleError::NoBucketToReplay { bucket: bucket.clone() });
         }
     };
