@@ -22,7 +22,7 @@ pub use payload::{Delivery, MAX_MESSAGE, MAX_PAYLOAD, Message, ParseError, parse
 use crate::ports::{AccountId, GroupName, HookName, InstanceId, Region};
 
 /// One thing that happened to one instance.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     /// Identity of what happened: the same for every delivery of it. The lifecycle action's token where there is one, else
     /// the id AWS gave the event, with the instance where one event names several.
@@ -122,7 +122,7 @@ impl Kind {
 }
 
 /// What waits for a result: an instance held back by a lifecycle hook.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LifecycleAction {
     /// The group that owns the hook.
     pub group: GroupName,
@@ -137,7 +137,7 @@ pub struct LifecycleAction {
 }
 
 /// Auto Scaling's `LifecycleTransition`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Transition {
     /// Into service, or into the warm pool.
     #[serde(rename = "autoscaling:EC2_INSTANCE_LAUNCHING")]
