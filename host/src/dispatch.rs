@@ -29,7 +29,7 @@ use crate::ledger::{CLOCK_SKEW, Claim, Item, Lease, Ledger, Wanted};
 use crate::modules::Modules;
 use crate::policy::{Handler, Policy};
 use crate::ports::{AccountId, Region};
-use crate::recording::{Recorder, Recordings};
+use crate::recording::{Part, Recorder, Recordings};
 use crate::sandbox::Sandbox;
 pub use end::{Already, Completion, Decision, DispatchError, End, Worked};
 pub use judge::Jitter;
@@ -90,7 +90,7 @@ pub struct Dispatch {
 impl Dispatch {
     /// Brings an event to its end, or says why that could not be done. `door_closes` is when the caller stops waiting.
     pub async fn handle(&self, event: Event, door_closes: Option<Instant>) -> Result<End, DispatchError> {
-        let mut tape = None;
+        let mut tape = Tape::new(false);
         let ended = self.bring_to_its_end(&event, door_closes, &mut tape).await;
         close(&event, tape, &ended).await;
         ended
@@ -98,7 +98,7 @@ impl Dispatch {
 
     /// Brings an event one step on: at most one attempt. `door_closes` is when the caller stops waiting for it.
     pub async fn step(&self, event: &Event, door_closes: Option<Instant>) -> Result<Step, DispatchError> {
-        let mut tape = None;
+        let mut tape = Tape::new(true);
         let stepped = self.advance(event, door_closes, &mut tape).await;
         let ended = match &stepped {
             Ok(Step::Ended(end)) => Ok(end.clone()),
@@ -113,7 +113,7 @@ impl Dispatch {
         &self,
         event: &Event,
         door_closes: Option<Instant>,
-        tape: &mut Option<Recorder>,
+        tape: &mut Tape,
     ) -> Result<End, DispatchError> {
         loop {
             let (at, due, note) = match self.advance(event, door_closes, tape).await? {
@@ -124,7 +124,7 @@ impl Dispatch {
             if time_to_stop(door_closes).is_some_and(|left| left < time_between(now, due) + LEAST_WALL) {
                 if let Some(action) = &event.lifecycle_action {
                     // The event will be delivered again: until then the action has to live.
-                    let recorder = tape.clone().unwrap_or_else(Recorder::off);
+                    let recorder = tape.recorder();
                     self.heartbeat(action, &recorder, CALL).await;
                 }
                 return Err(DispatchError::OutOfTime { event: event.id.clone(), note });
@@ -138,7 +138,7 @@ impl Dispatch {
         &self,
         event: &Event,
         door_closes: Option<Instant>,
-        tape: &mut Option<Recorder>,
+        tape: &mut Tape,
     ) -> Result<Step, DispatchError> {
         self.check_place(event)?;
         let Some(handler) = self.policy.route(event) else {
@@ -169,10 +169,10 @@ impl Dispatch {
             }
             Claim::NotDue(item) => Ok(self.wait(&item, item.due, "it is not due yet".to_owned(), tape).await),
             Claim::Ours(held) => {
-                let recorder = tape.get_or_insert_with(|| self.record(event, handler, door_closes)).clone();
                 let Some(item) = held.item().await else {
                     return Err(crate::ledger::LedgerError::Lost { subject: told::subject(event) }.into());
                 };
+                let recorder = tape.begin(|one_step| self.record(&item, one_step, handler, door_closes));
                 let work = Work::new(self, Arc::clone(handler), item, held, door_closes, recorder).await;
                 work.step().await
             }
@@ -180,13 +180,13 @@ impl Dispatch {
     }
 
     /// Keeps a waiting item's lifecycle action alive: nobody lives between attempts, so its door brings it again for that too.
-    async fn wait(&self, item: &Item, due: Timestamp, note: String, tape: &Option<Recorder>) -> Step {
+    async fn wait(&self, item: &Item, due: Timestamp, note: String, tape: &Tape) -> Step {
         let now = self.ports.clock.now();
         let mut next = item.next_heartbeat();
         if let (Some(action), Some(every), Some(beat)) = (&item.event.lifecycle_action, item.heartbeat_every(), next)
             && beat <= now
         {
-            let recorder = tape.clone().unwrap_or_else(Recorder::off);
+            let recorder = tape.recorder();
             if self.heartbeat(action, &recorder, every / 2).await {
                 let now = self.ports.clock.now();
                 let at = after(now, every).min(due);
@@ -203,10 +203,11 @@ impl Dispatch {
     }
 
     /// Begins the recording of an event that `handler` takes.
-    fn record(&self, event: &Event, handler: &Handler, door_closes: Option<Instant>) -> Recorder {
+    fn record(&self, item: &Item, one_step: bool, handler: &Handler, door_closes: Option<Instant>) -> Recorder {
         let Some(recordings) = &self.recordings else { return Recorder::off() };
         let taken_by = (handler.name.as_str(), self.policy.digest.as_str());
-        Recorder::begin(recordings, event, taken_by, &*self.ports.clock, door_closes)
+        let part = Part { event: &item.event, one_step, resumed: item.before_this_attempt() };
+        Recorder::begin(recordings, part, taken_by, &*self.ports.clock, door_closes)
     }
 
     fn check_place(&self, event: &Event) -> Result<(), DispatchError> {
@@ -216,6 +217,28 @@ impl Dispatch {
         }
         let (event, account, region) = (event.id.clone(), event.account.clone(), event.region.clone());
         Err(DispatchError::Elsewhere { event, account, region, ours: self.place.clone() })
+    }
+}
+
+/// Where it is recorded what an event comes to, from the first step on that works on it.
+struct Tape {
+    one_step: bool,
+    recorder: Option<Recorder>,
+}
+
+impl Tape {
+    fn new(one_step: bool) -> Self {
+        Self { one_step, recorder: None }
+    }
+
+    /// The recorder, which `begin` makes the first time.
+    fn begin(&mut self, begin: impl FnOnce(bool) -> Recorder) -> Recorder {
+        self.recorder.get_or_insert_with(|| begin(self.one_step)).clone()
+    }
+
+    /// The recorder, or one that records nothing.
+    fn recorder(&self) -> Recorder {
+        self.recorder.clone().unwrap_or_else(Recorder::off)
     }
 }
 
@@ -242,7 +265,7 @@ impl Deadline {
 }
 
 /// Says what could not be brought to its end, and lets go of the recording.
-async fn close(event: &Event, tape: Option<Recorder>, ended: &Result<End, DispatchError>) {
+async fn close(event: &Event, tape: Tape, ended: &Result<End, DispatchError>) {
     match ended {
         Ok(_) | Err(DispatchError::Waits { .. }) => {}
         Err(error) => {
@@ -250,9 +273,7 @@ async fn close(event: &Event, tape: Option<Recorder>, ended: &Result<End, Dispat
             tracing::error!(event = event.id, kind, instance, %error, "not brought to its end");
         }
     }
-    if let Some(recorder) = tape {
-        recorder.end(ended).await;
-    }
+    tape.recorder().end(ended).await;
 }
 
 /// When it is worth asking again for an instance that another works on: soon if it has only begun, for most attempts are short, and

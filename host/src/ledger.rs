@@ -263,6 +263,17 @@ impl Ledger {
         .await
     }
 
+    /// Puts an item back that was open elsewhere, due now: for a replay of what came of it.
+    pub async fn restore(&self, item: &Item) -> Result<(), LedgerError> {
+        let now = self.clock.now();
+        swap::change(&*self.store, &self.key::<Open>(&subject(&item.event)), None, |open: &mut Open| {
+            open.items.push(Item { due: now, ..item.clone() });
+            Change::Write(())
+        })
+        .await
+        .map(drop)
+    }
+
     /// The open items of an instance.
     pub async fn open(&self, instance: &InstanceId) -> Result<Open, LedgerError> {
         Ok(swap::read(&*self.store, &self.key::<Open>(instance.as_str())).await?.object)

@@ -290,6 +290,15 @@ impl Item {
         }
     }
 
+    /// The item as it was before the attempt that has just begun; none if that is the first.
+    pub(crate) fn before_this_attempt(&self) -> Option<Self> {
+        let mut before = self.clone();
+        if before.told.pop_if(|told| told.outcome.is_none()).is_some() {
+            before.attempts -= 1;
+        }
+        (before.attempts > 0).then_some(before)
+    }
+
     /// What becomes of it when it has ended.
     pub(super) fn at_its_end(&self, decision: Decision, lifecycle: Option<Completion>, now: Timestamp) -> EndedItem {
         EndedItem {
