@@ -10,6 +10,7 @@
 mod claim;
 #[cfg(test)]
 pub(crate) mod contract;
+mod dir;
 mod memory;
 mod record;
 mod store;
@@ -23,9 +24,10 @@ use rand::RngExt as _;
 use tokio::sync::Mutex;
 
 pub use claim::{CLOCK_SKEW, LEASE, Wanted};
+pub use dir::DirStore;
 pub use memory::MemoryStore;
 pub use record::{ATTEMPTS_TOLD, Ended, EndedItem, FORMAT, Finishing, Item, Lease, Open, Order, Told};
-pub use store::{Listed, Page, Store, Stored, Version, WriteError};
+pub use store::{Listed, MAX_BYTES, Page, Store, Stored, Version, WriteError};
 
 use crate::clock::Clock;
 use crate::digest::sha256;
