@@ -26,6 +26,7 @@ mod picture;
 mod service;
 mod ssh;
 mod state;
+mod sweep;
 #[cfg(test)]
 mod tests;
 
@@ -54,6 +55,7 @@ use crate::event::Event;
 use crate::ports::{ClusterName, PortError};
 use crate::reading::{Mistakes, Reading};
 use crate::reference;
+use crate::sweep::Groups;
 
 /// A simulated AWS account in one region. A handle: clones share one world.
 ///
@@ -172,6 +174,11 @@ impl World {
 
     /// Auto Scaling's side of lifecycle actions in this world.
     pub fn lifecycle(&self) -> Arc<dyn Lifecycle> {
+        Arc::new(Faulty(self.clone()))
+    }
+
+    /// What the host sees of this world's groups.
+    pub fn groups(&self) -> Arc<dyn Groups> {
         Arc::new(Faulty(self.clone()))
     }
 

@@ -12,6 +12,7 @@ mod nodes;
 mod picture;
 mod service;
 mod ssh;
+mod sweep;
 
 use std::sync::Arc;
 use std::time::Duration;
