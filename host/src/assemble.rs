@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use crate::capabilities::Ports;
 use crate::dispatch::lifecycle::Lifecycle;
-use crate::dispatch::{Dispatch, Place};
+use crate::dispatch::{Dispatch, Hooks, Jitter, Place};
+use crate::ledger::{Ledger, MemoryStore};
 use crate::modules::{DirSource, Modules, OneFile, Source};
-use crate::policy::{ModulesSource, Policy};
+use crate::policy::{Location, Policy};
 use crate::recording::{Recordings, Replay};
 use crate::sandbox::{Capacity, Pace, Sandbox};
 use crate::sim::World;
@@ -59,8 +60,8 @@ pub async fn live(policy: Policy, modules: Option<&Path>) -> Result<Dispatch, As
     let aws = crate::aws::Aws::connect().await?;
     let source: Arc<dyn Source> = match (modules, &policy.modules.source) {
         (Some(folder), _) => Arc::new(DirSource::new(folder)),
-        (None, ModulesSource::Dir(folder)) => Arc::new(DirSource::new(folder)),
-        (None, ModulesSource::S3 { bucket, prefix }) => Arc::new(aws.modules(bucket, prefix)),
+        (None, Location::Dir(folder)) => Arc::new(DirSource::new(folder)),
+        (None, Location::S3 { bucket, prefix }) => Arc::new(aws.modules(bucket, prefix)),
     };
     let ports = Ports {
         ecs: aws.ecs(),
@@ -71,8 +72,8 @@ pub async fn live(policy: Policy, modules: Option<&Path>) -> Result<Dispatch, As
     };
     let place = aws.place().clone();
     let recordings = policy.recordings.as_ref().map(|store| match store {
-        ModulesSource::Dir(folder) => Recordings::folder(folder),
-        ModulesSource::S3 { bucket, prefix } => Recordings::whole(aws.recordings(bucket, prefix), IN_MEMORY),
+        Location::Dir(folder) => Recordings::folder(folder),
+        Location::S3 { bucket, prefix } => Recordings::whole(aws.recordings(bucket, prefix), IN_MEMORY),
     });
     let dispatch = assemble(policy, source, ports, aws.lifecycle(), place, Pace::Real)?;
     Ok(Dispatch { recordings, ..dispatch })
@@ -82,8 +83,8 @@ pub async fn live(policy: Policy, modules: Option<&Path>) -> Result<Dispatch, As
 pub fn simulated(policy: Policy, modules: Option<&Path>, world: &World) -> Result<Dispatch, AssembleError> {
     let source = match (modules, &policy.modules.source) {
         (Some(folder), _) => DirSource::new(folder),
-        (None, ModulesSource::Dir(folder)) => DirSource::new(folder),
-        (None, ModulesSource::S3 { bucket, .. }) => return Err(AssembleError::NoBucket { bucket: bucket.clone() }),
+        (None, Location::Dir(folder)) => DirSource::new(folder),
+        (None, Location::S3 { bucket, .. }) => return Err(AssembleError::NoBucket { bucket: bucket.clone() }),
     };
     assemble(policy, Arc::new(source), world.ports(), world.lifecycle(), world.place(), Pace::Virtual)
 }
@@ -91,7 +92,9 @@ pub fn simulated(policy: Policy, modules: Option<&Path>, world: &World) -> Resul
 /// For a simulated world, with modules that are there already.
 pub(crate) fn played(policy: Policy, modules: Modules, sandbox: Arc<Sandbox>, world: &World) -> Dispatch {
     let (ports, lifecycle, place) = (world.ports(), world.lifecycle(), world.place());
-    Dispatch { policy, modules, sandbox, ports, lifecycle, place, recordings: None }
+    let ledger = in_memory(&ports, &place);
+    let (hooks, jitter) = (Hooks::default(), Jitter::None);
+    Dispatch { policy, modules, sandbox, ports, lifecycle, place, ledger, hooks, jitter, recordings: None }
 }
 
 /// For the world of a recording, under virtual time. The modules are one file, a folder, or the folder that the policy names.
@@ -105,13 +108,19 @@ pub fn replayed(
     let source: Arc<dyn Source> = match (plugin, modules, &policy.modules.source) {
         (Some(file), _, _) => Arc::new(OneFile::new(file).ok_or_else(|| AssembleError::NoPlugin(file.to_owned()))?),
         (None, Some(folder), _) => Arc::new(DirSource::new(folder)),
-        (None, None, ModulesSource::Dir(folder)) => Arc::new(DirSource::new(folder)),
-        (None, None, ModulesSource::S3 { bucket, .. }) => {
+        (None, None, Location::Dir(folder)) => Arc::new(DirSource::new(folder)),
+        (None, None, Location::S3 { bucket, .. }) => {
             return Err(AssembleError::NoBucketToReplay { bucket: bucket.clone() });
         }
     };
     let dispatch = assemble(policy, source, replay.ports(), replay.clone(), replay.place(), Pace::Virtual)?;
     Ok(Dispatch { recordings: Some(recordings), ..dispatch })
+}
+
+/// A ledger that lives as long as the host.
+fn in_memory(ports: &Ports, place: &Place) -> Ledger {
+    let store = Arc::new(MemoryStore::new(Arc::clone(&ports.clock)));
+    Ledger::new(store, Arc::clone(&ports.clock), place.clone(), "this host")
 }
 
 fn assemble(
@@ -126,5 +135,11 @@ fn assemble(
     let sandbox = Sandbox::new(Capacity { attempts: ATTEMPTS, memory }, pace).map_err(AssembleError::Sandbox)?;
     let sandbox = Arc::new(sandbox);
     let modules = Modules::new(source, Arc::clone(&sandbox), Arc::clone(&ports.clock), &policy.modules);
-    Ok(Dispatch { policy, modules, sandbox, ports, lifecycle, place, recordings: None })
+    let ledger = in_memory(&ports, &place);
+    let hooks = Hooks::default();
+    let jitter = match pace {
+        Pace::Real => Jitter::Tenth,
+        Pace::Virtual => Jitter::None,
+    };
+    Ok(Dispatch { policy, modules, sandbox, ports, lifecycle, place, ledger, hooks, jitter, recordings: None })
 }

@@ -4,6 +4,8 @@
 //! nothing of policy, events' forms or guests: what may be asked was decided before a request gets here.
 
 mod autoscaling;
+mod batch;
+mod budget;
 mod ec2;
 mod ecs;
 pub(crate) mod error;
@@ -27,6 +29,7 @@ use crate::dispatch::lifecycle::Lifecycle;
 use crate::modules::S3Source;
 use crate::ports::{AccountId, IdError, PortError, PortErrorKind, Region};
 use crate::recording::{Keep, S3Keep};
+use budget::Budget;
 use error::Call;
 
 /// For a TCP and TLS connection: inside AWS it takes milliseconds, so this is a network that does not let us through.
@@ -43,11 +46,13 @@ const TRIES: u32 = 4;
 
 /// Our side of AWS: one configuration, one HTTP client and one client per service.
 ///
-/// Clients are cheap to clone and share connections and credentials, so one of these serves a whole process.
+/// Clients are cheap to clone and share connections and credentials, so one of these serves a whole process, and has its one budget
+/// of calls.
 #[derive(Debug)]
 pub struct Aws {
     config: SdkConfig,
     place: Place,
+    budget: Budget,
     ecs: aws_sdk_ecs::Client,
     autoscaling: aws_sdk_autoscaling::Client,
     ec2: aws_sdk_ec2::Client,
@@ -82,12 +87,17 @@ impl Aws {
 
     async fn with(config: SdkConfig) -> Result<Self, AwsError> {
         let place = place(&config).await?;
+        let budget = Budget::new();
+        let ecs = aws_sdk_ecs::config::Builder::from(&config).interceptor(budget.clone()).build();
+        let autoscaling = aws_sdk_autoscaling::config::Builder::from(&config).interceptor(budget.clone()).build();
+        let ec2 = aws_sdk_ec2::config::Builder::from(&config).interceptor(budget.clone()).build();
         let s3 = aws_sdk_s3::config::Builder::from(&config).force_path_style(has_own_s3_endpoint(&config)).build();
         Ok(Self {
             place,
-            ecs: aws_sdk_ecs::Client::new(&config),
-            autoscaling: aws_sdk_autoscaling::Client::new(&config),
-            ec2: aws_sdk_ec2::Client::new(&config),
+            budget,
+            ecs: aws_sdk_ecs::Client::from_conf(ecs),
+            autoscaling: aws_sdk_autoscaling::Client::from_conf(autoscaling),
+            ec2: aws_sdk_ec2::Client::from_conf(ec2),
             s3: aws_sdk_s3::Client::from_conf(s3),
             config,
         })
@@ -105,22 +115,22 @@ impl Aws {
 
     /// The port to Amazon ECS.
     pub fn ecs(&self) -> Arc<dyn capabilities::ecs::Ecs> {
-        Arc::new(ecs::AmazonEcs::new(self.ecs.clone()))
+        Arc::new(ecs::AmazonEcs::new(self.ecs.clone(), self.budget.clone()))
     }
 
     /// The port to EC2 Auto Scaling that handlers reach.
     pub fn autoscaling(&self) -> Arc<dyn capabilities::autoscaling::AutoScaling> {
-        Arc::new(autoscaling::Ec2AutoScaling::new(self.autoscaling.clone()))
+        Arc::new(autoscaling::Ec2AutoScaling::new(self.autoscaling.clone(), self.budget.clone()))
     }
 
     /// The port to Amazon EC2.
     pub fn ec2(&self) -> Arc<dyn capabilities::ec2::Ec2> {
-        Arc::new(ec2::AmazonEc2::new(self.ec2.clone()))
+        Arc::new(ec2::AmazonEc2::new(self.ec2.clone(), self.budget.clone()))
     }
 
     /// The port to lifecycle actions, for the host alone.
     pub fn lifecycle(&self) -> Arc<dyn Lifecycle> {
-        Arc::new(lifecycle::LifecycleActions::new(self.autoscaling.clone()))
+        Arc::new(lifecycle::LifecycleActions::new(self.autoscaling.clone(), self.budget.clone()))
     }
 
     /// The modules in `bucket` whose keys begin with `prefix`.

@@ -6,6 +6,7 @@
 mod eventbridge;
 mod fields;
 mod health;
+mod known;
 mod notification;
 mod payload;
 #[cfg(test)]
@@ -16,12 +17,17 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+<<<<<<< HEAD
 pub use payload::{Delivery, MAX_MESSAGE, MAX_PAYLOAD, Message, ParseError, QueueRecord, parse_message, parse_payload};
+=======
+pub use known::{KNOWN, Known};
+pub use payload::{Delivery, MAX_MESSAGE, MAX_PAYLOAD, Message, ParseError, parse_message, parse_payload};
+>>>>>>> stores
 
 use crate::ports::{AccountId, GroupName, HookName, InstanceId, Region};
 
 /// One thing that happened to one instance.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     /// Identity of what happened: the same for every delivery of it. The lifecycle action's token where there is one, else
     /// the id AWS gave the event, with the instance where one event names several.
@@ -121,7 +127,7 @@ impl Kind {
 }
 
 /// What waits for a result: an instance held back by a lifecycle hook.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LifecycleAction {
     /// The group that owns the hook.
     pub group: GroupName,
@@ -136,7 +142,7 @@ pub struct LifecycleAction {
 }
 
 /// Auto Scaling's `LifecycleTransition`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Transition {
     /// Into service, or into the warm pool.
     #[serde(rename = "autoscaling:EC2_INSTANCE_LAUNCHING")]

@@ -1,8 +1,427 @@
 //! The ledger: the durable record of work items, so that no event is lost and nothing is done twice.
 //!
-//! Owns what is known of each instance's work items and the rules by which hosts share it. Knows nothing of plugins, of what is
-//! decided, or of AWS clients: it writes into a [`Store`], of which there are several.
+//! One object for each instance holds its open work items and the lease on it; hosts change it by compare-and-swap ([`swap`]), so
+//! two events about one instance, or two deliveries of one, meet in a single write. Items that have ended are in another object,
+//! which is written before the open one is cleared: a further delivery finds either the work or its end, never nothing.
+//!
+//! Owns what is written and the rules by which hosts share it. Knows nothing of plugins, of what is decided and why, or of AWS
+//! clients: it writes into a [`Store`], of which there are several.
 
+mod claim;
+#[cfg(test)]
+pub(crate) mod contract;
+mod memory;
+mod record;
 mod store;
+mod swap;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use jiff::{SignedDuration, Timestamp};
+use rand::RngExt as _;
+use tokio::sync::Mutex;
+
+pub use claim::{CLOCK_SKEW, LEASE, Wanted};
+pub use memory::MemoryStore;
+pub use record::{ATTEMPTS_TOLD, Ended, EndedItem, FORMAT, Finishing, Item, Lease, Open, Order, Told};
 pub use store::{Listed, Page, Store, Stored, Version, WriteError};
+
+use crate::clock::Clock;
+use crate::digest::sha256;
+use crate::dispatch::lifecycle::LifecycleResult;
+use crate::dispatch::{Completion, Decision, Place};
+use crate::event::Event;
+use crate::ports::{InstanceId, PortError};
+use claim::Verdict;
+use record::Object;
+use swap::{Change, Seen};
+
+/// Why the ledger could not be read or written. No event is lost by it: its delivery fails, and comes again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LedgerError {
+    /// An object cannot be read.
+    #[error("the ledger cannot be read, {place}: {source}")]
+    Read {
+        /// The object.
+        place: String,
+        /// Why.
+        source: PortError,
+    },
+    /// An object cannot be written.
+    #[error("the ledger cannot be written, {place}: {source}")]
+    Write {
+        /// The object.
+        place: String,
+        /// Why.
+        source: PortError,
+    },
+    /// A later version of Hostler wrote an object.
+    #[error(
+        "{place} is of format {format}, and this version of hostler knows formats up to {FORMAT}: a later version wrote it; upgrade this host"
+    )]
+    Newer {
+        /// The object.
+        place: String,
+        /// Its format.
+        format: u32,
+    },
+    /// An object is damaged, and cannot be set aside.
+    #[error("{place} is damaged ({damage}) and cannot be set aside: {source}")]
+    Damaged {
+        /// The object.
+        place: String,
+        /// What is wrong with it.
+        damage: String,
+        /// Why it stays where it is.
+        source: PortError,
+    },
+    /// There is no room for more work on an instance.
+    #[error(
+        "{place} has no room for more: so many events of one instance are open that no further one is taken until some have ended"
+    )]
+    Full {
+        /// The object.
+        place: String,
+    },
+    /// Our lease has ended, and another host works on the instance.
+    #[error(
+        "the lease on {subject} was lost to another host: what this attempt came to is not counted, and its event comes again"
+    )]
+    Lost {
+        /// The instance.
+        subject: String,
+    },
+}
+
+/// The ledger of a host.
+pub struct Ledger {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    place: Place,
+    /// What leases are held by, for people.
+    holder: String,
+}
+
+/// What a claim comes to.
+#[derive(Debug)]
+pub enum Claim {
+    /// It has ended already: this is a further delivery.
+    Ended(EndedItem),
+    /// Another works on the instance, or has died while it did: the item waits.
+    Busy(Box<Item>, Lease),
+    /// It waits for its time.
+    NotDue(Box<Item>),
+    /// It is ours, until the lease ends.
+    Ours(Box<Held>),
+}
+
+/// The lease on an instance, to work on one item. Dropped without an end it is as if its host had died.
+#[derive(Debug)]
+pub struct Held {
+    key: String,
+    lease: String,
+    item: String,
+    subject: String,
+    until: Arc<LeaseEnd>,
+    seen: Mutex<Seen<Open>>,
+}
+
+/// When a lease ends, shared with those who must not change anything after it.
+#[derive(Debug, Default)]
+pub struct LeaseEnd(AtomicI64);
+
+impl LeaseEnd {
+    /// Whether it has come. A process that was frozen for a while finds out so.
+    pub fn is_past(&self, now: Timestamp) -> bool {
+        now.as_millisecond() >= self.0.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, lease: Option<&Lease>) {
+        self.0.store(lease.map_or(i64::MIN, |lease| lease.until.as_millisecond()), Ordering::Relaxed);
+    }
+}
+
+impl Ledger {
+    /// The ledger in `store`, of the account and region `place`.
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, place: Place, holder: impl Into<String>) -> Self {
+        Self { store, clock, place, holder: holder.into() }
+    }
+
+    /// Notes an event, and takes the lease on its instance if that is free and the event's work is due.
+    pub async fn claim(&self, wanted: &Wanted<'_>) -> Result<Claim, LedgerError> {
+        let subject = subject(wanted.event);
+        let (key, item, lease) = (self.key::<Open>(&subject), wanted.event.work_item(), random());
+        let (verdict, seen) = swap::change(&*self.store, &key, None, |open: &mut Open| {
+            // Told by the time of this try: an earlier one may have taken long.
+            match claim::claim(open, wanted, (&lease, &self.holder), self.clock.now()) {
+                (verdict, true) => Change::Write(verdict),
+                (verdict, false) => Change::Nothing(verdict),
+            }
+        })
+        .await?;
+        let known = |seen: &Seen<Open>| seen.object.item(&item).cloned().map(Box::new);
+        match verdict {
+            Verdict::Full => Err(LedgerError::Full { place: self.store.locate(&key) }),
+            Verdict::Busy(lease) => {
+                known(&seen).map(|item| Claim::Busy(item, lease)).ok_or(LedgerError::Lost { subject })
+            }
+            Verdict::NotDue => known(&seen).map(Claim::NotDue).ok_or(LedgerError::Lost { subject }),
+            Verdict::Ours => {
+                let first = seen.object.item(&item).is_some_and(|item| item.attempts <= 1);
+                let until = Arc::new(LeaseEnd::default());
+                until.set(seen.object.lease.as_ref());
+                let held = Held { key, lease, item, subject, until, seen: Mutex::new(seen) };
+                // Only now, with the lease in hand: an end is written before its item is cleared away, so whoever makes the item
+                // anew after that is sure to find the end.
+                match if first { self.covering(&held, wanted.event).await? } else { None } {
+                    Some(ended) => {
+                        self.forget(&held).await?;
+                        Ok(Claim::Ended(ended))
+                    }
+                    None => Ok(Claim::Ours(Box::new(held))),
+                }
+            }
+        }
+    }
+
+    /// Makes the lease last longer.
+    pub async fn renew(&self, held: &Held) -> Result<(), LedgerError> {
+        self.with_lease(held, |open| {
+            let until = self.clock.now() + LEASE;
+            if let Some(lease) = &mut open.lease {
+                lease.until = until;
+            }
+        })
+        .await
+    }
+
+    /// Writes down what has become of the item, and keeps the lease.
+    pub async fn note(&self, held: &Held, change: impl Fn(&mut Item)) -> Result<(), LedgerError> {
+        self.with_item(held, change).await
+    }
+
+    /// Writes down what has become of the item, and gives the lease back.
+    pub async fn release(&self, held: &Held, change: impl Fn(&mut Item)) -> Result<(), LedgerError> {
+        self.with_lease(held, |open| {
+            if let Some(item) = open.item_mut(&held.item) {
+                change(item);
+            }
+            open.lease = None;
+        })
+        .await
+    }
+
+    /// Writes down that the item has ended, and gives the lease back.
+    pub async fn end(
+        &self,
+        held: &Held,
+        decision: &Decision,
+        lifecycle: Option<Completion>,
+    ) -> Result<(), LedgerError> {
+        let ended = held.item().await.map(|item| item.at_its_end(decision.clone(), lifecycle, self.clock.now()));
+        if let Some(ended) = ended {
+            let key = self.key::<Ended>(&held.subject);
+            swap::change(&*self.store, &key, None, |all: &mut Ended| {
+                all.add(ended.clone());
+                Change::Write(())
+            })
+            .await?;
+        }
+        self.forget(held).await
+    }
+
+    /// Writes down something about an item whoever works on it.
+    pub async fn remark(&self, event: &Event, change: impl Fn(&mut Item)) -> Result<Option<Item>, LedgerError> {
+        let (key, id) = (self.key::<Open>(&subject(event)), event.work_item());
+        self.remark_at(&key, &id, change).await
+    }
+
+    /// Orders how an item ends, whatever its handler says. The item as it is then; none if it is not open.
+    pub async fn order(
+        &self,
+        instance: &InstanceId,
+        item: &str,
+        result: LifecycleResult,
+        by: &str,
+    ) -> Result<Option<Item>, LedgerError> {
+        let at = self.clock.now();
+        let key = self.key::<Open>(instance.as_str());
+        self.remark_at(&key, item, |item| item.order = Some(Order { result, by: by.to_owned(), at })).await
+    }
+
+    /// Makes an item due now, its failures forgiven. The item as it is then; none if it is not open.
+    pub async fn retry(&self, instance: &InstanceId, item: &str) -> Result<Option<Item>, LedgerError> {
+        let now = self.clock.now();
+        let key = self.key::<Open>(instance.as_str());
+        self.remark_at(&key, item, |item| {
+            (item.failures, item.interrupted) = (0, 0);
+            (item.due, item.wake) = (now, now);
+        })
+        .await
+    }
+
+    /// The open items of an instance.
+    pub async fn open(&self, instance: &InstanceId) -> Result<Open, LedgerError> {
+        Ok(swap::read(&*self.store, &self.key::<Open>(instance.as_str())).await?.object)
+    }
+
+    /// The ended items of an instance.
+    pub async fn ended(&self, instance: &InstanceId) -> Result<Ended, LedgerError> {
+        Ok(swap::read(&*self.store, &self.key::<Ended>(instance.as_str())).await?.object)
+    }
+
+    /// The open items of all instances, a page of objects at a time: begin with none, go on with the key that comes back. An object that
+    /// cannot be read is reported in its place.
+    pub async fn all_open(
+        &self,
+        after: Option<&str>,
+    ) -> Result<(Vec<Result<Open, LedgerError>>, Option<String>), LedgerError> {
+        let prefix = self.prefix::<Open>();
+        let place = || self.store.locate(&prefix);
+        let page =
+            self.store.list(&prefix, after).await.map_err(|source| LedgerError::Read { place: place(), source })?;
+        let next = page.objects.last().filter(|_| page.more).map(|object| object.key.clone());
+        let read = page.objects.into_iter().map(|object| {
+            let store = Arc::clone(&self.store);
+            async move { swap::read::<Open>(&*store, &object.key).await.map(|seen| seen.object) }
+        });
+        Ok((side_by_side(read).await, next))
+    }
+
+    /// Removes the ends of instances of which nothing was written for longer than `keep`. How many.
+    pub async fn sweep_ended(&self, keep: SignedDuration) -> Result<usize, LedgerError> {
+        let prefix = self.prefix::<Ended>();
+        let (mut after, mut removed) = (None::<String>, 0);
+        loop {
+            let page = self.store.list(&prefix, after.as_deref()).await;
+            let page = page.map_err(|source| LedgerError::Read { place: self.store.locate(&prefix), source })?;
+            let before = self.clock.now() - keep;
+            for old in page.objects.iter().filter(|object| object.modified < before) {
+                let (_, seen) = swap::change(&*self.store, &old.key, None, |all: &mut Ended| {
+                    // Written again since it was listed: then it stays.
+                    if all.items.last().is_some_and(|item| item.ended >= before) {
+                        return Change::Nothing(());
+                    }
+                    all.items.clear();
+                    Change::Write(())
+                })
+                .await?;
+                removed += usize::from(seen.version.is_none());
+            }
+            match page.objects.last().filter(|_| page.more) {
+                Some(last) => after = Some(last.key.clone()),
+                None => return Ok(removed),
+            }
+        }
+    }
+
+    async fn remark_at(&self, key: &str, id: &str, change: impl Fn(&mut Item)) -> Result<Option<Item>, LedgerError> {
+        let (item, _) = swap::change(&*self.store, key, None, |open: &mut Open| match open.item_mut(id) {
+            Some(item) => {
+                change(item);
+                Change::Write(Some(item.clone()))
+            }
+            None => Change::Nothing(None),
+        })
+        .await?;
+        Ok(item)
+    }
+
+    /// The end that covers the event, if it has one.
+    async fn covering(&self, held: &Held, event: &Event) -> Result<Option<EndedItem>, LedgerError> {
+        let ended: Seen<Ended> = swap::read(&*self.store, &self.key::<Ended>(&held.subject)).await?;
+        Ok(ended.object.covering(&held.item, event).cloned())
+    }
+
+    /// Takes the item off the open ones, and gives the lease back.
+    async fn forget(&self, held: &Held) -> Result<(), LedgerError> {
+        self.with_lease(held, |open| {
+            open.items.retain(|item| item.id != held.item);
+            open.lease = None;
+        })
+        .await
+    }
+
+    async fn with_item(&self, held: &Held, change: impl Fn(&mut Item)) -> Result<(), LedgerError> {
+        self.with_lease(held, |open| {
+            if let Some(item) = open.item_mut(&held.item) {
+                change(item);
+            }
+        })
+        .await
+    }
+
+    /// Changes what is held, as long as it is.
+    async fn with_lease(&self, held: &Held, change: impl Fn(&mut Open)) -> Result<(), LedgerError> {
+        let mut seen = held.seen.lock().await;
+        let lost = || LedgerError::Lost { subject: held.subject.clone() };
+        let (ours, now) = swap::change(&*self.store, &held.key, Some(seen.clone()), |open: &mut Open| {
+            if open.lease.as_ref().is_none_or(|lease| lease.id != held.lease) {
+                return Change::Nothing(false);
+            }
+            change(open);
+            Change::Write(true)
+        })
+        .await?;
+        held.until.set(now.object.lease.as_ref().filter(|lease| lease.id == held.lease));
+        *seen = now;
+        if ours { Ok(()) } else { Err(lost()) }
+    }
+
+    fn prefix<O: Object>(&self) -> String {
+        format!("{}/{}/{}/", O::FOLDER, self.place.account, self.place.region)
+    }
+
+    fn key<O: Object>(&self, subject: &str) -> String {
+        format!("{}{subject}.json", self.prefix::<O>())
+    }
+}
+
+impl Held {
+    /// The item, as it was last written.
+    pub async fn item(&self) -> Option<Item> {
+        self.seen.lock().await.object.item(&self.item).cloned()
+    }
+
+    /// When the lease ends unless it is renewed.
+    pub fn until(&self) -> Arc<LeaseEnd> {
+        Arc::clone(&self.until)
+    }
+}
+
+/// What the objects of an event are called: its instance, or, without one, a name of its own.
+fn subject(event: &Event) -> String {
+    // An event's id is anything its sender likes, so it does not become part of a key as it is.
+    event.instance.as_ref().map_or_else(|| format!("event-{}", sha256(event.work_item())), ToString::to_string)
+}
+
+/// A mark that nobody else makes.
+fn random() -> String {
+    format!("{:016x}", rand::rng().random::<u64>())
+}
+
+/// How many objects are read at once.
+const READS: usize = 16;
+
+/// All of them, in their order, [`READS`] at a time.
+async fn side_by_side<T: Send + 'static>(
+    work: impl Iterator<Item = impl Future<Output = T> + Send + 'static>,
+) -> Vec<T> {
+    let mut work = work.enumerate();
+    let (mut under_way, mut done) = (tokio::task::JoinSet::new(), Vec::new());
+    loop {
+        while under_way.len() < READS
+            && let Some((index, next)) = work.next()
+        {
+            under_way.spawn(async move { (index, next.await) });
+        }
+        match under_way.join_next().await {
+            Some(Ok(read)) => done.push(read),
+            Some(Err(fault)) => std::panic::resume_unwind(fault.into_panic()),
+            None => break,
+        }
+    }
+    done.sort_by_key(|(index, _)| *index);
+    done.into_iter().map(|(_, value)| value).collect()
+}

@@ -6,6 +6,7 @@
 mod check;
 mod file;
 mod grants;
+mod kinds;
 mod pattern;
 mod power;
 mod scope;
@@ -13,6 +14,7 @@ mod texts;
 mod wildcard;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +33,7 @@ pub use scope::{
 
 pub(crate) use wildcard::Wildcard;
 
-use crate::event::Event;
+use crate::event::{Event, Kind};
 pub use crate::reading::{Mistake, Mistakes};
 
 /// A policy that has been read and found sound.
@@ -40,7 +42,17 @@ pub struct Policy {
     /// Where plugins come from.
     pub modules: ModulesPolicy,
     /// `recordings.store`: where it is recorded what events come to; none if it is not.
-    pub recordings: Option<ModulesSource>,
+    pub recordings: Option<Location>,
+    /// `[ledger]`: where work items are kept; none if they live no longer than their host.
+    pub ledger: Option<LedgerPolicy>,
+    /// `[queue]`: where the agent takes messages from, if it does.
+    pub queue: Option<QueuePolicy>,
+    /// `[imds]`: how the agent watches the instance it runs on, if it does.
+    pub imds: Option<ImdsPolicy>,
+    /// `[agent]`, or what holds without it.
+    pub agent: AgentPolicy,
+    /// `[sweep]`: how often instances are looked for whose event never came, if they are. There is a ledger then.
+    pub sweep: Option<SweepPolicy>,
     /// The handlers, in the order of the file: the first that matches takes the event.
     pub handlers: Vec<Arc<Handler>>,
     /// SHA-256 of the text, in hexadecimal: says in the log which policy was in force.
@@ -73,7 +85,7 @@ pub const LARGEST_MODULE: u64 = 512 << 20;
 #[derive(Debug, Clone)]
 pub struct ModulesPolicy {
     /// `source`.
-    pub source: ModulesSource,
+    pub source: Location,
     /// `refresh`: how stale a module may be. Zero asks before every event.
     pub refresh: Duration,
     /// `max-size`: the largest module that is downloaded, in bytes.
@@ -82,11 +94,11 @@ pub struct ModulesPolicy {
     pub allow_unsigned: bool,
 }
 
-/// The place plugins come from: `s3://BUCKET/PREFIX/` or `dir:PATH`.
+/// Where plugins come from, and where recordings and the ledger are kept: `s3://BUCKET/PREFIX/` or `dir:PATH`.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(try_from = "String")]
 #[schemars(extend("pattern" = "^(s3://[a-z0-9.-]{3,63}(/|/[^/]+(/[^/]+)*/)?|dir:.+)$"))]
-pub enum ModulesSource {
+pub enum Location {
     /// `s3://BUCKET/PREFIX/`; the prefix is empty or ends in `/`.
     S3 {
         /// The bucket.
@@ -96,6 +108,49 @@ pub enum ModulesSource {
     },
     /// `dir:PATH`, relative to the working directory.
     Dir(PathBuf),
+}
+
+/// `[ledger]`: the durable record of work items.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerPolicy {
+    /// `store`.
+    pub store: Location,
+    /// `keep`: how long ended items are kept.
+    pub keep: Duration,
+}
+
+/// `[queue]`: the SQS queue that the agent polls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueuePolicy {
+    /// `url`: the URL of the queue.
+    pub url: String,
+    /// `dead-letter`: the URL of the queue for messages that nobody can work on.
+    pub dead_letter: Option<String>,
+    /// `concurrency`: how many messages are worked on at once.
+    pub concurrency: u32,
+}
+
+/// `[imds]`: the notices of the instance that the agent runs on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImdsPolicy {
+    /// `poll`: how often the metadata service is asked.
+    pub poll: Duration,
+}
+
+/// `[agent]`: the agent as a process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentPolicy {
+    /// `shutdown`: how long attempts may go on after SIGTERM.
+    pub shutdown: Duration,
+    /// `listen`: where it answers whether it is alive and ready; always an address of the loopback interface.
+    pub listen: SocketAddr,
+}
+
+/// `[sweep]`: the search for instances that wait and have no work item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SweepPolicy {
+    /// `every`: the time from one sweep to the next.
+    pub every: Duration,
 }
 
 /// `[[handler]]`: a plugin bound to events, grants and limits.
@@ -118,6 +173,11 @@ pub struct Handler {
 }
 
 impl Handler {
+    /// The kinds of events that its pattern could match, whatever earlier handlers take.
+    pub fn kinds(&self) -> Vec<Kind> {
+        kinds::kinds(&self.event)
+    }
+
     /// Whether the pattern names `hook` literally in `detail.LifecycleHookName`: what it takes to be given a hook that
     /// another service installed for itself.
     pub fn names_hook(&self, hook: &str) -> bool {

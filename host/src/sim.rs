@@ -19,6 +19,7 @@ mod group;
 mod history;
 mod journal;
 pub(crate) mod keys;
+mod ledger;
 mod lifecycle;
 mod listener;
 mod node;
@@ -37,7 +38,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::watch;
 
-pub use self::faults::{Fault, FaultKind, When, operations};
+pub use self::faults::{Fault, FaultKind, When, operations, told_operations};
 use self::faults::{Faults, Faulty};
 pub use self::group::ActionEnd;
 use self::journal::Journal;
@@ -52,6 +53,7 @@ use crate::clock::Clock;
 use crate::dispatch::Place;
 use crate::dispatch::lifecycle::Lifecycle;
 use crate::event::Event;
+use crate::ledger::{MemoryStore, Store};
 use crate::ports::{ClusterName, PortError};
 use crate::reading::{Mistakes, Reading};
 use crate::reference;
@@ -66,6 +68,7 @@ pub struct World {
     faults: Arc<Mutex<Faults>>,
     /// How often the host has been killed.
     kills: watch::Sender<u32>,
+    ledger: Arc<MemoryStore>,
 }
 
 /// Why there is no such world, or why an event cannot happen in it.
@@ -176,6 +179,11 @@ impl World {
         Arc::new(Faulty(self.clone()))
     }
 
+    /// Where the host keeps its ledger. It survives a host that is killed.
+    pub fn ledger(&self) -> Arc<dyn Store> {
+        Arc::new(Faulty(self.clone()))
+    }
+
     /// Tells when a fault kills the host: whoever plays it then drops everything that is in flight.
     pub fn kills(&self) -> watch::Receiver<u32> {
         self.kills.subscribe()
@@ -247,13 +255,22 @@ impl From<State> for World {
     fn from(state: State) -> Self {
         let journal = state.journal.clone();
         let faults = Arc::new(Mutex::new(Faults::new(Vec::new(), 0)));
-        Self { state: Arc::new(Mutex::new(state)), journal, faults, kills: watch::Sender::new(0) }
+        let state = Arc::new(Mutex::new(state));
+        // The ledger tells the time by the state alone, since a world that owned itself would never end.
+        let ledger = Arc::new(MemoryStore::new(state.clone()));
+        Self { state, journal, faults, kills: watch::Sender::new(0), ledger }
     }
 }
 
 impl Clock for World {
     fn now(&self) -> Timestamp {
-        let mut state = self.lock();
+        self.state.now()
+    }
+}
+
+impl Clock for Mutex<State> {
+    fn now(&self) -> Timestamp {
+        let mut state = self.lock().unwrap_or_else(PoisonError::into_inner);
         let now = state.settle();
         state.after(now)
     }

@@ -29,6 +29,11 @@ impl Call {
         Self { operation, target: target.into() }
     }
 
+    /// What is called, as `service:Operation`.
+    pub(crate) fn operation(&self) -> &'static str {
+        self.operation
+    }
+
     /// The call failed in a way of its own.
     pub(crate) fn error(&self, kind: PortErrorKind, what: impl AsRef<str>) -> PortError {
         PortError::new(kind, format!("{} for {}: {}", self.operation, self.target, what.as_ref()))

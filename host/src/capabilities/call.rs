@@ -79,6 +79,12 @@ impl Attempt {
 
     /// Counts a call that changes something.
     pub(crate) fn mutating(&mut self, name: &'static str, target: &str) -> Result<Call, CallError> {
+        // A process can be frozen for a while, and by then another host may work on the instance.
+        let now = self.ports.clock.now();
+        if self.task.lease.as_ref().is_some_and(|lease| lease.is_past(now)) {
+            let why = "the lease on the instance has ended: another host may work on it now";
+            return Err(CallError::Trap(wasmtime::Error::msg(why)));
+        }
         self.begin(name, target, true)
     }
 

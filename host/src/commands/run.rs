@@ -257,6 +257,7 @@ fn exit_code(ended: &Result<End, DispatchError>) -> u8 {
         Ok(End::Worked(Worked { decision: Decision::Done, .. })) => 0,
         Ok(End::Worked(Worked { decision: Decision::GaveUp { .. }, .. })) => 1,
         Ok(End::Worked(Worked { decision: Decision::Abandon { .. }, .. })) => 4,
+        Ok(End::Worked(Worked { decision: Decision::Ordered { .. }, .. }) | End::Already(_)) => 0,
         Ok(End::NoHandler | End::LeftAlone { .. }) => 3,
     }
 }

@@ -2,9 +2,12 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Place;
+use super::lifecycle::LifecycleResult;
+use crate::ledger::{EndedItem, LedgerError};
 use crate::ports::{AccountId, PortError, Region};
 
 /// How the handling of an event ended.
@@ -20,6 +23,29 @@ pub enum End {
     },
     /// A handler has worked on it.
     Worked(Worked),
+    /// It had ended before: this is a further delivery of it.
+    Already(Already),
+}
+
+/// The end of an event that is delivered again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Already {
+    /// The handler.
+    pub handler: String,
+    /// What was decided.
+    #[serde(flatten)]
+    pub decision: Decision,
+    /// When it ended.
+    pub at: Timestamp,
+    /// What became of the lifecycle action; none if the event has none.
+    pub lifecycle: Option<Completion>,
+}
+
+impl From<EndedItem> for Already {
+    fn from(ended: EndedItem) -> Self {
+        let EndedItem { handler, decision, ended: at, lifecycle, .. } = ended;
+        Self { handler, decision, at, lifecycle }
+    }
 }
 
 /// What the work on an event came to.
@@ -51,6 +77,13 @@ pub enum Decision {
     GaveUp {
         /// Why.
         why: String,
+    },
+    /// A person has said how it ends.
+    Ordered {
+        /// CONTINUE or ABANDON.
+        result: LifecycleResult,
+        /// Who.
+        by: String,
     },
 }
 
@@ -94,6 +127,17 @@ pub enum DispatchError {
         /// How far it came.
         note: String,
     },
+    /// It waits for its next step; only recordings know it as an error.
+    #[error("event {event}: {note}: it waits in its queue")]
+    Waits {
+        /// The event.
+        event: String,
+        /// How far it came.
+        note: String,
+    },
+    /// The ledger is not to be had.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     /// The decision stands, but Auto Scaling could not be told.
     #[error("event {event}: the lifecycle action on {instance} could not be completed with {result}: {source}")]
     NotCompleted {
@@ -117,14 +161,17 @@ impl End {
                 let why = format!("left alone: hook {hook:?} belongs to ECS, and no handler's pattern names it");
                 return ("not taken", why);
             }
+            Self::Already(already) => {
+                let (word, _) = already.decision.told();
+                let (handler, at) = (&already.handler, already.at);
+                return (
+                    "ended before",
+                    format!("a further delivery of an event that {handler} had brought to its end at {at}: {word}"),
+                );
+            }
             Self::Worked(worked) => worked,
         };
-        match &worked.decision {
-            Decision::Done => ("done", String::new()),
-            Decision::Abandon { why } if why.is_empty() => ("abandoned", "no reason given".to_owned()),
-            Decision::Abandon { why } => ("abandoned", why.clone()),
-            Decision::GaveUp { why } => ("gave up", why.clone()),
-        }
+        worked.decision.told()
     }
 }
 
@@ -146,6 +193,8 @@ impl DispatchError {
         match self {
             Self::Elsewhere { .. } => "Elsewhere",
             Self::OutOfTime { .. } => "OutOfTime",
+            Self::Waits { .. } => "Waits",
+            Self::Ledger(_) => "Ledger",
             Self::NotCompleted { .. } => "NotCompleted",
         }
     }
@@ -158,6 +207,18 @@ impl Decision {
             Self::Done => "done",
             Self::Abandon { .. } => "abandon",
             Self::GaveUp { .. } => "gave-up",
+            Self::Ordered { .. } => "ordered",
+        }
+    }
+
+    /// What it came to, in a word or two, and why; nothing when there is nothing to explain.
+    fn told(&self) -> (&'static str, String) {
+        match self {
+            Self::Done => ("done", String::new()),
+            Self::Abandon { why } if why.is_empty() => ("abandoned", "no reason given".to_owned()),
+            Self::Abandon { why } => ("abandoned", why.clone()),
+            Self::GaveUp { why } => ("gave up", why.clone()),
+            Self::Ordered { by, .. } => ("ended by order", format!("of {by}")),
         }
     }
 }

@@ -22,7 +22,8 @@ pub trait Lifecycle: Send + Sync {
 }
 
 /// What Auto Scaling is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
 pub enum LifecycleResult {
     /// CONTINUE.
     Continue,

@@ -11,8 +11,10 @@ pub enum Step {
     Ended(End),
     /// There is more to do later. The door brings the event again then: to do it, or only to keep its lifecycle action alive.
     Later {
-        /// When, by the host's clock.
+        /// When to bring it again, by the host's clock.
         at: Timestamp,
+        /// When there is more to do than to keep the action alive.
+        due: Timestamp,
         /// What is waited for, for people.
         note: String,
     },

@@ -3,7 +3,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 
+use super::lifecycle::{Answer, LifecycleResult};
 use super::*;
+use crate::event::LifecycleAction;
+use crate::ledger::MemoryStore;
 use crate::modules::{Fetched, Source, SourceError, SourceErrorKind};
 use crate::ports::{PortError, PortErrorKind};
 use crate::sandbox::{Capacity, Pace};
@@ -74,10 +77,21 @@ pub(crate) fn host(guest: Option<Vec<u8>>, sections: &str) -> Host {
         account: AccountId::parse("123456789012").expect("an account"),
         region: Region::parse("eu-central-1").expect("a region"),
     };
-    Host {
-        dispatch: Dispatch { policy, modules, sandbox, ports, lifecycle: recorder.clone(), place, recordings: None },
-        recorder,
-    }
+    let clock = Arc::clone(&ports.clock);
+    let ledger = Ledger::new(Arc::new(MemoryStore::new(clock.clone())), clock, place.clone(), "this host");
+    let dispatch = Dispatch {
+        policy,
+        modules,
+        sandbox,
+        ports,
+        lifecycle: recorder.clone(),
+        place,
+        ledger,
+        hooks: Hooks::default(),
+        jitter: Jitter::None,
+        recordings: None,
+    };
+    Host { dispatch, recorder }
 }
 
 impl Host {
@@ -196,7 +210,7 @@ async fn an_attempt_that_the_door_cuts_short_is_not_the_handlers_failure() {
     assert_eq!(host.told(), ["heartbeat"]);
 
     let error = host.dispatch.handle(terminating(), Some(Instant::now() + Duration::from_secs(12))).await.unwrap_err();
-    assert!(error.to_string().contains("no time is left for attempt 1"), "{error}");
+    assert!(error.to_string().contains("no time is left for an attempt"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -278,6 +292,7 @@ async fn completing_is_tried_again_and_what_cannot_be_completed_is_an_error() {
     host.recorder.answers.lock().unwrap().extend([throttled(), throttled()]);
     assert_eq!(host.work(terminating()).await.lifecycle, Some(Completion::Continue));
 
+    let host = self::host(Some(guests::done()), "");
     host.recorder.answers.lock().unwrap().push(Err(PortError::new(PortErrorKind::Denied, "no permission")));
     let error = host.handle(terminating()).await.unwrap_err().to_string();
     assert!(error.contains("could not be completed with CONTINUE: no permission"), "{error}");

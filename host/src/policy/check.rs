@@ -1,11 +1,13 @@
 //! From what the file says to a [`Policy`]: defaults, bounds, and what only shows when several keys are seen together.
 
+mod host;
+mod warnings;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
-
+use self::warnings::probably_not_meant;
 use super::file::{
     AutoScalingAction, AutoScalingSection, Ec2Action, Ec2Section, EcsAction, EcsSection, File, FinishSection,
     GrantsSection, HandlerSection, LimitsSection, ModulesSection, SshSection,
@@ -13,7 +15,7 @@ use super::file::{
 use super::pattern::EventPattern;
 use super::{
     AutoScalingGrant, Ec2Grant, EcsGrant, Finish, Grants, Handler, HostKeys, Instances, LARGEST_MODULE, Limits,
-    Mistakes, ModulesPolicy, ModulesSource, NamePatterns, Pattern, Policy, SshGrant,
+    Mistakes, ModulesPolicy, NamePatterns, Pattern, Policy, SshGrant,
 };
 use crate::digest::sha256;
 use crate::reading::units::{Size, Time};
@@ -25,16 +27,13 @@ pub(super) fn parse(name: &str, text: &str) -> Result<Policy, Mistakes> {
     let policy = reading.read::<File>(text).and_then(|file| policy(&mut reading, file));
     let (mistakes, warnings) = reading.findings.finish();
     match policy {
-        Some((modules, recordings, handlers)) if mistakes.is_empty() => {
-            let digest = sha256(text);
-            Ok(Policy { modules, recordings, handlers, digest, warnings })
-        }
+        Some(policy) if mistakes.is_empty() => Ok(Policy { digest: sha256(text), warnings, ..policy }),
         _ => Err(Mistakes { name: name.to_owned(), mistakes }),
     }
 }
 
-/// None only where a mistake has been noted; all the functions below keep to that.
-fn policy(reading: &mut Reading<'_>, file: File) -> Option<(ModulesPolicy, Option<ModulesSource>, Vec<Arc<Handler>>)> {
+/// None only where a mistake has been noted; all the functions below keep to that. The digest and the warnings are still to come.
+fn policy(reading: &mut Reading<'_>, file: File) -> Option<Policy> {
     let modules = reading
         .required(
             0,
@@ -43,13 +42,21 @@ fn policy(reading: &mut Reading<'_>, file: File) -> Option<(ModulesPolicy, Optio
             "[modules] with source = \"s3://BUCKET/PREFIX/\" or \"dir:PATH\" below it",
         )
         .and_then(|section| modules(reading, section));
-    if let Some(ledger) = file.ledger {
-        reading.findings.warn(ledger.at, "[ledger] is not used by this version: work items are kept in no store");
-        reading.required(ledger.at, "store", ledger.value.0.store, "store = \"s3://BUCKET/PREFIX/\" or \"dir:PATH\"");
+    let recordings = file.recordings.and_then(|section| host::store(reading, section.at, section.value.0.store));
+    if file.sweep.is_some() {
+        reading.required(
+            0,
+            "ledger",
+            file.ledger.as_ref(),
+            "[ledger] with store = \"s3://BUCKET/PREFIX/\" or \"dir:PATH\" below it, since a sweep asks the ledger which \
+             instances are being worked on",
+        );
     }
-    let recordings = file.recordings.and_then(|At { at, value }| {
-        reading.required(at, "store", value.0.store, "store = \"s3://BUCKET/PREFIX/\" or \"dir:PATH\"")
-    });
+    let ledger = file.ledger.and_then(|section| host::ledger(reading, section));
+    let queue = file.queue.and_then(|section| host::queue(reading, section));
+    let imds = file.imds.map(|section| host::imds(reading, section));
+    let agent = host::agent(reading, file.agent);
+    let sweep = file.sweep.map(|section| host::sweep(reading, section));
     let written = reading.required(0, "handler", file.handler, "at least one [[handler]]");
     let mut handlers = Vec::new();
     let mut seen = Seen::default();
@@ -58,7 +65,18 @@ fn policy(reading: &mut Reading<'_>, file: File) -> Option<(ModulesPolicy, Optio
             handlers.push(Arc::new(handler));
         }
     }
-    Some((modules?, recordings, handlers))
+    Some(Policy {
+        modules: modules?,
+        recordings,
+        ledger,
+        queue,
+        imds,
+        agent,
+        sweep,
+        handlers,
+        digest: String::new(),
+        warnings: Vec::new(),
+    })
 }
 
 fn modules(reading: &mut Reading<'_>, At { at, value }: Section<ModulesSection>) -> Option<ModulesPolicy> {
@@ -85,7 +103,7 @@ fn modules(reading: &mut Reading<'_>, At { at, value }: Section<ModulesSection>)
 }
 
 /// What earlier handlers have taken.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Seen {
     /// The line of each name.
     names: HashMap<String, usize>,
@@ -115,23 +133,6 @@ fn handler(reading: &mut Reading<'_>, At { at, value }: Section<HandlerSection>,
     probably_not_meant(reading, event_at, &event, seen);
     seen.patterns.push((name.clone(), event.clone()));
     Some(Handler { name, module: module?.0, event, finish, limits, grants: grants?, config })
-}
-
-/// Warns of patterns that are sound and yet take events they should not, or none.
-fn probably_not_meant(reading: &mut Reading<'_>, at: usize, event: &Pattern, seen: &Seen) {
-    let lifecycle = ["EC2 Instance-terminate Lifecycle Action", "EC2 Instance-launch Lifecycle Action"]
-        .map(|detail_type| json!({ "source": "aws.autoscaling", "detail-type": detail_type }));
-    if !event.tests(&["detail", "LifecycleHookName"]) && lifecycle.iter().any(|known| event.could_match(known)) {
-        reading.findings.warn(
-            at,
-            "this takes the lifecycle actions of every hook, other people's among them: name yours with \
-             detail.LifecycleHookName = [\"…\"]",
-        );
-    }
-    if let Some((first, _)) = seen.patterns.iter().find(|(_, earlier)| earlier == event) {
-        let message = format!("no event gets here: handler {first:?} has the same pattern and comes first");
-        reading.findings.warn(at, message);
-    }
 }
 
 fn finish(reading: &mut Reading<'_>, section: Option<Section<FinishSection>>) -> Finish {

@@ -11,8 +11,8 @@ use serde::de::{self, Deserializer, Visitor};
 use serde_json::Value;
 
 use super::pattern::EventPattern;
-use super::texts::{ClusterPattern, GroupPattern, HandlerName, ModuleName, PublicKey, User};
-use super::{ClientKey, CommandPattern, HostKeys, Instances, ModulesSource, OnFailure};
+use super::texts::{ClusterPattern, GroupPattern, HandlerName, Loopback, ModuleName, PublicKey, QueueUrl, User};
+use super::{ClientKey, CommandPattern, HostKeys, Instances, Location, OnFailure};
 use crate::reading::units::{Size, Time};
 use crate::reading::{At, Section, Tables};
 use crate::reference;
@@ -30,8 +30,16 @@ pub(super) struct File {
     /// Where plugins come from and how they are accepted.
     #[schemars(required)]
     pub(super) modules: Option<Section<ModulesSection>>,
-    /// The durable record of work items. Not used by this version.
+    /// The durable record of work items. Without it they are forgotten when the host ends.
     pub(super) ledger: Option<Section<LedgerSection>>,
+    /// The SQS queue that `hostler agent` polls. It polls none without it.
+    pub(super) queue: Option<Section<QueueSection>>,
+    /// The notices of the instance that `hostler agent` runs on. It looks for none without it.
+    pub(super) imds: Option<Section<ImdsSection>>,
+    /// `hostler agent` as a process.
+    pub(super) agent: Option<Section<AgentSection>>,
+    /// The search for instances that wait for a lifecycle action and have no work item. Nothing is searched for without it.
+    pub(super) sweep: Option<Section<SweepSection>>,
     /// Where it is recorded what events come to, for `hostler replay`. Nothing is recorded without it.
     pub(super) recordings: Option<Section<RecordingsSection>>,
     /// The handlers. The first that matches, in the order of the file, takes the event.
@@ -45,7 +53,7 @@ pub(super) struct File {
 pub(super) struct ModulesSection {
     /// The place: s3://BUCKET/PREFIX/ or dir:PATH.
     #[schemars(required)]
-    pub(super) source: Option<ModulesSource>,
+    pub(super) source: Option<Location>,
     /// How stale a module may be: 10s unless said otherwise, 0s to ask before every event, at most 1 day.
     pub(super) refresh: Option<At<Time>>,
     /// The largest module that is accepted: 32MiB unless said otherwise, at most 512MiB.
@@ -57,13 +65,54 @@ pub(super) struct ModulesSection {
     pub(super) allow_unsigned: Option<At<bool>>,
 }
 
-/// The durable record of work items. Not used by this version.
+/// The durable record of work items.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct LedgerSection {
-    /// The place: s3://BUCKET/PREFIX/ or dir:PATH.
+    /// The place, for all hosts that share the work: s3://BUCKET/PREFIX/ or, on one machine, dir:PATH.
     #[schemars(required)]
-    pub(super) store: Option<ModulesSource>,
+    pub(super) store: Option<Location>,
+    /// How long ended items are kept: 7d unless said otherwise, 1h to 365d.
+    pub(super) keep: Option<At<Time>>,
+}
+
+/// The SQS queue that `hostler agent` polls.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct QueueSection {
+    /// The URL of a standard queue: https://sqs.REGION.amazonaws.com/ACCOUNT/NAME.
+    #[schemars(required)]
+    pub(super) url: Option<At<QueueUrl>>,
+    /// The URL of the queue for messages that nobody can work on. Without it they are logged and deleted.
+    pub(super) dead_letter: Option<At<QueueUrl>>,
+    /// Messages worked on at once: 16 unless said otherwise, 1 to 1000.
+    pub(super) concurrency: Option<At<i64>>,
+}
+
+/// The notices of the instance that `hostler agent` runs on.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct ImdsSection {
+    /// How often the metadata service is asked: 2s unless said otherwise, 1s to 60s.
+    pub(super) poll: Option<At<Time>>,
+}
+
+/// `hostler agent` as a process.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct AgentSection {
+    /// How long attempts may go on after SIGTERM: 20s unless said otherwise, 1s to 15m.
+    pub(super) shutdown: Option<At<Time>>,
+    /// Where it answers over HTTP whether it is alive and ready: 127.0.0.1:9808 unless said otherwise, on loopback only.
+    pub(super) listen: Option<Loopback>,
+}
+
+/// The search for instances that wait for a lifecycle action and have no work item. It needs a ledger.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct SweepSection {
+    /// The time from one sweep to the next: 1m unless said otherwise, 10s to 1h.
+    pub(super) every: Option<At<Time>>,
 }
 
 /// Where it is recorded what events come to, for `hostler replay`.
@@ -72,7 +121,7 @@ pub(super) struct LedgerSection {
 pub(super) struct RecordingsSection {
     /// The place, with an object or a file for each event: s3://BUCKET/PREFIX/ or dir:PATH.
     #[schemars(required)]
-    pub(super) store: Option<ModulesSource>,
+    pub(super) store: Option<Location>,
 }
 
 /// A plugin bound to events, grants and limits.

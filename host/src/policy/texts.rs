@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::net::SocketAddr;
 
 use schemars::JsonSchema;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
-use super::ModulesSource;
+use super::Location;
 use crate::ports::ClusterName;
 
 /// A newtype over a string that `$check` accepts, or explains.
@@ -120,7 +121,55 @@ text! {
     }
 }
 
-impl TryFrom<String> for ModulesSource {
+text! {
+    /// The URL of an SQS queue.
+    QueueUrl, r"^(https://[^/\s]+|http://127\.0\.0\.1(:[0-9]+)?)/[0-9]{12}/[A-Za-z0-9_-]{1,80}$", |text| {
+        let error = |why: &str| Err(format!("{text:?} is not the URL of a queue: {why}"));
+        let example = r#"write "https://sqs.REGION.amazonaws.com/ACCOUNT/NAME", which is what SQS calls QueueUrl"#;
+        let Some((scheme, rest)) = text.split_once("://") else { return error(example) };
+        let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let (account, name) = path.split_once('/').unwrap_or((path, ""));
+        let name_sound = (1..=80).contains(&name.len())
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+        if scheme != "https" && !(scheme == "http" && matches!(host.split(':').next(), Some("127.0.0.1"))) {
+            error("messages go over https, or over http to 127.0.0.1")
+        } else if host.is_empty() || host.contains(|char: char| char.is_whitespace() || char.is_control() || char == '@') {
+            error(example)
+        } else if name.ends_with(".fifo") {
+            error("it is a FIFO queue, in which one instance that waits holds up all behind it; use a standard queue")
+        } else if account.len() != 12 || !account.bytes().all(|b| b.is_ascii_digit()) || !name_sound {
+            error(example)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// An address of the loopback interface, with a port; port 0 is any that is free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+#[schemars(with = "String", extend("pattern" = r"^(127\.[0-9.]+|\[::1\]):[0-9]{1,5}$"))]
+pub(super) struct Loopback(pub(super) SocketAddr);
+
+impl TryFrom<String> for Loopback {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let address: SocketAddr = text.parse().map_err(|_| {
+            format!(r#"{text:?} is not an address with a port: write "127.0.0.1:PORT" or "[::1]:PORT""#)
+        })?;
+        if address.ip().is_loopback() {
+            return Ok(Self(address));
+        }
+        Err(format!(
+            "{text:?} can be reached from elsewhere, and the agent answers whoever asks: write \"127.0.0.1:{}\", and put a \
+             proxy in front of it that knows who may ask",
+            address.port()
+        ))
+    }
+}
+
+impl TryFrom<String> for Location {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
@@ -185,13 +234,12 @@ mod tests {
 
     #[test]
     fn a_source_is_a_bucket_or_a_folder() {
-        let source = |text: &str| ModulesSource::try_from(text.to_owned());
-        let s3 =
-            |bucket: &str, prefix: &str| Ok(ModulesSource::S3 { bucket: bucket.to_owned(), prefix: prefix.to_owned() });
+        let source = |text: &str| Location::try_from(text.to_owned());
+        let s3 = |bucket: &str, prefix: &str| Ok(Location::S3 { bucket: bucket.to_owned(), prefix: prefix.to_owned() });
         assert_eq!(source("s3://bucket"), s3("bucket", ""));
         assert_eq!(source("s3://bucket/"), s3("bucket", ""));
         assert_eq!(source("s3://my.bucket-1/a/b/"), s3("my.bucket-1", "a/b/"));
-        assert_eq!(source("dir:plugins/dist"), Ok(ModulesSource::Dir("plugins/dist".into())));
+        assert_eq!(source("dir:plugins/dist"), Ok(Location::Dir("plugins/dist".into())));
         insta::assert_snapshot!(source("plugins/dist").unwrap_err(), @r#""plugins/dist" is not a place: write "s3://BUCKET/PREFIX/" or "dir:PATH""#);
         insta::assert_snapshot!(source("s3://Bucket/").unwrap_err(), @r#""Bucket" is not the name of a bucket: it has 3 to 63 lowercase letters, digits, . and -, as in "s3://BUCKET/PREFIX/""#);
         insta::assert_snapshot!(source("s3://bucket/handlers").unwrap_err(), @r#"a prefix is a folder: write "s3://bucket/handlers/""#);

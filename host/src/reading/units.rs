@@ -8,6 +8,9 @@ use bytesize::ByteSize;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
+/// In seconds.
+const DAY: u64 = 24 * 3600;
+
 /// A time, such as `"60s"` or `"1h 30m"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Time(pub(crate) Duration);
@@ -46,8 +49,15 @@ impl Size {
 }
 
 impl fmt::Display for Time {
+    /// In no unit above the day: months and years are averages, in which `365d` has hours and minutes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        humantime::format_duration(self.0).fmt(f)
+        let days = self.0.as_secs() / DAY;
+        let rest = self.0 - Duration::from_secs(days * DAY);
+        match days {
+            0 | 1 => humantime::format_duration(self.0).fmt(f),
+            _ if rest.is_zero() => write!(f, "{days}days"),
+            _ => write!(f, "{days}days {}", humantime::format_duration(rest)),
+        }
     }
 }
 
@@ -162,7 +172,9 @@ mod tests {
 
     #[test]
     fn they_are_shown_exactly_as_they_are_written() {
-        assert_eq!(Time::seconds(900).to_string(), "15m");
+        for text in ["15m", "1day 1s", "45days", "365days", "7days 1h 30m"] {
+            assert_eq!(Time::parse(text).unwrap().to_string(), text);
+        }
         for text in ["1GiB", "64MiB", "100KiB", "1001B", "0B"] {
             assert_eq!(Size::parse(text).unwrap().to_string(), text);
         }

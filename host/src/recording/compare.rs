@@ -133,6 +133,9 @@ fn end(recording: &Recording) -> Option<(&str, Option<&'static str>)> {
         Outcome::Result(End::Worked(worked)) => {
             (worked.decision.as_str(), worked.lifecycle.map(crate::dispatch::Completion::as_str))
         }
+        Outcome::Result(End::Already(already)) => {
+            (already.decision.as_str(), already.lifecycle.map(crate::dispatch::Completion::as_str))
+        }
         Outcome::Result(End::NoHandler) => ("no-handler", None),
         Outcome::Result(End::LeftAlone { .. }) => ("left-alone", None),
         Outcome::Error { name, .. } => (name, None),

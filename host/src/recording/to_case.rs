@@ -59,6 +59,7 @@ fn expectation(page: &mut Page, recording: &Recording) {
     page.table("[expect]");
     match recording.end.as_ref().map(|end| &end.outcome) {
         Some(Outcome::Result(End::Worked(worked))) => end(page, recording, worked),
+        Some(Outcome::Result(end @ End::Already(_))) => return undecided(page, recording, &format!("It was {end}.")),
         Some(Outcome::Result(End::NoHandler)) => page.key("outcome", "no-handler"),
         Some(Outcome::Result(End::LeftAlone { .. })) => page.key("outcome", "left-alone"),
         Some(Outcome::Error { name, .. }) if name == "NotCompleted" => page.key("outcome", "not-completed"),
@@ -92,6 +93,9 @@ fn end(page: &mut Page, recording: &Recording, worked: &Worked) {
         Decision::Done => ("done", ""),
         Decision::Abandon { why } => ("abandoned", why.as_str()),
         Decision::GaveUp { why } => ("gave-up", why.as_str()),
+        Decision::Ordered { by, .. } => {
+            return undecided(page, recording, &format!("{by} ordered its end, which says nothing of the handler."));
+        }
     };
     match why {
         "" => page.key("outcome", outcome),

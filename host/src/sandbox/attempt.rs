@@ -13,6 +13,7 @@ use super::{Pace, wasi};
 use crate::capabilities::Ports;
 use crate::capabilities::log::GuestLog;
 use crate::event::Event;
+use crate::ledger::LeaseEnd;
 use crate::policy::{Handler, Scope};
 use crate::ports::{ContainerInstance, InstanceId, TaskArn};
 
@@ -29,6 +30,8 @@ pub struct Task {
     pub state: Option<String>,
     /// When AWS, or the policy, goes on whatever the handler does.
     pub deadline: Option<Timestamp>,
+    /// When the lease on the instance ends: after it nothing is changed; none if there is no lease.
+    pub lease: Option<Arc<LeaseEnd>>,
 }
 
 /// What the host functions work on.

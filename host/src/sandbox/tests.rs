@@ -17,7 +17,7 @@ async fn run_in(sandbox: &Sandbox, guest: &[u8], attempt: u32, sections: &str) -
     let module = sandbox.compile(guest, "digest".into()).expect("the guest compiles");
     let handler = handler(sections);
     let wall = handler.limits.wall;
-    let task = Task { handler, event: Arc::new(terminating()), attempt, state: None, deadline: None };
+    let task = Task { handler, event: Arc::new(terminating()), attempt, state: None, deadline: None, lease: None };
     sandbox.run(&module, task, silent(), wall).await
 }
 

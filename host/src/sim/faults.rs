@@ -50,8 +50,21 @@ const OF_THE_HOST: [(&str, &str); 3] = [
     ("lifecycle.hook", "DescribeLifecycleHooks"),
 ];
 
+/// Those of the host's ledger, which are in the journal only when they suffer something: there are several to each attempt.
+const OF_THE_LEDGER: [(&str, &str); 4] = [
+    ("ledger.list", "ListObjectsV2"),
+    ("ledger.read", "GetObject"),
+    ("ledger.remove", "DeleteObject"),
+    ("ledger.write", "PutObject"),
+];
+
 /// The name of every operation that a fault can befall.
 pub fn operations() -> impl Iterator<Item = &'static str> {
+    told_operations().chain(OF_THE_LEDGER.map(|(name, _)| name))
+}
+
+/// The name of every operation that stands in the journal whenever it is called.
+pub fn told_operations() -> impl Iterator<Item = &'static str> {
     OF_HANDLERS.iter().chain(&OF_THE_HOST).map(|(name, _)| *name)
 }
 
@@ -108,7 +121,7 @@ impl FaultKind {
 
     /// What the caller is told, as our AWS ports would tell it.
     fn error(self, operation: &str) -> PortError {
-        let mut known = OF_HANDLERS.iter().chain(&OF_THE_HOST);
+        let mut known = OF_HANDLERS.iter().chain(&OF_THE_HOST).chain(&OF_THE_LEDGER);
         let call = known.find(|(name, _)| *name == operation).map_or(operation, |(_, call)| call);
         let (kind, told) = match self {
             Self::Throttled => (PortErrorKind::Throttled, "was throttled (Rate exceeded)"),
@@ -159,7 +172,7 @@ pub enum When {
 impl Fault {
     /// Whether it can befall what it is ordered for: an attempt cannot be killed by a call that the host makes itself.
     pub fn is_possible(&self) -> bool {
-        let of_the_host = OF_THE_HOST.iter().any(|(name, _)| *name == self.operation);
+        let of_the_host = OF_THE_HOST.iter().chain(&OF_THE_LEDGER).any(|(name, _)| *name == self.operation);
         !(of_the_host && self.kind == FaultKind::AttemptKilled)
     }
 
@@ -206,6 +219,11 @@ impl Faults {
 pub(super) struct Faulty(pub(super) World);
 
 impl Faulty {
+    /// What a call that is about to be made suffers, if anything.
+    pub(super) fn strike(&self, operation: &str) -> Option<FaultKind> {
+        self.0.faults.lock().unwrap_or_else(PoisonError::into_inner).strike(operation)
+    }
+
     /// Makes a call, or lets it suffer what it has to.
     async fn call<T>(
         &self,
@@ -213,8 +231,21 @@ impl Faulty {
         target: impl FnOnce() -> String,
         call: impl Future<Output = Result<T, PortError>>,
     ) -> Result<T, PortError> {
-        let struck = self.0.faults.lock().unwrap_or_else(PoisonError::into_inner).strike(operation);
-        let Some(fault) = struck else { return call.await };
+        match self.strike(operation) {
+            Some(fault) => self.suffer(fault, operation, target, call, |error| error).await,
+            None => call.await,
+        }
+    }
+
+    /// Lets a call suffer `fault`. What becomes of it in the world, `call` writes down; `tell` says the error to the caller.
+    pub(super) async fn suffer<T, E>(
+        &self,
+        fault: FaultKind,
+        operation: &'static str,
+        target: impl FnOnce() -> String,
+        call: impl Future<Output = Result<T, E>>,
+        tell: impl FnOnce(PortError) -> E,
+    ) -> Result<T, E> {
         let journal = &self.0.journal;
         // No other call comes between: the world writes a call down before it waits for anything.
         journal.next_suffers(fault);
@@ -229,14 +260,14 @@ impl Faulty {
                     return std::future::pending().await;
                 }
                 tokio::time::sleep(fault.takes()).await;
-                Err(fault.error(operation))
+                Err(tell(fault.error(operation)))
             }
             _ => {
                 let asked = journal.call(journal.now(), operation, target());
                 tokio::time::sleep(fault.takes()).await;
                 let error = fault.error(operation);
                 journal.answer(asked, journal.now(), Err(&error));
-                Err(error)
+                Err(tell(error))
             }
         }
     }

@@ -7,6 +7,7 @@ mod faults;
 mod file;
 mod history;
 mod journal;
+mod ledger;
 mod lifecycle;
 mod nodes;
 mod picture;

@@ -76,9 +76,9 @@ fn outcome_of_several_events() {
 }
 
 #[test]
-fn a_delivery_that_comes_too_late_decides_nothing() {
-    // The instance is gone by then, and the handler fails; but the action was completed by the first delivery.
-    let twice = "at = [\"0s\", \"90s\"]\n[expect]\noutcome = \"done\"\nlifecycle = \"CONTINUE\"\nattempts = 4";
+fn a_further_delivery_is_found_to_have_ended() {
+    // The instance is gone by then, and the handler would fail.
+    let twice = "at = [\"0s\", \"90s\"]\n[expect]\noutcome = \"done\"\nlifecycle = \"CONTINUE\"\nattempts = 1";
     assert_eq!(deviations(&guests::drain_of(INSTANCE), twice), "");
 }
 
@@ -370,6 +370,24 @@ fn cpu_is_a_hint() {
         hint.starts_with("cpu-at-most: an attempt took ") && hint.ends_with(" of CPU time, which is more than 1ns"),
         "{hint}"
     );
+}
+
+#[test]
+fn a_trap_is_a_hint() {
+    let hints = |guest: &[u8], policy: &str| {
+        let case = Folder::new().write("hostler.toml", policy).read(&format!("{HEAD}{EVENT}")).unwrap();
+        let verdict = harness::test(&case, &plugins(&case, guest), None);
+        assert!(verdict.holds(), "{:?}", verdict.deviations);
+        verdict.hints.join("\n")
+    };
+    let limited = |limit: &str| super::POLICY.replace("finish = {", &format!("limits = {{ {limit} }}\nfinish = {{"));
+    insta::assert_snapshot!(hints(&guests::traps_once(), super::POLICY), @"an attempt failed: the plugin trapped: wasm trap: wasm `unreachable` instruction executed");
+    insta::assert_snapshot!(hints(&guests::deep(), super::POLICY), @"an attempt failed: the plugin trapped: wasm trap: call stack exhausted");
+    insta::assert_snapshot!(hints(&guests::hungry(), &limited("memory = \"8MiB\"")), @"an attempt failed: memory budget of 8.0 MiB spent");
+    insta::assert_snapshot!(hints(&guests::chatty(), &limited("host-calls = 10")), @"an attempt failed: host-calls budget of 10 spent during clock.now");
+    // How much CPU time an attempt takes is not the plugin's doing alone, and an error that is returned is no trap.
+    assert_eq!(hints(&guests::spin(), &limited("cpu = \"20ms\"")), "");
+    assert_eq!(hints(&guests::error(), super::POLICY), "");
 }
 
 #[test]

@@ -19,6 +19,7 @@ fn played(guest: &[u8], rest: &str) -> Played {
 fn ends(played: &Played) -> Vec<(usize, String)> {
     let word = |ended: &Ended| match ended {
         Ended::Handled(End::Worked(Worked { decision: Decision::Done, .. })) => "done".to_owned(),
+        Ended::Handled(End::Already(_)) => "ended before".to_owned(),
         Ended::Handled(end) => end.to_string(),
         Ended::Failed(error) => error.name().to_owned(),
         Ended::Killed => "killed".to_owned(),
@@ -36,16 +37,13 @@ fn lines(played: &Played, words: &[&str]) -> String {
 #[test]
 fn each_delivery_is_made_at_its_time() {
     let played = played(&guests::done(), "at = [\"0s\", \"90s\"]");
-    assert_eq!(ends(&played), [(0, "done".to_owned()), (0, "done".to_owned())]);
+    assert_eq!(ends(&played), [(0, "done".to_owned()), (0, "ended before".to_owned())]);
     insta::assert_snapshot!(lines(&played, &["delivered", "taken", "done", "late"]), @"
     00:00.000  ~ event delivered i-0123456789abcdef0: instance-terminating
     00:00.000  instance-terminating i-0123456789abcdef0 taken by drain, deadline 2026-01-15T04:00:00Z
     00:00.000  attempt 1: done
     00:00.000  done attempts=1 lifecycle=continue
     01:30.000  ~ event delivered i-0123456789abcdef0: instance-terminating
-    01:30.000  instance-terminating i-0123456789abcdef0 taken by drain, deadline 2026-01-15T04:00:00Z
-    01:30.000  attempt 1: done
-    01:30.000  WARN: late attempts=1 lifecycle=late decision=done why=the lifecycle action was over before it was completed: by another delivery, another hand, or the hook's timeout
     ");
     assert_eq!(played.virtual_time, Duration::from_secs(90));
 }
@@ -70,12 +68,11 @@ fn a_killed_host_comes_back_to_an_effect_that_stays() {
     00:00.000  ! fault host-killed: ecs.drain i-0123456789abcdef0
     00:00.000    ecs.drain i-0123456789abcdef0 -> cut off the attempt ended during the call, which may have taken effect
     00:00.000  WARN: the host was killed: the event is delivered again, to a new one
-    00:30.000  instance-terminating i-0123456789abcdef0 taken by drain, deadline 2026-01-15T04:00:00Z
     00:30.000    ecs.drain i-0123456789abcdef0 -> ok
-    00:30.000  attempt 1: done
+    00:30.000  attempt 2: done
     00:30.000  ~ lifecycle action ended drain on i-0123456789abcdef0: completed with CONTINUE
     00:30.000  ~ lifecycle state i-0123456789abcdef0: Terminating:Proceed
-    00:30.000  done attempts=1 lifecycle=continue
+    00:30.000  done attempts=2 lifecycle=continue
     ");
 }
 
@@ -95,14 +92,10 @@ fn a_kill_ends_everything_in_flight() {
     00:30.000  ! fault host-killed: lifecycle.heartbeat drain on i-0123456789abcdef0
     00:30.000  WARN: the host was killed: the event is delivered again, to a new one
     00:30.000  WARN: the host was killed: the event is delivered again, to a new one
-    01:00.000  spot-interruption i-0123456789abcdef0 taken by spot, deadline 2026-01-15T03:02:00Z
-    01:00.000  attempt 1: again, waiting
-    01:00.000  instance-terminating i-0123456789abcdef0 taken by drain, deadline 2026-01-15T04:00:00Z
-    01:00.000  attempt 1: again, waiting
-    01:40.000  attempt 2: done
-    01:40.000  done attempts=2
-    01:40.000  attempt 2: done
-    01:40.000  done attempts=2 lifecycle=continue
+    01:00.000  attempt 2: done
+    01:00.000  done attempts=2
+    01:00.000  attempt 2: done
+    01:00.000  done attempts=2 lifecycle=continue
     ");
 }
 
@@ -138,8 +131,6 @@ fn what_could_not_be_completed_is_delivered_again() {
     00:03.000  ! fault throttled: lifecycle.complete drain on i-0123456789abcdef0
     00:03.000  ERROR: not brought to its end error=event token-of-drain-i-0123456789abcdef0: the lifecycle action on i-0123456789abcdef0 could not be completed with CONTINUE: CompleteLifecycleAction was throttled (Rate exceeded): a simulated fault
     00:03.000  WARN: not brought to its end: delivered again error=event token-of-drain-i-0123456789abcdef0: the lifecycle action on i-0123456789abcdef0 could not be completed with CONTINUE: CompleteLifecycleAction was throttled (Rate exceeded): a simulated fault
-    00:33.000  instance-terminating i-0123456789abcdef0 taken by drain, deadline 2026-01-15T04:00:00Z
-    00:33.000  attempt 1: done
     00:33.000  ~ lifecycle action ended drain on i-0123456789abcdef0: completed with CONTINUE
     00:33.000  done attempts=1 lifecycle=continue
     ");
@@ -179,11 +170,6 @@ fn a_variation_comes_on_top_of_the_case() {
     00:01.000  attempt 2: failed, the handler returned an error: UpdateContainerInstancesState was throttled (Rate exceeded): a simulated fault
     00:03.000  attempt 3: done
     00:03.000  done attempts=3 lifecycle=continue
-    01:00.000  instance-terminating i-0123456789abcdef0 taken by drain, deadline 2026-01-15T04:00:00Z
-    01:00.000  attempt 1: failed, the handler returned an error: i-0123456789abcdef0 is a container instance of no cluster that grants.ecs.clusters matches
-    01:01.000  attempt 2: failed, the handler returned an error: i-0123456789abcdef0 is a container instance of no cluster that grants.ecs.clusters matches
-    01:03.000  attempt 3: failed, the handler returned an error: i-0123456789abcdef0 is a container instance of no cluster that grants.ecs.clusters matches
-    01:03.000  ERROR: gave up attempts=3 lifecycle=late why=3 attempts in a row failed; the last: the handler returned an error: i-0123456789abcdef0 is a container instance of no cluster that grants.ecs.clusters matches
     ");
 }
 

@@ -189,7 +189,9 @@ async fn a_folder_has_a_file_for_each_event_that_only_its_owner_reads() {
     host.dispatch.recordings = Some(Recordings::folder(&below));
     let mut event = terminating();
     event.id = "../../x\n".to_owned();
-    for _ in 0..2 {
+    for token in ["first", "second"] {
+        // Two occurrences of it: a further delivery of one is found to have ended.
+        event.lifecycle_action.as_mut().unwrap().token = Some(token.to_owned());
         host.dispatch.handle(event.clone(), None).await.unwrap();
         tokio::time::sleep(Duration::from_millis(1)).await;
     }

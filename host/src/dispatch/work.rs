@@ -1,0 +1,210 @@
+//! The work on an item while the lease on its instance is ours: one attempt, or the end that was decided before.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::judge::{Jitter, MOST_INTERRUPTIONS, Verdict, judge};
+use super::{Deadline, Decision, Dispatch, DispatchError, Step, after, time_to_stop, told};
+use crate::event::Event;
+use crate::ledger::{Held, Item, LEASE, LedgerError};
+use crate::outcome::{Failure, Outcome};
+use crate::policy::Handler;
+use crate::recording::Recorder;
+use crate::sandbox::Task;
+
+/// How often the lease is renewed while an attempt runs: two renewals may fail before it ends.
+const RENEW_EVERY: Duration = Duration::from_secs(6);
+
+/// And how soon again when one failed.
+const RENEW_AGAIN: Duration = Duration::from_secs(2);
+
+/// How long before its end a lease that cannot be renewed is given up, so that nothing is changed after it.
+const BEFORE_ITS_END: Duration = Duration::from_secs(2);
+
+/// An item that is ours to work on.
+pub(super) struct Work<'a> {
+    pub(super) dispatch: &'a Dispatch,
+    pub(super) handler: Arc<Handler>,
+    pub(super) event: Arc<Event>,
+    pub(super) item: Item,
+    pub(super) held: Box<Held>,
+    pub(super) recorder: Recorder,
+    pub(super) door_closes: Option<Instant>,
+    deadline: Deadline,
+}
+
+impl<'a> Work<'a> {
+    pub(super) async fn new(
+        dispatch: &'a Dispatch,
+        handler: Arc<Handler>,
+        mut item: Item,
+        held: Box<Held>,
+        door_closes: Option<Instant>,
+        recorder: Recorder,
+    ) -> Self {
+        if let Some(action) = item.event.lifecycle_action.clone() {
+            item.hook = Some(dispatch.hook_times(&action, &item, &recorder).await);
+        }
+        let deadline = Deadline::of(&item.event, &handler, item.hook);
+        item.deadline = deadline.of_work;
+        let event = Arc::new(item.event.clone());
+        Self { dispatch, handler, event, item, held, recorder, door_closes, deadline }
+    }
+
+    /// Goes on from where the item stands.
+    pub(super) async fn step(mut self) -> Result<Step, DispatchError> {
+        if let Some(finishing) = self.item.finishing.clone() {
+            return self.finish(finishing).await;
+        }
+        if let Some(order) = self.item.order.clone() {
+            return self.decide(Decision::Ordered { result: order.result, by: order.by }).await;
+        }
+        if self.item.interrupted >= MOST_INTERRUPTIONS {
+            let why =
+                format!("{MOST_INTERRUPTIONS} attempts in a row ended with their host, or with their door's time");
+            return self.decide(Decision::GaveUp { why }).await;
+        }
+        told::taken(&self.item);
+        // The first attempt is made however late the event comes; later ones stop at the deadline.
+        let last = self.dispatch.ports.clock.now() >= self.deadline.last_attempt;
+        let heartbeat = Mutex::new(None);
+        // The heartbeats never end by themselves: they stop when the attempt does.
+        let (outcome, module) = tokio::select! {
+            attempted = self.attempt() => attempted,
+            never = self.dispatch.keep_alive(&self.item, &self.recorder, &heartbeat) => match never {},
+            lost = self.hold() => return Err(lost.into()),
+        };
+        let heartbeat = heartbeat.into_inner().unwrap_or_else(PoisonError::into_inner);
+        self.item.heartbeat = heartbeat.or(self.item.heartbeat);
+        self.tell(&outcome, module);
+        match outcome {
+            // An attempt that the door cut short is not the handler's failure.
+            Outcome::Failed(failure) if time_to_stop(self.door_closes) == Some(Duration::ZERO) => {
+                self.cut_short(&failure).await
+            }
+            outcome => self.go_on(outcome, last).await,
+        }
+    }
+
+    /// Writes down what follows from an attempt.
+    async fn go_on(mut self, outcome: Outcome, last: bool) -> Result<Step, DispatchError> {
+        let now = self.dispatch.ports.clock.now();
+        let times = (now, self.deadline.last_attempt, self.deadline.of_work);
+        match judge(&self.item, outcome, &self.handler.finish, times, last, self.dispatch.jitter) {
+            Verdict::Decided(decision) => self.decide(decision).await,
+            Verdict::Again { wait, note, state, failures } => {
+                let due = after(now, wait);
+                (self.item.state, self.item.failures, self.item.interrupted) = (state, failures, 0);
+                let wait = match self.dispatch.jitter {
+                    Jitter::None => wait,
+                    // Nobody reads the nanoseconds of a share.
+                    Jitter::Tenth => Duration::from_secs(wait.as_secs()),
+                };
+                self.give_back(due, format!("{note}; the next attempt is due in {wait:?}")).await
+            }
+        }
+    }
+
+    /// Writes down that the attempt ended with its door's time.
+    async fn cut_short(mut self, failure: &Failure) -> Result<Step, DispatchError> {
+        self.item.interrupted += 1;
+        let note = format!("attempt {} was cut short: {failure}", self.item.attempts);
+        let now = self.dispatch.ports.clock.now();
+        self.give_back(now, note).await
+    }
+
+    /// Gives the lease back until the next attempt is due.
+    pub(super) async fn give_back(mut self, due: Timestamp, note: String) -> Result<Step, DispatchError> {
+        let at = self.item.next_heartbeat().map_or(due, |beat| beat.min(due));
+        (self.item.due, self.item.wake) = (due, at);
+        self.dispatch.ledger.release(&self.held, |item| self.write_to(item)).await?;
+        Ok(Step::Later { at, due, note })
+    }
+
+    /// Puts what we know into the ledger's item, and leaves alone what others may have written meanwhile.
+    pub(super) fn write_to(&self, item: &mut Item) {
+        let ours = self.item.clone();
+        let heartbeat = ours.heartbeat.max(item.heartbeat);
+        *item = Item { order: item.order.clone(), event: item.event.clone(), heartbeat, ..ours };
+    }
+
+    /// Keeps the lease for as long as it is polled; ends with why that is no longer possible.
+    async fn hold(&self) -> LedgerError {
+        let mut ends = Instant::now() + Duration::try_from(LEASE).unwrap_or_default() - BEFORE_ITS_END;
+        let mut wait = RENEW_EVERY;
+        loop {
+            tokio::time::sleep(wait).await;
+            let asked = Instant::now();
+            match tokio::time::timeout_at(ends, self.dispatch.ledger.renew(&self.held)).await {
+                Ok(Ok(())) => {
+                    ends = asked + Duration::try_from(LEASE).unwrap_or_default() - BEFORE_ITS_END;
+                    wait = RENEW_EVERY;
+                }
+                Ok(Err(lost @ LedgerError::Lost { .. })) => return lost,
+                Ok(Err(error)) if Instant::now() + RENEW_AGAIN >= ends => return error,
+                Ok(Err(error)) => {
+                    tracing::warn!(event = self.event.id, %error, "the lease could not be renewed; trying again");
+                    wait = RENEW_AGAIN;
+                }
+                Err(_) => return LedgerError::Lost { subject: told::subject(&self.event) },
+            }
+        }
+    }
+
+    /// One run of the handler, with its line in the log. Also names the module that ran.
+    async fn attempt(&self) -> (Outcome, String) {
+        let attempt = self.item.attempts;
+        let modules = &self.dispatch.modules;
+        let loaded = self.until_stop(modules.current(&self.handler.module)).await;
+        let loaded = loaded.map_or_else(
+            || Err("it did not load in time".to_owned()),
+            |loaded| loaded.map_err(|error| error.to_string()),
+        );
+        let module = match loaded {
+            Ok(module) => module,
+            Err(why) => {
+                let outcome = Outcome::Failed(Failure::NoModule(why));
+                self.recorder.attempted(attempt, "", &outcome);
+                told::attempt(self, "", &outcome, None);
+                return (outcome, String::new());
+            }
+        };
+        let task = Task {
+            handler: Arc::clone(&self.handler),
+            event: Arc::clone(&self.event),
+            attempt,
+            state: self.item.state.clone(),
+            deadline: Some(self.deadline.of_work),
+            lease: Some(self.held.until()),
+        };
+        let limit = self.handler.limits.wall;
+        let wall = time_to_stop(self.door_closes).map_or(limit, |left| left.min(limit));
+        let ports = self.recorder.ports(&self.dispatch.ports, attempt);
+        let report = self.dispatch.sandbox.run(&module, task, ports, wall).await;
+        self.recorder.attempted(attempt, &module.digest, &report.outcome);
+        told::attempt(self, &module.digest, &report.outcome, Some(&report));
+        (report.outcome, module.digest.clone())
+    }
+
+    /// What `work` comes to, unless it has to stop before that.
+    async fn until_stop<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        match time_to_stop(self.door_closes) {
+            Some(left) => tokio::time::timeout(left, work).await.ok(),
+            None => Some(work.await),
+        }
+    }
+
+    /// Puts the attempt's end into the item's story.
+    fn tell(&mut self, outcome: &Outcome, module: String) {
+        let now = self.dispatch.ports.clock.now();
+        if let Some(told) = self.item.told.last_mut() {
+            told.ended = Some(now);
+            told.outcome = Some(outcome.as_str().to_owned());
+            told.note = told::shortened(&outcome.note());
+            told.module = module;
+        }
+    }
+}

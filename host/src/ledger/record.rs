@@ -1,0 +1,310 @@
+//! What the ledger holds: for each instance its open work items with the lease on it, and those that have ended.
+
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::dispatch::lifecycle::{HookTimes, LifecycleResult};
+use crate::dispatch::{Completion, Decision};
+use crate::event::Event;
+use crate::ports::InstanceId;
+
+/// The format of what is written. A reader refuses a later one, and does not take it for damage.
+pub const FORMAT: u32 = 1;
+
+/// How many writers' marks an object remembers: a writer whose answer was lost finds its own among them, unless so many others
+/// have written since.
+const WRITES_REMEMBERED: usize = 8;
+
+/// How many attempts of an item are told; the first is always among them, the oldest after it go.
+pub const ATTEMPTS_TOLD: usize = 40;
+
+/// How many ended items are kept of an instance, whatever their age.
+const ENDED_KEPT: usize = 24;
+
+/// The open work items of one instance.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+pub struct Open {
+    /// Counts the writes, so that no two states of an object are alike: S3 names a version by its content.
+    pub generation: u64,
+    /// The marks of the last writers, the newest last.
+    pub writes: Vec<String>,
+    /// Who works on the instance now.
+    pub lease: Option<Lease>,
+    /// The items, in the order they came.
+    pub items: Vec<Item>,
+}
+
+/// The right to work on an instance, for a time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// Names this one holding of it.
+    pub id: String,
+    /// The process that holds it, for people.
+    pub holder: String,
+    /// The item that is worked on.
+    pub item: String,
+    /// When it was taken.
+    pub since: Timestamp,
+    /// When it ends unless it is renewed, by its holder's clock.
+    pub until: Timestamp,
+}
+
+/// One thing to be done for an instance.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Item {
+    /// [`Event::work_item`].
+    pub id: String,
+    /// What happened.
+    pub event: Event,
+    /// The handler that takes it.
+    pub handler: String,
+    /// When it was first written down.
+    pub taken: Timestamp,
+    /// When AWS or the policy goes on, whichever is first.
+    pub deadline: Timestamp,
+    /// The hook's times, as far as they are known.
+    pub hook: Option<HookTimes>,
+    /// When its lifecycle action was last kept alive by us.
+    pub heartbeat: Option<Timestamp>,
+    /// How many attempts were begun.
+    pub attempts: u32,
+    /// How many of the last ones failed, in a row.
+    pub failures: u32,
+    /// How many of the last ones ended with their host, or with their door's time, in a row.
+    pub interrupted: u32,
+    /// What the last attempt left for the next.
+    pub state: Option<String>,
+    /// When the next attempt is due.
+    pub due: Timestamp,
+    /// When its door brings it again, at the latest. Long past means that nobody will: its message has died.
+    pub wake: Timestamp,
+    /// What a person has ordered, and is still to be done.
+    pub order: Option<Order>,
+    /// How it ends: decided, written down, and from then on repeated by whoever comes, never decided again.
+    pub finishing: Option<Finishing>,
+    /// The attempts.
+    pub told: Vec<Told>,
+}
+
+/// One attempt, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// 1 on the first.
+    pub attempt: u32,
+    /// When it began.
+    pub began: Timestamp,
+    /// When it ended; none while it runs, or if its host ended first.
+    pub ended: Option<Timestamp>,
+    /// `done`, `abandon`, `again` or `failed`; `interrupted` if its host ended first.
+    pub outcome: Option<String>,
+    /// What the handler said, or why it failed.
+    pub note: String,
+    /// SHA-256 of the module that ran; empty if none did.
+    pub module: String,
+}
+
+/// What a person wants done with an item, whatever its handler says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// What.
+    pub result: LifecycleResult,
+    /// Who.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// How an item ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finishing {
+    /// What was decided.
+    #[serde(flatten)]
+    pub decision: Decision,
+    /// What Auto Scaling is to be told; none if nothing.
+    pub result: Option<LifecycleResult>,
+    /// Whether a call with it may have taken effect: written before each call, and taken back only when the call is known to have
+    /// done nothing.
+    pub sent: bool,
+    /// When that was decided.
+    pub at: Timestamp,
+}
+
+/// The work items of one instance that have ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+pub struct Ended {
+    /// As in [`Open`].
+    pub generation: u64,
+    /// As in [`Open`].
+    pub writes: Vec<String>,
+    /// The items, in the order they ended.
+    pub items: Vec<EndedItem>,
+}
+
+/// An item that has ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndedItem {
+    /// [`Event::work_item`].
+    pub id: String,
+    /// The event's id.
+    pub event: String,
+    /// The token of the lifecycle action.
+    pub token: Option<String>,
+    /// The event's kind, as the contract has it.
+    pub kind: String,
+    /// When it happened.
+    pub time: Timestamp,
+    /// The handler.
+    pub handler: String,
+    /// When it was first written down.
+    pub taken: Timestamp,
+    /// When it ended.
+    pub ended: Timestamp,
+    /// What was decided.
+    #[serde(flatten)]
+    pub decision: Decision,
+    /// What became of the lifecycle action; none if the event has none.
+    pub lifecycle: Option<Completion>,
+    /// How many attempts were begun.
+    pub attempts: u32,
+    /// The attempts.
+    pub told: Vec<Told>,
+}
+
+/// What both kinds of object have in common.
+pub(super) trait Object: Serialize + DeserializeOwned + Default + Clone + Send {
+    /// The folder of its keys.
+    const FOLDER: &'static str;
+
+    fn writes(&self) -> &[String];
+
+    /// Marks the next write.
+    fn mark(&mut self, nonce: &str);
+
+    /// Whether nothing would be lost with it.
+    fn is_empty(&self) -> bool;
+}
+
+fn mark(generation: &mut u64, writes: &mut Vec<String>, nonce: &str) {
+    *generation += 1;
+    if writes.len() >= WRITES_REMEMBERED {
+        writes.remove(0);
+    }
+    writes.push(nonce.to_owned());
+}
+
+impl Object for Open {
+    const FOLDER: &'static str = "open";
+
+    fn writes(&self) -> &[String] {
+        &self.writes
+    }
+
+    fn mark(&mut self, nonce: &str) {
+        mark(&mut self.generation, &mut self.writes, nonce);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+}
+
+impl Object for Ended {
+    const FOLDER: &'static str = "ended";
+
+    fn writes(&self) -> &[String] {
+        &self.writes
+    }
+
+    fn mark(&mut self, nonce: &str) {
+        mark(&mut self.generation, &mut self.writes, nonce);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+}
+
+impl Open {
+    /// The item of that id.
+    pub fn item(&self, id: &str) -> Option<&Item> {
+        self.items.iter().find(|item| item.id == id)
+    }
+
+    /// The item of that id, to be changed.
+    pub(super) fn item_mut(&mut self, id: &str) -> Option<&mut Item> {
+        self.items.iter_mut().find(|item| item.id == id)
+    }
+}
+
+impl Ended {
+    /// The end that covers `event`: the same work item, and the same occurrence of it.
+    ///
+    /// An instance can leave a group more than once (by way of a warm pool), so a second lifecycle action of the same hook is told
+    /// from the first by its token; where one of them has none, by its time.
+    pub fn covering(&self, id: &str, event: &Event) -> Option<&EndedItem> {
+        let token = event.lifecycle_action.as_ref().and_then(|action| action.token.as_ref());
+        self.items.iter().rev().filter(|item| item.id == id).find(|item| match (&item.token, token) {
+            (Some(then), Some(now)) => then == now,
+            _ => event.time <= item.ended,
+        })
+    }
+
+    /// Adds an end, in place of one of the same occurrence.
+    pub(super) fn add(&mut self, ended: EndedItem) {
+        self.items.retain(|item| (&item.id, &item.event, item.taken) != (&ended.id, &ended.event, ended.taken));
+        if self.items.len() >= ENDED_KEPT {
+            self.items.remove(0);
+        }
+        self.items.push(ended);
+    }
+}
+
+impl Item {
+    /// The token of its lifecycle action.
+    pub fn token(&self) -> Option<&String> {
+        self.event.lifecycle_action.as_ref()?.token.as_ref()
+    }
+
+    /// The instance it is for.
+    pub fn instance(&self) -> Option<&InstanceId> {
+        self.event.instance.as_ref()
+    }
+
+    /// Writes down that an attempt begins; one before it that never ended was interrupted.
+    pub(super) fn begin_attempt(&mut self, now: Timestamp) {
+        self.note_interrupted();
+        self.attempts += 1;
+        if self.told.len() >= ATTEMPTS_TOLD {
+            self.told.remove(1);
+        }
+        let (note, module) = (String::new(), String::new());
+        self.told.push(Told { attempt: self.attempts, began: now, ended: None, outcome: None, note, module });
+    }
+
+    /// Writes down that the last attempt never ended, if so.
+    pub(super) fn note_interrupted(&mut self) {
+        if let Some(last) = self.told.last_mut().filter(|last| last.outcome.is_none()) {
+            last.outcome = Some("interrupted".to_owned());
+            self.interrupted += 1;
+        }
+    }
+
+    /// What becomes of it when it has ended.
+    pub(super) fn at_its_end(&self, decision: Decision, lifecycle: Option<Completion>, now: Timestamp) -> EndedItem {
+        EndedItem {
+            id: self.id.clone(),
+            event: self.event.id.clone(),
+            token: self.token().cloned(),
+            kind: self.event.kind.as_str().to_owned(),
+            time: self.event.time,
+            handler: self.handler.clone(),
+            taken: self.taken,
+            ended: now,
+            decision,
+            lifecycle,
+            attempts: self.attempts,
+            told: self.told.clone(),
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Compare-and-swap: how several hosts change one object without losing each other's changes, or believing that they have.
+//!
+//! Every write carries a mark of its own. Where the answer to a write is lost, or says that the object has changed, the object is
+//! read back: if our mark is in it, the write was ours after all (S3 answers the retry of a write that took effect with 412).
+//! What cannot be read as what it should be is reported, set aside, and no reason to stop.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::record::{FORMAT, Object};
+use super::store::{Store, Stored, Version, WriteError};
+use super::{LedgerError, random};
+use crate::ports::{PortError, PortErrorKind};
+
+/// How often a write is tried before the door is told to come again. Contention on one instance is two or three deliveries.
+const TRIES: u32 = 8;
+
+/// The pause after a try that failed; it grows with each.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The largest object that is written, in bytes; a little less than what stores read.
+const MAX_BYTES: usize = 4 << 20;
+
+/// What is to be done with an object, having looked at it.
+pub(super) enum Change<T> {
+    /// Write it as it is now.
+    Write(T),
+    /// Leave it.
+    Nothing(T),
+}
+
+/// An object, and the version that was read.
+#[derive(Debug, Clone)]
+pub(super) struct Seen<O> {
+    pub(super) object: O,
+    /// None if there is no such object.
+    pub(super) version: Option<Version>,
+}
+
+/// An object as it is written.
+#[derive(Serialize, Deserialize)]
+struct Page<O> {
+    format: u32,
+    #[serde(flatten)]
+    object: O,
+}
+
+/// The beginning of every format.
+#[derive(Deserialize)]
+struct AnyFormat {
+    format: u32,
+}
+
+/// Reads an object. One that is damaged is set aside, and then there is none.
+pub(super) async fn read<O: Object>(store: &dyn Store, key: &str) -> Result<Seen<O>, LedgerError> {
+    let place = || store.locate(key);
+    let Some(stored) = store.read(key).await.map_err(|source| LedgerError::Read { place: place(), source })? else {
+        return Ok(Seen { object: O::default(), version: None });
+    };
+    let damage = match serde_json::from_slice::<AnyFormat>(&stored.bytes) {
+        Ok(AnyFormat { format }) if format > FORMAT => return Err(LedgerError::Newer { place: place(), format }),
+        Ok(AnyFormat { format: 0 }) => "its format is 0, and the first is 1".to_owned(),
+        Ok(_) => match serde_json::from_slice::<Page<O>>(&stored.bytes) {
+            Ok(page) => return Ok(Seen { object: page.object, version: Some(stored.version) }),
+            Err(error) => error.to_string(),
+        },
+        Err(error) => error.to_string(),
+    };
+    set_aside(store, key, stored, &damage).await?;
+    Ok(Seen { object: O::default(), version: None })
+}
+
+/// Moves a damaged object out of the way, where a person can look at it.
+async fn set_aside(store: &dyn Store, key: &str, damaged: Stored, damage: &str) -> Result<(), LedgerError> {
+    let aside = format!("damaged/{key}-{}", random());
+    let failed = |source| LedgerError::Damaged { place: store.locate(key), damage: damage.to_owned(), source };
+    match store.write(&aside, damaged.bytes, None).await {
+        Ok(_) => {}
+        Err(WriteError::Changed) => return Err(failed(busy())),
+        Err(WriteError::Unknown(error) | WriteError::Refused(error)) => return Err(failed(error)),
+    }
+    match store.remove(key, &damaged.version).await {
+        // Somebody else was as quick; both copies say the same.
+        Ok(()) | Err(WriteError::Changed) => {}
+        Err(WriteError::Unknown(error) | WriteError::Refused(error)) => return Err(failed(error)),
+    }
+    let (object, aside) = (store.locate(key), store.locate(&aside));
+    tracing::error!(
+        object,
+        aside,
+        damage,
+        "an object of the ledger is damaged: it was set aside, and its work items begin anew when their events come again"
+    );
+    Ok(())
+}
+
+/// Changes an object: `change` is asked what to do with it as it is, again after every change by somebody else. An object that is
+/// empty afterwards is removed. Begins with `seen` if it is given; returns the object as it was left.
+pub(super) async fn change<O: Object, T>(
+    store: &dyn Store,
+    key: &str,
+    seen: Option<Seen<O>>,
+    mut change: impl FnMut(&mut O) -> Change<T>,
+) -> Result<(T, Seen<O>), LedgerError> {
+    let mut seen = match seen {
+        Some(seen) => seen,
+        None => read(store, key).await?,
+    };
+    let mut last = busy();
+    let mut ours: Vec<String> = Vec::new();
+    for tries in 1..=TRIES {
+        let Seen { object, version } = &seen;
+        let mut changed = object.clone();
+        let value = match change(&mut changed) {
+            Change::Nothing(value) => return Ok((value, seen)),
+            Change::Write(value) => value,
+        };
+        let nonce = random();
+        changed.mark(&nonce);
+        ours.push(nonce);
+        let gone = changed.is_empty();
+        let result = match (gone, version) {
+            (true, None) => return Ok((value, seen)),
+            (true, Some(version)) => store.remove(key, version).await.map(|()| None),
+            (false, version) => store.write(key, bytes(store, key, &changed)?, version.as_ref()).await.map(Some),
+        };
+        match result {
+            Ok(version) => return Ok((value, Seen { object: changed, version })),
+            Err(WriteError::Refused(source)) => return Err(LedgerError::Write { place: store.locate(key), source }),
+            Err(WriteError::Changed) => {}
+            Err(WriteError::Unknown(error)) => last = error,
+        }
+        tokio::time::sleep(PAUSE * (tries - 1)).await;
+        match read::<O>(store, key).await {
+            Ok(now) => {
+                // Nobody but us removes what is empty for us; and if somebody did, it is done.
+                if now.object.writes().iter().any(|mark| ours.contains(mark)) || (gone && now.version.is_none()) {
+                    return Ok((value, now));
+                }
+                seen = now;
+            }
+            // The same version again: if the write took effect, the next try finds the object changed.
+            Err(LedgerError::Read { source, .. }) => last = source,
+            Err(error) => return Err(error),
+        }
+    }
+    Err(LedgerError::Write { place: store.locate(key), source: last })
+}
+
+fn bytes<O: Object>(store: &dyn Store, key: &str, object: &O) -> Result<Vec<u8>, LedgerError> {
+    let page = Page { format: FORMAT, object: object.clone() };
+    let bytes = serde_json::to_vec(&page).map_err(|error| LedgerError::Write {
+        place: store.locate(key),
+        source: PortError::new(PortErrorKind::Other, format!("it cannot be put into words: {error}")),
+    })?;
+    if bytes.len() <= MAX_BYTES {
+        return Ok(bytes);
+    }
+    Err(LedgerError::Full { place: store.locate(key) })
+}
+
+fn busy() -> PortError {
+    PortError::new(PortErrorKind::Conflict, "others kept changing it")
+}
