@@ -1,11 +1,12 @@
 //! Events: what happened to which instance, normalised from whatever form it arrived in.
 //!
-//! Owns the forms AWS sends (EventBridge, Auto Scaling notifications, Lambda payloads) and the one form everything else
-//! uses. Pure: bytes in, [`Event`]s out. Knows nothing of policy, of who handles an event, or of AWS clients.
+//! Owns the forms AWS sends (EventBridge, Auto Scaling notifications, Lambda payloads, instance metadata) and the one form
+//! everything else uses. Pure: bytes in, [`Event`]s out. Knows nothing of policy, of who handles an event, or of AWS clients.
 
 mod eventbridge;
 mod fields;
 mod health;
+pub mod imds;
 mod known;
 mod notification;
 mod payload;

@@ -2,7 +2,7 @@
 
 pub(crate) mod guests;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
@@ -140,5 +140,40 @@ impl Ec2 for Silence {
 impl Ssh for Silence {
     async fn exec(&self, _: Granted<Exec>) -> Result<CommandOutput, PortError> {
         std::future::pending().await
+    }
+}
+
+/// What is logged in this thread, without times, as long as the guard lives.
+pub(crate) fn log() -> (Log, tracing::subscriber::DefaultGuard) {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::INFO)
+        .with_ansi(false)
+        .with_target(false)
+        .without_time()
+        .with_writer(move || writer.clone())
+        .finish();
+    (log, tracing::subscriber::set_default(subscriber))
+}
+
+/// The lines of [`log`].
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// All of them so far.
+    pub(crate) fn told(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).trim_end().to_owned()
+    }
+}
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }

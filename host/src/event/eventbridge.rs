@@ -8,7 +8,7 @@ use super::{Event, Kind, LifecycleAction, ParseError, Transition, health};
 use crate::ports::GroupName;
 
 /// How long before it takes a Spot instance EC2 says so ("Spot Instance interruption notices", Amazon EC2 User Guide).
-const SPOT_WARNING: SignedDuration = SignedDuration::from_secs(120);
+pub(super) const SPOT_WARNING: SignedDuration = SignedDuration::from_secs(120);
 
 /// The `source` of lifecycle actions.
 pub(super) const AUTO_SCALING: &str = "aws.autoscaling";

@@ -63,7 +63,7 @@ impl ParseError {
     }
 
     /// The same error, of something that stands at `path`.
-    fn at(self, path: &str) -> Self {
+    pub(super) fn at(self, path: &str) -> Self {
         Self { message: format!("{path}: {}", self.message) }
     }
 }
@@ -179,11 +179,16 @@ fn object(bytes: &[u8]) -> Result<Map<String, Value>, ParseError> {
     if bytes.is_empty() {
         return Err(ParseError::new("empty, where a JSON object is expected"));
     }
-    match serde_json::from_slice(bytes) {
-        Ok(Value::Object(fields)) => Ok(fields),
-        Ok(other) => Err(ParseError::new(format!("not an event: expected a JSON object, found {}", describe(&other)))),
-        Err(error) => Err(ParseError::new(format!("not JSON: {error}, near `{}`", near(bytes, &error)))),
+    match json_value(bytes)? {
+        Value::Object(fields) => Ok(fields),
+        other => Err(ParseError::new(format!("not an event: expected a JSON object, found {}", describe(&other)))),
     }
+}
+
+/// JSON of whatever kind. An error quotes the place.
+pub(super) fn json_value(bytes: &[u8]) -> Result<Value, ParseError> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| ParseError::new(format!("not JSON: {error}, near `{}`", near(bytes, &error))))
 }
 
 /// The text around the place where parsing stopped, on one line.
