@@ -24,6 +24,7 @@ mod lifecycle;
 mod listener;
 mod node;
 mod picture;
+pub mod queue;
 mod service;
 mod ssh;
 mod state;
