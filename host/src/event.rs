@@ -18,12 +18,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-<<<<<<< HEAD
-pub use payload::{Delivery, MAX_MESSAGE, MAX_PAYLOAD, Message, ParseError, QueueRecord, parse_message, parse_payload};
-=======
 pub use known::{KNOWN, Known};
-pub use payload::{Delivery, MAX_MESSAGE, MAX_PAYLOAD, Message, ParseError, parse_message, parse_payload};
->>>>>>> stores
+pub use payload::{Delivery, MAX_MESSAGE, MAX_PAYLOAD, Message, ParseError, QueueRecord, parse_message, parse_payload};
 
 use crate::ports::{AccountId, GroupName, HookName, InstanceId, Region};
 
