@@ -11,6 +11,7 @@ mod ecs;
 pub(crate) mod error;
 #[cfg(test)]
 pub(crate) mod fake;
+mod groups;
 mod http;
 mod lifecycle;
 pub mod ssh;
@@ -29,6 +30,7 @@ use crate::dispatch::lifecycle::Lifecycle;
 use crate::modules::S3Source;
 use crate::ports::{AccountId, IdError, PortError, PortErrorKind, Region};
 use crate::recording::{Keep, S3Keep};
+use crate::sweep::Groups;
 use budget::Budget;
 use error::Call;
 
@@ -131,6 +133,11 @@ impl Aws {
     /// The port to lifecycle actions, for the host alone.
     pub fn lifecycle(&self) -> Arc<dyn Lifecycle> {
         Arc::new(lifecycle::LifecycleActions::new(self.autoscaling.clone(), self.budget.clone()))
+    }
+
+    /// The port to what waits in Auto Scaling groups, for the host alone.
+    pub fn groups(&self) -> Arc<dyn Groups> {
+        Arc::new(groups::AutoScalingGroups::new(self.autoscaling.clone(), self.budget.clone()))
     }
 
     /// The modules in `bucket` whose keys begin with `prefix`.

@@ -154,7 +154,7 @@ impl Dispatch {
             return Ok(Step::Later { at: now, due: now, note: "no time is left for an attempt".to_owned() });
         }
         let hook = event.lifecycle_action.as_ref().and_then(|action| self.hooks.known(action));
-        let deadline = Deadline::of(event, handler, hook).of_work;
+        let deadline = self.deadline(event, handler);
         let wanted = Wanted { event, handler: &handler.name, deadline, hook };
         match self.ledger.claim(&wanted).await? {
             Claim::Ended(ended) => {
@@ -177,6 +177,17 @@ impl Dispatch {
                 work.step().await
             }
         }
+    }
+
+    /// The handler that takes the event; none if none does, or if it is left alone.
+    pub fn taker(&self, event: &Event) -> Option<&Arc<Handler>> {
+        self.policy.route(event).filter(|handler| managed_by_another(event, handler).is_none())
+    }
+
+    /// When AWS or the policy goes on, whichever is first, as far as is known without asking.
+    pub(crate) fn deadline(&self, event: &Event, handler: &Handler) -> Timestamp {
+        let hook = event.lifecycle_action.as_ref().and_then(|action| self.hooks.known(action));
+        Deadline::of(event, handler, hook).of_work
     }
 
     /// Keeps a waiting item's lifecycle action alive: nobody lives between attempts, so its door brings it again for that too.

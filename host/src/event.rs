@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use known::{KNOWN, Known};
-pub use payload::{Delivery, MAX_MESSAGE, MAX_PAYLOAD, Message, ParseError, parse_message, parse_payload};
+pub use payload::{Delivery, MAX_MESSAGE, MAX_PAYLOAD, Message, ParseError, QueueRecord, parse_message, parse_payload};
 
 use crate::ports::{AccountId, GroupName, HookName, InstanceId, Region};
 

@@ -189,6 +189,20 @@ impl Ledger {
         }
     }
 
+    /// Notes an event that nobody brings, to be brought again at `wake`: one that is new, or one whose time was before `dead`. False if
+    /// somebody does bring it, or works on it.
+    pub async fn adopt(&self, wanted: &Wanted<'_>, (dead, wake): (Timestamp, Timestamp)) -> Result<bool, LedgerError> {
+        let key = self.key::<Open>(&subject(wanted.event));
+        let (adopted, _) = swap::change(&*self.store, &key, None, |open: &mut Open| {
+            match claim::adopt(open, wanted, (dead, wake), self.clock.now()) {
+                true => Change::Write(true),
+                false => Change::Nothing(false),
+            }
+        })
+        .await?;
+        Ok(adopted)
+    }
+
     /// Makes the lease last longer.
     pub async fn renew(&self, held: &Held) -> Result<(), LedgerError> {
         self.with_lease(held, |open| {

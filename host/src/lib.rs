@@ -12,6 +12,7 @@ pub mod modules;
 pub mod outcome;
 pub mod recording;
 pub mod sandbox;
+pub mod sweep;
 
 pub mod capabilities;
 pub mod clock;

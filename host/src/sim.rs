@@ -24,9 +24,11 @@ mod lifecycle;
 mod listener;
 mod node;
 mod picture;
+pub mod queue;
 mod service;
 mod ssh;
 mod state;
+mod sweep;
 #[cfg(test)]
 mod tests;
 
@@ -56,6 +58,7 @@ use crate::ledger::{MemoryStore, Store};
 use crate::ports::{ClusterName, PortError};
 use crate::reading::{Mistakes, Reading};
 use crate::reference;
+use crate::sweep::Groups;
 
 /// A simulated AWS account in one region. A handle: clones share one world.
 ///
@@ -180,6 +183,11 @@ impl World {
 
     /// Where the host keeps its ledger. It survives a host that is killed.
     pub fn ledger(&self) -> Arc<dyn Store> {
+        Arc::new(Faulty(self.clone()))
+    }
+
+    /// What the host sees of this world's groups.
+    pub fn groups(&self) -> Arc<dyn Groups> {
         Arc::new(Faulty(self.clone()))
     }
 

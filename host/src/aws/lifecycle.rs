@@ -58,8 +58,8 @@ impl Lifecycle for LifecycleActions {
             .await;
         let answer = match result {
             Ok(answer) => answer,
-            // "AutoScalingGroup name not found": its hooks went with it.
-            Err(error) if is_validation_error(&error, |message| message.contains("name not found")) => return Ok(None),
+            // Its hooks went with it.
+            Err(error) if is_no_such_group(&error) => return Ok(None),
             Err(error) => return Err(call.failed(&error)),
         };
         let ours =
@@ -131,12 +131,17 @@ where
     }
 }
 
+/// "AutoScalingGroup name not found".
+pub(super) fn is_no_such_group(error: &impl ProvideErrorMetadata) -> bool {
+    is_validation_error(error, |message| message.contains("name not found"))
+}
+
 fn is_validation_error(error: &impl ProvideErrorMetadata, says: impl FnOnce(&str) -> bool) -> bool {
     error.code() == Some("ValidationError") && error.message().is_some_and(says)
 }
 
 /// What DescribeLifecycleHooks gives, in seconds. What is left out is as good as unknown, and so is zero, which no hook can have.
-fn hook_times(heartbeat_timeout: Option<i32>, global_timeout: Option<i32>) -> HookTimes {
+pub(super) fn hook_times(heartbeat_timeout: Option<i32>, global_timeout: Option<i32>) -> HookTimes {
     let heartbeat_timeout = known(heartbeat_timeout);
     let longest = heartbeat_timeout.map_or(LONGEST_ACTION, |timeout| LONGEST_ACTION.min(timeout * 100));
     HookTimes {

@@ -199,8 +199,8 @@ impl Arguments {
         let delivery = parse_payload(&bytes).with_context(|| name(&self.event))?;
         let messages = match delivery {
             Delivery::Direct(messages) => messages,
-            Delivery::Queue(messages) => {
-                let messages = messages.into_iter().map(|(_, message)| message);
+            Delivery::Queue(records) => {
+                let messages = records.into_iter().map(|record| record.says);
                 messages.collect::<Result<_, _>>().with_context(|| name(&self.event))?
             }
         };

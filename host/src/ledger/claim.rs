@@ -78,6 +78,31 @@ pub(super) fn claim(open: &mut Open, wanted: &Wanted<'_>, lease: (&str, &str), n
     (Verdict::Ours, true)
 }
 
+/// Notes an event that nobody brings, to be brought at `wake`. False if somebody does: it was to be brought after `dead`, or is
+/// worked on now.
+pub(super) fn adopt(
+    open: &mut Open,
+    wanted: &Wanted<'_>,
+    (dead, wake): (Timestamp, Timestamp),
+    now: Timestamp,
+) -> bool {
+    let id = wanted.event.work_item();
+    let worked_on = open.lease.as_ref().is_some_and(|lease| lease.item == id && lease.until + CLOCK_SKEW > now);
+    let room = open.items.len() < MOST_ITEMS;
+    match open.item_mut(&id) {
+        Some(item) if worked_on || item.wake >= dead => false,
+        Some(item) => {
+            item.wake = wake;
+            true
+        }
+        None if room => {
+            open.items.push(Item { wake, ..new(id, wanted, now) });
+            true
+        }
+        None => false,
+    }
+}
+
 fn new(id: String, wanted: &Wanted<'_>, now: Timestamp) -> Item {
     Item {
         id,

@@ -25,8 +25,9 @@ use crate::policy::{
     SetInstanceProtection, StopTask,
 };
 use crate::ports::{
-    CommandOutput, ContainerInstance, GroupInstance, Instance, PortError, PortErrorKind, Task, TaskArn,
+    CommandOutput, ContainerInstance, GroupInstance, GroupName, Instance, PortError, PortErrorKind, Task, TaskArn,
 };
+use crate::sweep::{Groups, Hook, Waiting};
 
 /// How long a caller waits for an answer that does not come: the call timeout of our AWS ports.
 const NO_ANSWER: Duration = Duration::from_secs(5);
@@ -43,11 +44,13 @@ const OF_HANDLERS: [(&str, &str); 8] = [
     ("ssh.exec", "the SSH connection"),
 ];
 
-/// Those of the host's own port.
-const OF_THE_HOST: [(&str, &str); 3] = [
+/// Those of the host's own ports.
+const OF_THE_HOST: [(&str, &str); 5] = [
     ("lifecycle.complete", "CompleteLifecycleAction"),
     ("lifecycle.heartbeat", "RecordLifecycleActionHeartbeat"),
     ("lifecycle.hook", "DescribeLifecycleHooks"),
+    ("sweep.hooks", "DescribeLifecycleHooks"),
+    ("sweep.waiting", "DescribeAutoScalingInstances"),
 ];
 
 /// Those of the host's ledger, which are in the journal only when they suffer something: there are several to each attempt.
@@ -352,5 +355,16 @@ impl Lifecycle for Faulty {
     async fn complete(&self, action: &LifecycleAction, result: LifecycleResult) -> Result<Answer, PortError> {
         let target = || format!("{} on {}", action.hook, action.instance);
         self.call("lifecycle.complete", target, self.0.complete(action, result)).await
+    }
+}
+
+#[async_trait]
+impl Groups for Faulty {
+    async fn waiting(&self) -> Result<Vec<Waiting>, PortError> {
+        self.call("sweep.waiting", || "all instances".to_owned(), self.0.waiting()).await
+    }
+
+    async fn hooks(&self, group: &GroupName) -> Result<Vec<Hook>, PortError> {
+        self.call("sweep.hooks", || group.to_string(), self.0.hooks(group)).await
     }
 }

@@ -13,6 +13,7 @@ mod nodes;
 mod picture;
 mod service;
 mod ssh;
+mod sweep;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -75,7 +75,7 @@ fn every_recorded_event_is_the_same_event_again() {
         let path = entry.unwrap().path();
         let messages = match parse_payload(&std::fs::read(&path).unwrap()) {
             Ok(Delivery::Direct(messages)) => messages,
-            Ok(Delivery::Queue(messages)) => messages.into_iter().filter_map(|(_, message)| message.ok()).collect(),
+            Ok(Delivery::Queue(records)) => records.into_iter().filter_map(|record| record.says.ok()).collect(),
             Err(_) => continue,
         };
         let found = messages.into_iter().flat_map(|message| match message {

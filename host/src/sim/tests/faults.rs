@@ -69,6 +69,8 @@ async fn call(world: &World, operation: &str) -> Result<(), PortError> {
         "lifecycle.complete" => lifecycle.complete(&action, LifecycleResult::Continue).await.map(drop),
         "lifecycle.heartbeat" => lifecycle.heartbeat(&action).await.map(drop),
         "lifecycle.hook" => lifecycle.hook(&action).await.map(drop),
+        "sweep.hooks" => world.groups().hooks(&action.group).await.map(drop),
+        "sweep.waiting" => world.groups().waiting().await.map(drop),
         other => panic!("no port has {other}"),
     }
 }
