@@ -7,6 +7,7 @@
 //! Owns what is written and the rules by which hosts share it. Knows nothing of plugins, of what is decided and why, or of AWS
 //! clients: it writes into a [`Store`], of which there are several.
 
+mod check;
 mod claim;
 #[cfg(test)]
 pub(crate) mod contract;
@@ -23,6 +24,7 @@ use jiff::{SignedDuration, Timestamp};
 use rand::RngExt as _;
 use tokio::sync::Mutex;
 
+pub use check::{CheckError, check};
 pub use claim::{CLOCK_SKEW, LEASE, Wanted};
 pub use dir::DirStore;
 pub use memory::MemoryStore;
