@@ -16,7 +16,7 @@ mod stack;
 
 use std::path::{Path, PathBuf};
 
-pub use autoscaling::{AutoScaling, Call};
+pub use autoscaling::{AutoScaling, Call, Ended, Story};
 pub use browser::Browser;
 pub use function::{Function, Invocation};
 pub use node::Node;
