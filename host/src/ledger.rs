@@ -29,7 +29,7 @@ pub use claim::{CLOCK_SKEW, LEASE, Wanted};
 pub use dir::DirStore;
 pub use memory::MemoryStore;
 pub use record::{ATTEMPTS_TOLD, Ended, EndedItem, FORMAT, Finishing, Item, Lease, Open, Order, Told};
-pub use standing::{OVERDUE, Standing};
+pub use standing::{OVERDUE, Standing, Worry};
 pub use store::{Listed, MAX_BYTES, Page, Store, Stored, Version, WriteError};
 
 use crate::clock::Clock;

@@ -1,5 +1,7 @@
 //! Where open work stands at some time. Pure: what the ledger holds of an instance and the time in, a word out.
 
+use std::cmp::Reverse;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
@@ -49,7 +51,32 @@ impl Standing {
     }
 }
 
+/// How worrying an open item is: the least is the most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Worry {
+    rank: u8,
+    failures: Reverse<u32>,
+    deadline: Timestamp,
+}
+
+impl Worry {
+    /// Before everything of which something is known.
+    pub const MOST: Self = Self { rank: 0, failures: Reverse(u32::MAX), deadline: Timestamp::MIN };
+}
+
 impl Open {
+    /// How worrying one of its items is.
+    pub fn worry(&self, item: &Item, now: Timestamp) -> Worry {
+        let rank = match self.standing(item, now) {
+            Standing::Overdue => 1,
+            _ if item.deadline < now => 2,
+            Standing::Finishing => 3,
+            _ if item.failures > 0 => 4,
+            _ => 5,
+        };
+        Worry { rank, failures: Reverse(item.failures), deadline: item.deadline }
+    }
+
     /// The lease, as long as nobody else may take it.
     pub fn held(&self, now: Timestamp) -> Option<&Lease> {
         self.lease.as_ref().filter(|lease| lease.until + CLOCK_SKEW > now)
@@ -123,6 +150,21 @@ mod tests {
     fn an_order_and_a_decision_come_before_the_time_of_the_next_attempt() {
         let order = Order { result: LifecycleResult::Continue, by: "me".into(), at: now() };
         assert_eq!(standing(Item { order: Some(order), ..item(60) }, None), Standing::Ordered);
+    }
+
+    #[test]
+    fn what_nobody_brings_is_worse_than_what_is_late_and_that_than_what_fails() {
+        let deadline = |seconds| now() + SignedDuration::from_secs(seconds);
+        let sorted = [
+            Item { deadline: deadline(60), ..item(-181) },
+            Item { deadline: deadline(-1), ..item(60) },
+            Item { failures: 3, ..item(60) },
+            Item { failures: 1, ..item(60) },
+            Item { deadline: deadline(60), ..item(60) },
+            item(60),
+        ];
+        let worries: Vec<_> = sorted.iter().map(|item| Open::default().worry(item, now())).collect();
+        assert!(worries.is_sorted() && Worry::MOST < worries[0], "{worries:?}");
     }
 
     #[test]
