@@ -206,18 +206,20 @@ impl Ledger {
 
     /// Makes the lease last longer.
     pub async fn renew(&self, held: &Held) -> Result<(), LedgerError> {
+        self.note(held, |_| {}).await
+    }
+
+    /// Writes down what has become of the item, and makes the lease last longer.
+    pub async fn note(&self, held: &Held, change: impl Fn(&mut Item)) -> Result<(), LedgerError> {
         self.with_lease(held, |open| {
-            let until = self.clock.now() + LEASE;
+            if let Some(item) = open.item_mut(&held.item) {
+                change(item);
+            }
             if let Some(lease) = &mut open.lease {
-                lease.until = until;
+                lease.until = self.clock.now() + LEASE;
             }
         })
         .await
-    }
-
-    /// Writes down what has become of the item, and keeps the lease.
-    pub async fn note(&self, held: &Held, change: impl Fn(&mut Item)) -> Result<(), LedgerError> {
-        self.with_item(held, change).await
     }
 
     /// Writes down what has become of the item, and gives the lease back.
@@ -369,15 +371,6 @@ impl Ledger {
         self.with_lease(held, |open| {
             open.items.retain(|item| item.id != held.item);
             open.lease = None;
-        })
-        .await
-    }
-
-    async fn with_item(&self, held: &Held, change: impl Fn(&mut Item)) -> Result<(), LedgerError> {
-        self.with_lease(held, |open| {
-            if let Some(item) = open.item_mut(&held.item) {
-                change(item);
-            }
         })
         .await
     }
