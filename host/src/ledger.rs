@@ -13,7 +13,9 @@ mod claim;
 pub(crate) mod contract;
 mod dir;
 mod memory;
+mod places;
 mod record;
+mod standing;
 mod store;
 mod swap;
 
@@ -29,6 +31,7 @@ pub use claim::{CLOCK_SKEW, LEASE, Wanted};
 pub use dir::DirStore;
 pub use memory::MemoryStore;
 pub use record::{ATTEMPTS_TOLD, Ended, EndedItem, FORMAT, Finishing, Item, Lease, Open, Order, Told};
+pub use standing::{OVERDUE, Standing, Worry};
 pub use store::{Listed, MAX_BYTES, Page, Store, Stored, Version, WriteError};
 
 use crate::clock::Clock;
