@@ -229,15 +229,16 @@ impl Ledger {
 
     /// Makes the lease last longer.
     pub async fn renew(&self, held: &Held) -> Result<(), LedgerError> {
-        self.with_lease(held, |_| {}).await
+        self.note(held, |_| {}).await
     }
 
-    /// Writes down what has become of the item, and keeps the lease, which lasts longer for it.
+    /// Writes down what has become of the item, and makes the lease last longer.
     pub async fn note(&self, held: &Held, change: impl Fn(&mut Item)) -> Result<(), LedgerError> {
         self.with_lease(held, |open| {
             if let Some(item) = open.item_mut(&held.item) {
                 change(item);
             }
+            claim::renew(open, self.clock.now());
         })
         .await
     }
@@ -400,7 +401,7 @@ impl Ledger {
         .await
     }
 
-    /// Changes what is held, as long as it is, and makes the lease last longer.
+    /// Changes what is held, as long as it is.
     async fn with_lease(&self, held: &Held, change: impl Fn(&mut Open)) -> Result<(), LedgerError> {
         let mut seen = held.seen.lock().await;
         let lost = || LedgerError::Lost { subject: held.subject.clone() };
@@ -408,7 +409,6 @@ impl Ledger {
             if open.lease.as_ref().is_none_or(|lease| lease.id != held.lease) {
                 return Change::Nothing(false);
             }
-            claim::renew(open, self.clock.now());
             change(open);
             Change::Write(true)
         })
