@@ -169,7 +169,10 @@ impl Book<'_> {
                     member.group, member.lifecycle_state
                 ),
                 match self.policy.sweep {
-                    Some(_) => "the sweep takes it up if a handler takes its event; see the rule that sends events, too".to_owned(),
+                    Some(_) => {
+                        "the sweep takes it up if a handler takes its event; see the rule that sends events, too"
+                            .to_owned()
+                    }
                     None => format!(
                         "see the rule that sends events, and add [sweep] to the policy; {}",
                         complete_by_hand(self.instance, member)
@@ -208,7 +211,10 @@ fn over(item: &Item, sight: &Sight) -> Option<Finding> {
         None => "is in no group any more".to_owned(),
     };
     Some(Finding::with(
-        format!("Auto Scaling waits no longer: the instance {state}, so that hook {} has timed out, or was completed by another hand", action.hook),
+        format!(
+            "Auto Scaling waits no longer: the instance {state}, so that hook {} has timed out, or was completed by another hand",
+            action.hook
+        ),
         "its work can still be brought to its end, and nothing depends on it: hostler finish",
     ))
 }
