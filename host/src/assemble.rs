@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+#[cfg(feature = "live")]
+use crate::aws::Aws;
 use crate::capabilities::Ports;
 use crate::dispatch::lifecycle::Lifecycle;
 use crate::dispatch::{Dispatch, Hooks, Jitter, Place};
@@ -45,19 +47,14 @@ pub enum AssembleError {
     /// What was named as the plugin cannot be one.
     #[error("{} names no file: give the .wasm file of the plugin", .0.display())]
     NoPlugin(PathBuf),
-    /// AWS cannot be reached, or does not know us.
-    #[cfg(feature = "live")]
-    #[error(transparent)]
-    Aws(#[from] crate::aws::AwsError),
 }
 
-/// For the real world: AWS as the environment configures it, and SSH.
+/// For the real world: AWS, and SSH.
 #[cfg(feature = "live")]
-pub async fn live(policy: Policy, modules: Option<&Path>) -> Result<Dispatch, AssembleError> {
+pub fn live(aws: &Aws, policy: Policy, modules: Option<&Path>) -> Result<Dispatch, AssembleError> {
     use crate::aws::ssh::SshPort;
     use crate::clock::SystemClock;
 
-    let aws = crate::aws::Aws::connect().await?;
     let source: Arc<dyn Source> = match (modules, &policy.modules.source) {
         (Some(folder), _) => Arc::new(DirSource::new(folder)),
         (None, Location::Dir(folder)) => Arc::new(DirSource::new(folder)),
