@@ -51,18 +51,15 @@ pub enum AssembleError {
     /// What was named as the plugin cannot be one.
     #[error("{} names no file: give the .wasm file of the plugin", .0.display())]
     NoPlugin(PathBuf),
-    /// AWS cannot be reached, or does not know us.
-    #[cfg(feature = "live")]
-    #[error(transparent)]
-    Aws(#[from] crate::aws::AwsError),
     /// The ledger that the policy names cannot carry work.
+    #[cfg(feature = "live")]
     #[error(transparent)]
     Ledger(#[from] CheckError),
 }
 
-/// For the real world: AWS as the environment configures it, and SSH.
+/// For the real world: AWS, and SSH.
 #[cfg(feature = "live")]
-pub async fn live(policy: Policy, modules: Option<&Path>, aws: &Aws) -> Result<Dispatch, AssembleError> {
+pub async fn live(aws: &Aws, policy: Policy, modules: Option<&Path>) -> Result<Dispatch, AssembleError> {
     use crate::aws::ssh::SshPort;
     use crate::clock::SystemClock;
 

@@ -14,6 +14,7 @@ pub(crate) mod fake;
 mod groups;
 mod http;
 mod lifecycle;
+mod sqs;
 pub mod ssh;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use aws_types::service_config::ServiceConfigKey;
 use crate::capabilities;
 use crate::dispatch::Place;
 use crate::dispatch::lifecycle::Lifecycle;
+use crate::doors::queue::{DeadLetters, Queue};
 use crate::modules::S3Source;
 use crate::ports::{AccountId, IdError, PortError, PortErrorKind, Region};
 use crate::recording::{Keep, S3Keep};
@@ -59,6 +61,7 @@ pub struct Aws {
     autoscaling: aws_sdk_autoscaling::Client,
     ec2: aws_sdk_ec2::Client,
     s3: aws_sdk_s3::Client,
+    sqs: aws_sdk_sqs::Client,
 }
 
 /// Why there is no way into AWS. All of it is the operator's to mend.
@@ -101,6 +104,7 @@ impl Aws {
             autoscaling: aws_sdk_autoscaling::Client::from_conf(autoscaling),
             ec2: aws_sdk_ec2::Client::from_conf(ec2),
             s3: aws_sdk_s3::Client::from_conf(s3),
+            sqs: aws_sdk_sqs::Client::new(&config),
             config,
         })
     }
@@ -143,6 +147,21 @@ impl Aws {
     /// The modules in `bucket` whose keys begin with `prefix`.
     pub fn modules(&self, bucket: &str, prefix: &str) -> S3Source {
         S3Source::new(self.s3.clone(), bucket, prefix)
+    }
+
+    /// The queue at `url`.
+    pub fn queue(&self, url: &str) -> Arc<dyn Queue> {
+        Arc::new(sqs::SqsQueue::at(self.sqs.clone(), url))
+    }
+
+    /// The queue that an event source mapping names.
+    pub fn queue_of_arn(&self, arn: &str) -> Arc<dyn Queue> {
+        Arc::new(sqs::SqsQueue::of_arn(self.sqs.clone(), arn))
+    }
+
+    /// The queue at `url`, for messages that cannot be handled.
+    pub fn dead_letters(&self, url: &str) -> Arc<dyn DeadLetters> {
+        Arc::new(sqs::SqsDeadLetters::at(self.sqs.clone(), url))
     }
 
     /// A place for recordings in `bucket`, under keys that begin with `prefix`.

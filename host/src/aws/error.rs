@@ -68,8 +68,8 @@ impl Call {
         }
     }
 
-    /// AWS answered with an error.
-    fn refused(
+    /// AWS answered with an error, for the whole call or for a part of it.
+    pub(crate) fn refused(
         &self,
         code: Option<&str>,
         message: Option<&str>,
@@ -168,9 +168,11 @@ impl Refusal {
             | "TooManyRequests"
             | "TooManyRequestsException" => Self::Throttling,
             "RequestTimeout" | "RequestTimeoutException" => Self::Other(Timeout),
-            "ClusterNotFoundException"
+            "AWS.SimpleQueueService.NonExistentQueue"
+            | "ClusterNotFoundException"
             | "EC2InstanceNotFoundException"
             | "InvalidInstanceID.NotFound"
+            | "QueueDoesNotExist"
             | "ResourceNotFoundException" => Self::Other(NotFound),
             "EC2InstanceStateInvalidException" => Self::Other(Conflict),
             "InvalidInstanceID.Malformed"

@@ -107,11 +107,11 @@ impl Arguments {
             let aws = match Aws::connect().await {
                 Ok(aws) => aws,
                 Err(error) => {
-                    eprintln!("error: {:#}", anyhow::Error::from(error));
+                    super::complain(&error.into());
                     return Ok(NOT_COMPLETED);
                 }
             };
-            let dispatch = self.recorded(assemble::live(policy, self.modules.as_deref(), &aws).await?)?;
+            let dispatch = self.recorded(assemble::live(&aws, policy, self.modules.as_deref()).await?)?;
             Ok(self.report(&handle_all(&dispatch, events).await))
         })
     }
