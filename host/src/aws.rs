@@ -10,6 +10,7 @@ pub(crate) mod error;
 #[cfg(test)]
 pub(crate) mod fake;
 mod http;
+pub mod imds;
 mod lifecycle;
 pub mod ssh;
 
