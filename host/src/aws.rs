@@ -13,6 +13,7 @@ pub(crate) mod error;
 pub(crate) mod fake;
 mod groups;
 mod http;
+pub mod imds;
 mod lifecycle;
 mod sqs;
 pub mod ssh;
