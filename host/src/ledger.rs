@@ -7,12 +7,15 @@
 //! Owns what is written and the rules by which hosts share it. Knows nothing of plugins, of what is decided and why, or of AWS
 //! clients: it writes into a [`Store`], of which there are several.
 
+mod check;
 mod claim;
 #[cfg(test)]
 pub(crate) mod contract;
 mod dir;
 mod memory;
+mod places;
 mod record;
+mod standing;
 mod store;
 mod swap;
 
@@ -24,10 +27,12 @@ use jiff::{SignedDuration, Timestamp};
 use rand::RngExt as _;
 use tokio::sync::Mutex;
 
+pub use check::{CheckError, check};
 pub use claim::{CLOCK_SKEW, LEASE, Wanted};
 pub use dir::DirStore;
 pub use memory::MemoryStore;
 pub use record::{ATTEMPTS_TOLD, Ended, EndedItem, FORMAT, Finishing, Item, Lease, Open, Order, Told};
+pub use standing::{OVERDUE, Standing, Worry};
 pub use store::{Listed, MAX_BYTES, Page, Store, Stored, Version, WriteError};
 
 use crate::clock::Clock;

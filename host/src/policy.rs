@@ -27,8 +27,8 @@ pub use grants::{
 pub use pattern::Pattern;
 pub use power::{AutoScalingCall, EcsCall, Lack, Need, Power};
 pub use scope::{
-    Denial, DescribeGroupInstance, DescribeInstance, Drain, Exec, FindContainerInstance, Granted, ListTasks, Scope,
-    SetInstanceProtection, StopTask,
+    Denial, DescribeGroupInstance, DescribeInstance, Drain, Exec, FindContainerInstance, Granted, ListTasks, Onlooker,
+    Scope, SetInstanceProtection, StopTask,
 };
 
 pub(crate) use wildcard::Wildcard;
