@@ -4,7 +4,7 @@ use super::book::{Book, last_note, told};
 use super::cluster::name;
 use super::services::{Service, Strategy};
 use super::sight::{Node, Sight};
-use crate::clock::words::{brief, due, relative};
+use crate::clock::words::{due, relative};
 use crate::ledger::{Item, Standing};
 
 /// How many tasks are told one by one.
