@@ -4,7 +4,9 @@
 //! knows nothing of what is done about an event.
 
 pub mod imds;
+pub mod in_process;
 #[cfg(feature = "live")]
 pub mod lambda;
 pub mod queue;
+pub mod sweeper;
 pub mod vitals;

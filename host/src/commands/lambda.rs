@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use super::policy::{PolicyFile, read_policy};
+use crate::aws::Aws;
 use crate::{assemble, doors, telemetry};
 
 /// Serves invocations. Returns only when the function cannot be set up, which Lambda reports as a failed init.
@@ -15,7 +16,8 @@ pub fn run() -> ExitCode {
             tracing::warn!(policy = %path.display(), line = warning.line, "{}", warning.message);
         }
         let (digest, handlers) = (policy.digest.clone(), policy.handlers.len());
-        let dispatch = assemble::live(policy, None).await?;
+        let aws = Aws::connect().await.map_err(assemble::AssembleError::from)?;
+        let dispatch = assemble::live(policy, None, &aws).await?;
         let place = &dispatch.place;
         tracing::info!(policy = digest, handlers, account = %place.account, region = %place.region, "ready");
         doors::lambda::serve(dispatch).await.map_err(|error| anyhow::anyhow!(error))
