@@ -205,7 +205,10 @@ mod tests {
     use super::*;
 
     fn identity(account: &str) -> Reply {
-        Reply::query("GetCallerIdentity", &format!("<Arn>arn:aws:iam::{account}:user/ops</Arn><Account>{account}</Account>"))
+        Reply::query(
+            "GetCallerIdentity",
+            &format!("<Arn>arn:aws:iam::{account}:user/ops</Arn><Account>{account}</Account>"),
+        )
     }
 
     /// The whole chain of an error, as `main` prints it.

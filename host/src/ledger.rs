@@ -375,7 +375,9 @@ impl Ledger {
                 });
                 match swept.await {
                     Ok((_, seen)) => removed += usize::from(seen.version.is_none()),
-                    Err(error) => tracing::warn!(%error, "ended items could not be removed: the next sweep finds them again"),
+                    Err(error) => {
+                        tracing::warn!(%error, "ended items could not be removed: the next sweep finds them again")
+                    }
                 }
             }
             match page.objects.last().filter(|_| page.more) {

@@ -30,10 +30,8 @@ pub(super) fn blocker(node: &Node, handler: Option<&Handler>) -> Option<Finding>
 fn disconnected(node: &Node, tasks: &[Task]) -> Option<Finding> {
     let seen = &node.container_instance;
     (!seen.agent_connected).then(|| {
-        let conclusion = format!(
-            "its ECS agent is not connected, so {} may never be reported as stopped",
-            counted(tasks)
-        );
+        let conclusion =
+            format!("its ECS agent is not connected, so {} may never be reported as stopped", counted(tasks));
         let remedy = "look at the agent on the node (systemctl status ecs); if the node is dead, there is nothing to \
                       drain any more: hostler finish"
             .to_owned();
@@ -121,7 +119,9 @@ fn stopping(tasks: &[Task]) -> Option<Finding> {
     let told: Vec<_> = tasks.iter().filter(|task| !wanted(task)).cloned().collect();
     let first = told.first()?;
     let (conclusion, remedy) = match first.last_status.as_str() {
-        "RUNNING" => ("has told the agent to stop them, and hears nothing of it", "look at the agent and at Docker on the node"),
+        "RUNNING" => {
+            ("has told the agent to stop them, and hears nothing of it", "look at the agent and at Docker on the node")
+        }
         "DEACTIVATING" => (
             "is taking them out of their load balancers",
             "that lasts as long as the deregistration delay of their target groups, 5 minutes unless it was changed",

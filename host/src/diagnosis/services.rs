@@ -59,7 +59,8 @@ impl Service {
 ///
 /// ECS repeats none of them while nothing changes, so an old one holds until it is followed by a steady state.
 pub fn obstacle<'e>(mut newest_first: impl Iterator<Item = &'e str>) -> Option<&'e str> {
-    newest_first.find(|said| said.contains("unable to") || said.contains("has reached a steady state"))
+    newest_first
+        .find(|said| said.contains("unable to") || said.contains("has reached a steady state"))
         .filter(|said| said.contains("unable to"))
 }
 

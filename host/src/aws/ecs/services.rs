@@ -41,7 +41,9 @@ fn service(from: &types::Service) -> Option<Service> {
         Some(SchedulingStrategy::Daemon) => Strategy::Daemon,
         _ => Strategy::Replica {
             desired: count(from.desired_count()),
-            minimum_percent: count(limits.and_then(|limits| limits.minimum_healthy_percent()).unwrap_or(MINIMUM_PERCENT)),
+            minimum_percent: count(
+                limits.and_then(|limits| limits.minimum_healthy_percent()).unwrap_or(MINIMUM_PERCENT),
+            ),
             maximum_percent: count(limits.and_then(|limits| limits.maximum_percent()).unwrap_or(MAXIMUM_PERCENT)),
         },
     };
