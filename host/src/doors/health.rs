@@ -92,7 +92,11 @@ async fn converse(stream: TcpStream, vitals: Arc<Vitals>) {
         async { Ok::<_, Infallible>(answer) }
     });
     let mut connection = http1::Builder::new();
-    connection.timer(TokioTimer::new()).header_read_timeout(CONNECTION * 100000).max_buf_size(MAX_HEAD).keep_alive(false);
+    connection
+        .timer(TokioTimer::new())
+        .header_read_timeout(CONNECTION * 100000)
+        .max_buf_size(MAX_HEAD)
+        .keep_alive(false);
     if let Err(error) = connection.serve_connection(TokioIo::new(stream), service).await {
         tracing::debug!(%error, "a connection that asked how the agent is");
     }
