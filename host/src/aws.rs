@@ -5,6 +5,7 @@
 
 mod autoscaling;
 mod batch;
+pub(crate) mod body;
 mod budget;
 mod ec2;
 mod ecs;
@@ -27,6 +28,7 @@ use aws_types::service_config::ServiceConfigKey;
 use crate::capabilities;
 use crate::dispatch::Place;
 use crate::dispatch::lifecycle::Lifecycle;
+use crate::ledger::S3Store;
 use crate::modules::S3Source;
 use crate::ports::{AccountId, IdError, PortError, PortErrorKind, Region};
 use crate::recording::{Keep, S3Keep};
@@ -143,6 +145,11 @@ impl Aws {
     /// The modules in `bucket` whose keys begin with `prefix`.
     pub fn modules(&self, bucket: &str, prefix: &str) -> S3Source {
         S3Source::new(self.s3.clone(), bucket, prefix)
+    }
+
+    /// The ledger in `bucket`, under keys that begin with `prefix`.
+    pub fn ledger(&self, bucket: &str, prefix: &str) -> S3Store {
+        S3Store::new(self.s3.clone(), bucket, prefix)
     }
 
     /// A place for recordings in `bucket`, under keys that begin with `prefix`.

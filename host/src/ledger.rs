@@ -14,6 +14,8 @@ pub(crate) mod contract;
 mod dir;
 mod memory;
 mod record;
+#[cfg(feature = "live")]
+mod s3;
 mod store;
 mod swap;
 
@@ -29,6 +31,8 @@ pub use claim::{CLOCK_SKEW, LEASE, Wanted};
 pub use dir::DirStore;
 pub use memory::MemoryStore;
 pub use record::{ATTEMPTS_TOLD, Ended, EndedItem, FORMAT, Finishing, Item, Lease, Open, Order, Told};
+#[cfg(feature = "live")]
+pub use s3::S3Store;
 pub use store::{Listed, MAX_BYTES, Page, Store, Stored, Version, WriteError};
 
 use crate::clock::Clock;
