@@ -3,11 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+#[cfg(feature = "live")]
+use crate::aws::Aws;
 use crate::capabilities::Ports;
 use crate::dispatch::lifecycle::Lifecycle;
 use crate::dispatch::{Dispatch, Hooks, Jitter, Place};
-use crate::ledger::{Ledger, MemoryStore};
+use crate::ledger::{CheckError, Ledger, MemoryStore};
+#[cfg(feature = "live")]
+use crate::ledger::{DirStore, Store, check};
 use crate::modules::{DirSource, Modules, OneFile, Source};
+#[cfg(feature = "live")]
+use crate::policy::LedgerPolicy;
 use crate::policy::{Location, Policy};
 use crate::recording::{Recordings, Replay};
 use crate::sandbox::{Capacity, Pace, Sandbox};
@@ -45,19 +51,18 @@ pub enum AssembleError {
     /// What was named as the plugin cannot be one.
     #[error("{} names no file: give the .wasm file of the plugin", .0.display())]
     NoPlugin(PathBuf),
-    /// AWS cannot be reached, or does not know us.
+    /// The ledger that the policy names cannot carry work.
     #[cfg(feature = "live")]
     #[error(transparent)]
-    Aws(#[from] crate::aws::AwsError),
+    Ledger(#[from] CheckError),
 }
 
-/// For the real world: AWS as the environment configures it, and SSH.
+/// For the real world: AWS, and SSH.
 #[cfg(feature = "live")]
-pub async fn live(policy: Policy, modules: Option<&Path>) -> Result<Dispatch, AssembleError> {
+pub async fn live(aws: &Aws, policy: Policy, modules: Option<&Path>) -> Result<Dispatch, AssembleError> {
     use crate::aws::ssh::SshPort;
     use crate::clock::SystemClock;
 
-    let aws = crate::aws::Aws::connect().await?;
     let source: Arc<dyn Source> = match (modules, &policy.modules.source) {
         (Some(folder), _) => Arc::new(DirSource::new(folder)),
         (None, Location::Dir(folder)) => Arc::new(DirSource::new(folder)),
@@ -75,8 +80,52 @@ pub async fn live(policy: Policy, modules: Option<&Path>) -> Result<Dispatch, As
         Location::Dir(folder) => Recordings::folder(folder),
         Location::S3 { bucket, prefix } => Recordings::whole(aws.recordings(bucket, prefix), IN_MEMORY),
     });
+    let kept = match &policy.ledger {
+        Some(LedgerPolicy { store, .. }) => {
+            let store = ledger_store(store, aws);
+            carries(&*store).await?;
+            Some(Ledger::new(store, Arc::clone(&ports.clock), place.clone(), holder()))
+        }
+        None => {
+            tracing::warn!("the policy has no [ledger]: what this process is about when it ends begins anew elsewhere");
+            None
+        }
+    };
     let dispatch = assemble(policy, source, ports, aws.lifecycle(), place, Pace::Real)?;
-    Ok(Dispatch { recordings, ..dispatch })
+    Ok(Dispatch { recordings, ledger: kept.unwrap_or(dispatch.ledger), ..dispatch })
+}
+
+/// The store of a ledger: a bucket, or a folder.
+#[cfg(feature = "live")]
+pub fn ledger_store(store: &Location, aws: &Aws) -> Arc<dyn Store> {
+    match store {
+        Location::Dir(folder) => Arc::new(DirStore::new(folder)),
+        Location::S3 { bucket, prefix } => Arc::new(aws.ledger(bucket, prefix)),
+    }
+}
+
+/// Makes sure that a store can carry a ledger. What may pass by itself is said and not waited for: then an event is not lost by it, and a
+/// host that does not start takes none.
+#[cfg(feature = "live")]
+async fn carries(store: &dyn Store) -> Result<(), CheckError> {
+    match check(store).await {
+        Err(CheckError::Failed { place, what, source }) if source.retryable() => {
+            tracing::error!(place, error = %source, "the ledger cannot be {what} now; it is tried again with each event");
+            Ok(())
+        }
+        checked => checked,
+    }
+}
+
+/// What leases are held by, for people: the log of a Lambda function's instance, or a process of a machine.
+#[cfg(feature = "live")]
+pub fn holder() -> String {
+    if let Ok(log) = std::env::var("AWS_LAMBDA_LOG_STREAM_NAME") {
+        return format!("lambda {log}");
+    }
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok().or_else(|| std::env::var("HOSTNAME").ok());
+    let name = name.as_deref().map(str::trim).filter(|name| !name.is_empty()).unwrap_or("this machine");
+    format!("{name} (process {})", std::process::id())
 }
 
 /// For a simulated world, under virtual time: the caller pauses tokio's clock. Modules come from a folder.

@@ -4,14 +4,18 @@
 //! nothing of policy, events' forms or guests: what may be asked was decided before a request gets here.
 
 mod autoscaling;
+mod batch;
+mod budget;
 mod ec2;
 mod ecs;
 pub(crate) mod error;
 #[cfg(test)]
 pub(crate) mod fake;
+mod groups;
 mod http;
 pub mod imds;
 mod lifecycle;
+mod sqs;
 pub mod ssh;
 
 use std::sync::Arc;
@@ -25,9 +29,12 @@ use aws_types::service_config::ServiceConfigKey;
 use crate::capabilities;
 use crate::dispatch::Place;
 use crate::dispatch::lifecycle::Lifecycle;
+use crate::doors::queue::{DeadLetters, Queue};
 use crate::modules::S3Source;
 use crate::ports::{AccountId, IdError, PortError, PortErrorKind, Region};
 use crate::recording::{Keep, S3Keep};
+use crate::sweep::Groups;
+use budget::Budget;
 use error::Call;
 
 /// For a TCP and TLS connection: inside AWS it takes milliseconds, so this is a network that does not let us through.
@@ -44,15 +51,18 @@ const TRIES: u32 = 4;
 
 /// Our side of AWS: one configuration, one HTTP client and one client per service.
 ///
-/// Clients are cheap to clone and share connections and credentials, so one of these serves a whole process.
+/// Clients are cheap to clone and share connections and credentials, so one of these serves a whole process, and has its one budget
+/// of calls.
 #[derive(Debug)]
 pub struct Aws {
     config: SdkConfig,
     place: Place,
+    budget: Budget,
     ecs: aws_sdk_ecs::Client,
     autoscaling: aws_sdk_autoscaling::Client,
     ec2: aws_sdk_ec2::Client,
     s3: aws_sdk_s3::Client,
+    sqs: aws_sdk_sqs::Client,
 }
 
 /// Why there is no way into AWS. All of it is the operator's to mend.
@@ -83,13 +93,19 @@ impl Aws {
 
     async fn with(config: SdkConfig) -> Result<Self, AwsError> {
         let place = place(&config).await?;
+        let budget = Budget::new();
+        let ecs = aws_sdk_ecs::config::Builder::from(&config).interceptor(budget.clone()).build();
+        let autoscaling = aws_sdk_autoscaling::config::Builder::from(&config).interceptor(budget.clone()).build();
+        let ec2 = aws_sdk_ec2::config::Builder::from(&config).interceptor(budget.clone()).build();
         let s3 = aws_sdk_s3::config::Builder::from(&config).force_path_style(has_own_s3_endpoint(&config)).build();
         Ok(Self {
             place,
-            ecs: aws_sdk_ecs::Client::new(&config),
-            autoscaling: aws_sdk_autoscaling::Client::new(&config),
-            ec2: aws_sdk_ec2::Client::new(&config),
+            budget,
+            ecs: aws_sdk_ecs::Client::from_conf(ecs),
+            autoscaling: aws_sdk_autoscaling::Client::from_conf(autoscaling),
+            ec2: aws_sdk_ec2::Client::from_conf(ec2),
             s3: aws_sdk_s3::Client::from_conf(s3),
+            sqs: aws_sdk_sqs::Client::new(&config),
             config,
         })
     }
@@ -106,27 +122,47 @@ impl Aws {
 
     /// The port to Amazon ECS.
     pub fn ecs(&self) -> Arc<dyn capabilities::ecs::Ecs> {
-        Arc::new(ecs::AmazonEcs::new(self.ecs.clone()))
+        Arc::new(ecs::AmazonEcs::new(self.ecs.clone(), self.budget.clone()))
     }
 
     /// The port to EC2 Auto Scaling that handlers reach.
     pub fn autoscaling(&self) -> Arc<dyn capabilities::autoscaling::AutoScaling> {
-        Arc::new(autoscaling::Ec2AutoScaling::new(self.autoscaling.clone()))
+        Arc::new(autoscaling::Ec2AutoScaling::new(self.autoscaling.clone(), self.budget.clone()))
     }
 
     /// The port to Amazon EC2.
     pub fn ec2(&self) -> Arc<dyn capabilities::ec2::Ec2> {
-        Arc::new(ec2::AmazonEc2::new(self.ec2.clone()))
+        Arc::new(ec2::AmazonEc2::new(self.ec2.clone(), self.budget.clone()))
     }
 
     /// The port to lifecycle actions, for the host alone.
     pub fn lifecycle(&self) -> Arc<dyn Lifecycle> {
-        Arc::new(lifecycle::LifecycleActions::new(self.autoscaling.clone()))
+        Arc::new(lifecycle::LifecycleActions::new(self.autoscaling.clone(), self.budget.clone()))
+    }
+
+    /// The port to what waits in Auto Scaling groups, for the host alone.
+    pub fn groups(&self) -> Arc<dyn Groups> {
+        Arc::new(groups::AutoScalingGroups::new(self.autoscaling.clone(), self.budget.clone()))
     }
 
     /// The modules in `bucket` whose keys begin with `prefix`.
     pub fn modules(&self, bucket: &str, prefix: &str) -> S3Source {
         S3Source::new(self.s3.clone(), bucket, prefix)
+    }
+
+    /// The queue at `url`.
+    pub fn queue(&self, url: &str) -> Arc<dyn Queue> {
+        Arc::new(sqs::SqsQueue::at(self.sqs.clone(), url))
+    }
+
+    /// The queue that an event source mapping names.
+    pub fn queue_of_arn(&self, arn: &str) -> Arc<dyn Queue> {
+        Arc::new(sqs::SqsQueue::of_arn(self.sqs.clone(), arn))
+    }
+
+    /// The queue at `url`, for messages that cannot be handled.
+    pub fn dead_letters(&self, url: &str) -> Arc<dyn DeadLetters> {
+        Arc::new(sqs::SqsDeadLetters::at(self.sqs.clone(), url))
     }
 
     /// A place for recordings in `bucket`, under keys that begin with `prefix`.

@@ -1,5 +1,6 @@
 //! The commands: one file each.
 
+pub mod agent;
 pub mod build;
 pub mod check;
 pub mod inspect;
@@ -36,6 +37,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Arguments),
+    Agent(agent::Arguments),
     Replay(replay::Arguments),
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
@@ -56,6 +58,7 @@ pub fn run_from_arguments() -> ExitCode {
     let out = &mut std::io::stdout();
     let printed = match Arguments::parse().command {
         Command::Run(arguments) => return arguments.run(),
+        Command::Agent(arguments) => return arguments.run(),
         Command::Replay(arguments) => return arguments.run(),
         Command::Test(arguments) => return arguments.run(),
         Command::Build(arguments) => return arguments.run(),

@@ -25,14 +25,15 @@ use tokio::time::Instant;
 
 use crate::capabilities::Ports;
 use crate::event::Event;
-use crate::ledger::{CLOCK_SKEW, Claim, Item, Lease, Ledger, Wanted};
+use crate::ledger::{Claim, Item, LEASE, Lease, Ledger, Wanted};
 use crate::modules::Modules;
 use crate::policy::{Handler, Policy};
 use crate::ports::{AccountId, Region};
-use crate::recording::{Recorder, Recordings};
+use crate::recording::{Part, Recorder, Recordings};
 use crate::sandbox::Sandbox;
 pub use end::{Already, Completion, Decision, DispatchError, End, Worked};
 pub use judge::Jitter;
+use keep_alive::Heartbeat;
 pub use keep_alive::Hooks;
 use lifecycle::{HookTimes, Lifecycle};
 pub use step::Step;
@@ -90,7 +91,7 @@ pub struct Dispatch {
 impl Dispatch {
     /// Brings an event to its end, or says why that could not be done. `door_closes` is when the caller stops waiting.
     pub async fn handle(&self, event: Event, door_closes: Option<Instant>) -> Result<End, DispatchError> {
-        let mut tape = None;
+        let mut tape = Tape::new(false);
         let ended = self.bring_to_its_end(&event, door_closes, &mut tape).await;
         close(&event, tape, &ended).await;
         ended
@@ -98,7 +99,7 @@ impl Dispatch {
 
     /// Brings an event one step on: at most one attempt. `door_closes` is when the caller stops waiting for it.
     pub async fn step(&self, event: &Event, door_closes: Option<Instant>) -> Result<Step, DispatchError> {
-        let mut tape = None;
+        let mut tape = Tape::new(true);
         let stepped = self.advance(event, door_closes, &mut tape).await;
         let ended = match &stepped {
             Ok(Step::Ended(end)) => Ok(end.clone()),
@@ -113,7 +114,7 @@ impl Dispatch {
         &self,
         event: &Event,
         door_closes: Option<Instant>,
-        tape: &mut Option<Recorder>,
+        tape: &mut Tape,
     ) -> Result<End, DispatchError> {
         loop {
             let (at, due, note) = match self.advance(event, door_closes, tape).await? {
@@ -124,7 +125,7 @@ impl Dispatch {
             if time_to_stop(door_closes).is_some_and(|left| left < time_between(now, due) + LEAST_WALL) {
                 if let Some(action) = &event.lifecycle_action {
                     // The event will be delivered again: until then the action has to live.
-                    let recorder = tape.clone().unwrap_or_else(Recorder::off);
+                    let recorder = tape.recorder();
                     self.heartbeat(action, &recorder, CALL).await;
                 }
                 return Err(DispatchError::OutOfTime { event: event.id.clone(), note });
@@ -138,7 +139,7 @@ impl Dispatch {
         &self,
         event: &Event,
         door_closes: Option<Instant>,
-        tape: &mut Option<Recorder>,
+        tape: &mut Tape,
     ) -> Result<Step, DispatchError> {
         self.check_place(event)?;
         let Some(handler) = self.policy.route(event) else {
@@ -154,7 +155,7 @@ impl Dispatch {
             return Ok(Step::Later { at: now, due: now, note: "no time is left for an attempt".to_owned() });
         }
         let hook = event.lifecycle_action.as_ref().and_then(|action| self.hooks.known(action));
-        let deadline = Deadline::of(event, handler, hook).of_work;
+        let deadline = self.deadline(event, handler);
         let wanted = Wanted { event, handler: &handler.name, deadline, hook };
         match self.ledger.claim(&wanted).await? {
             Claim::Ended(ended) => {
@@ -165,48 +166,73 @@ impl Dispatch {
             Claim::Busy(item, lease) => {
                 let now = self.ports.clock.now();
                 let note = format!("{} works on {}", lease.holder, told::subject(event));
-                Ok(self.wait(&item, free_at(&lease, now), note, tape).await)
+                Ok(self.wait(*item, free_at(&lease, now), note, tape).await)
             }
-            Claim::NotDue(item) => Ok(self.wait(&item, item.due, "it is not due yet".to_owned(), tape).await),
+            Claim::NotDue(item) => {
+                let due = item.due;
+                Ok(self.wait(*item, due, "it is not due yet".to_owned(), tape).await)
+            }
             Claim::Ours(held) => {
-                let recorder = tape.get_or_insert_with(|| self.record(event, handler, door_closes)).clone();
                 let Some(item) = held.item().await else {
                     return Err(crate::ledger::LedgerError::Lost { subject: told::subject(event) }.into());
                 };
+                let recorder = tape.begin(|one_step| self.record(&item, one_step, handler, door_closes));
+                let an_earlier_one = item.is_before(event);
                 let work = Work::new(self, Arc::clone(handler), item, held, door_closes, recorder).await;
-                work.step().await
+                match work.step().await? {
+                    // What has ended is not what was delivered.
+                    Step::Ended(_) if an_earlier_one => {
+                        let now = self.ports.clock.now();
+                        let note = "an earlier lifecycle action of the same hook had to be brought to its end first";
+                        Ok(Step::Later { at: now, due: now, note: note.to_owned() })
+                    }
+                    step => Ok(step),
+                }
             }
         }
     }
 
+    /// The handler that takes the event; none if none does, or if it is left alone.
+    pub fn taker(&self, event: &Event) -> Option<&Arc<Handler>> {
+        self.policy.route(event).filter(|handler| managed_by_another(event, handler).is_none())
+    }
+
+    /// When AWS or the policy goes on, whichever is first, as far as is known without asking.
+    pub(crate) fn deadline(&self, event: &Event, handler: &Handler) -> Timestamp {
+        let hook = event.lifecycle_action.as_ref().and_then(|action| self.hooks.known(action));
+        Deadline::of(event, handler, hook).of_work
+    }
+
     /// Keeps a waiting item's lifecycle action alive: nobody lives between attempts, so its door brings it again for that too.
-    async fn wait(&self, item: &Item, due: Timestamp, note: String, tape: &Option<Recorder>) -> Step {
+    async fn wait(&self, mut item: Item, due: Timestamp, note: String, tape: &Tape) -> Step {
         let now = self.ports.clock.now();
         let mut next = item.next_heartbeat();
-        if let (Some(action), Some(every), Some(beat)) = (&item.event.lifecycle_action, item.heartbeat_every(), next)
-            && beat <= now
+        if let (Some(action), Some(every)) = (item.event.lifecycle_action.clone(), item.heartbeat_every())
+            && next.is_some_and(|beat| beat <= now)
         {
-            let recorder = tape.clone().unwrap_or_else(Recorder::off);
-            if self.heartbeat(action, &recorder, every / 2).await {
-                let now = self.ports.clock.now();
-                let at = after(now, every).min(due);
-                next = Some(after(now, every));
-                let noted = self.ledger.remark(&item.event, |item| (item.heartbeat, item.wake) = (Some(now), at)).await;
-                if let Err(error) = noted {
-                    tracing::warn!(event = item.event.id, %error, "a heartbeat was sent and could not be written down: the next comes early");
-                }
-            } else {
-                next = Some(after(now, every / 4));
+            let beat = self.heartbeat(&action, &tape.recorder(), every / 2).await;
+            let now = self.ports.clock.now();
+            item.note_heartbeat(beat, now);
+            next = if beat == Heartbeat::Failed { Some(after(now, every / 4)) } else { item.next_heartbeat() };
+            let wake = next.map_or(due, |next| next.min(due));
+            let noted = self.ledger.remark(&item.event, |item| {
+                item.note_heartbeat(beat, now);
+                item.wake = item.wake.max(wake);
+            });
+            if let Err(error) = noted.await {
+                let event = item.event.id.as_str();
+                tracing::warn!(event, %error, "a heartbeat was sent and could not be written down: the next comes early");
             }
         }
         Step::Later { at: next.map_or(due, |next| next.min(due)), due, note }
     }
 
     /// Begins the recording of an event that `handler` takes.
-    fn record(&self, event: &Event, handler: &Handler, door_closes: Option<Instant>) -> Recorder {
+    fn record(&self, item: &Item, one_step: bool, handler: &Handler, door_closes: Option<Instant>) -> Recorder {
         let Some(recordings) = &self.recordings else { return Recorder::off() };
         let taken_by = (handler.name.as_str(), self.policy.digest.as_str());
-        Recorder::begin(recordings, event, taken_by, &*self.ports.clock, door_closes)
+        let part = Part { event: &item.event, one_step, resumed: item.before_this_attempt() };
+        Recorder::begin(recordings, part, taken_by, &*self.ports.clock, door_closes)
     }
 
     fn check_place(&self, event: &Event) -> Result<(), DispatchError> {
@@ -216,6 +242,28 @@ impl Dispatch {
         }
         let (event, account, region) = (event.id.clone(), event.account.clone(), event.region.clone());
         Err(DispatchError::Elsewhere { event, account, region, ours: self.place.clone() })
+    }
+}
+
+/// Where it is recorded what an event comes to, from the first step on that works on it.
+struct Tape {
+    one_step: bool,
+    recorder: Option<Recorder>,
+}
+
+impl Tape {
+    fn new(one_step: bool) -> Self {
+        Self { one_step, recorder: None }
+    }
+
+    /// The recorder, which `begin` makes the first time.
+    fn begin(&mut self, begin: impl FnOnce(bool) -> Recorder) -> Recorder {
+        self.recorder.get_or_insert_with(|| begin(self.one_step)).clone()
+    }
+
+    /// The recorder, or one that records nothing.
+    fn recorder(&self) -> Recorder {
+        self.recorder.clone().unwrap_or_else(Recorder::off)
     }
 }
 
@@ -233,7 +281,8 @@ impl Deadline {
         let of_hook = hook.map(|hook| after(event.time, hook.global_timeout));
         let of_aws = [of_hook, event.deadline].into_iter().flatten().min();
         // Past AWS's own deadline nothing counts any more, so the last attempt is begun before it.
-        let before_aws = of_aws.map(|of_aws| of_aws - SignedDuration::try_from(TO_FINISH).unwrap_or_default());
+        let to_finish = SignedDuration::try_from(TO_FINISH).unwrap_or_default();
+        let before_aws = of_aws.map(|of_aws| of_aws.saturating_sub(to_finish).unwrap_or(Timestamp::MIN));
         Self {
             of_work: of_aws.map_or(of_policy, |of_aws| of_aws.min(of_policy)),
             last_attempt: before_aws.map_or(of_policy, |before_aws| before_aws.min(of_policy)),
@@ -242,7 +291,7 @@ impl Deadline {
 }
 
 /// Says what could not be brought to its end, and lets go of the recording.
-async fn close(event: &Event, tape: Option<Recorder>, ended: &Result<End, DispatchError>) {
+async fn close(event: &Event, tape: Tape, ended: &Result<End, DispatchError>) {
     match ended {
         Ok(_) | Err(DispatchError::Waits { .. }) => {}
         Err(error) => {
@@ -250,16 +299,16 @@ async fn close(event: &Event, tape: Option<Recorder>, ended: &Result<End, Dispat
             tracing::error!(event = event.id, kind, instance, %error, "not brought to its end");
         }
     }
-    if let Some(recorder) = tape {
-        recorder.end(ended).await;
-    }
+    tape.recorder().end(ended).await;
 }
 
 /// When it is worth asking again for an instance that another works on: soon if it has only begun, for most attempts are short, and
 /// at the latest when its lease can be taken over.
 fn free_at(lease: &Lease, now: Timestamp) -> Timestamp {
     let half_as_long_again = (time_between(lease.since, now) / 2).max(SHORTEST_BUSY);
-    after(now, half_as_long_again).min(lease.until + CLOCK_SKEW)
+    // By a clock that is behind its holder's, it has not begun: then there is nothing to tell by.
+    let wait = if lease.since > now { Duration::try_from(LEASE).unwrap_or(SHORTEST_BUSY) } else { half_as_long_again };
+    after(now, wait).min(lease.free_at())
 }
 
 /// How long there is before work has to stop for its end to be told before the door closes; none if there is no end to it.

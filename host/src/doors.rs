@@ -6,7 +6,9 @@
 #[cfg(feature = "live")]
 pub mod health;
 pub mod imds;
+pub mod in_process;
 #[cfg(feature = "live")]
 pub mod lambda;
 pub mod queue;
+pub mod sweeper;
 pub mod vitals;

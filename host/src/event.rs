@@ -7,6 +7,7 @@ mod eventbridge;
 mod fields;
 mod health;
 pub mod imds;
+mod known;
 mod notification;
 mod payload;
 #[cfg(test)]
@@ -17,7 +18,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use payload::{Delivery, MAX_MESSAGE, MAX_PAYLOAD, Message, ParseError, parse_message, parse_payload};
+pub use known::{KNOWN, Known};
+pub use payload::{Delivery, MAX_MESSAGE, MAX_PAYLOAD, Message, ParseError, QueueRecord, parse_message, parse_payload};
 
 use crate::ports::{AccountId, GroupName, HookName, InstanceId, Region};
 
@@ -56,6 +58,16 @@ impl Event {
     /// The event's own `detail`, as JSON text.
     pub fn detail(&self) -> String {
         self.envelope.get("detail").map_or_else(|| "{}".to_owned(), Value::to_string)
+    }
+
+    /// What it is about, for people: `terminating, hook drain of group web`.
+    pub(crate) fn about(&self) -> String {
+        let kind = self.kind.in_short();
+        match (&self.lifecycle_action, &self.group) {
+            (Some(action), _) => format!("{kind}, hook {} of group {}", action.hook, action.group),
+            (None, Some(group)) => format!("{kind}, group {group}"),
+            (None, None) => kind.to_owned(),
+        }
     }
 
     /// What is to be done, whichever way it was announced: account, region, group, hook, instance and transition of a
@@ -102,6 +114,12 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// The word of the contract, without what all of them are about.
+    pub(crate) fn in_short(self) -> &'static str {
+        let word = self.as_str();
+        word.strip_prefix("instance-").unwrap_or(word)
+    }
+
     /// The word of the contract, `event.kind` in `wit/types.wit`.
     pub fn as_str(self) -> &'static str {
         match self {

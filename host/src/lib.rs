@@ -12,6 +12,7 @@ pub mod modules;
 pub mod outcome;
 pub mod recording;
 pub mod sandbox;
+pub mod sweep;
 
 pub mod capabilities;
 pub mod clock;
@@ -23,6 +24,7 @@ pub mod sim;
 
 pub mod assemble;
 pub mod commands;
+pub mod diagnosis;
 pub mod doors;
 pub mod harness;
 pub mod reference;

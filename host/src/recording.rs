@@ -21,7 +21,7 @@ mod to_case;
 
 pub use asked::{Asked, Operation};
 pub use compare::{Comparison, Count};
-pub use file::{Attempted, Call, Ended, Header, MAX_BYTES, Outcome, Recording, RecordingError, Reply};
+pub use file::{Attempted, Call, Ended, Header, MAX_BYTES, Outcome, Part, Recording, RecordingError, Reply};
 pub use record::Recorder;
 pub use replay::Replay;
 #[cfg(feature = "live")]

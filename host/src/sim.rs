@@ -17,15 +17,19 @@ mod faults;
 mod file;
 mod group;
 mod history;
+mod idle;
 mod journal;
 pub(crate) mod keys;
+mod ledger;
 mod lifecycle;
 mod listener;
 mod node;
 mod picture;
+pub mod queue;
 mod service;
 mod ssh;
 mod state;
+mod sweep;
 #[cfg(test)]
 mod tests;
 
@@ -36,7 +40,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::watch;
 
-pub use self::faults::{Fault, FaultKind, When, operations};
+pub use self::faults::{Fault, FaultKind, When, operations, told_operations};
 use self::faults::{Faults, Faulty};
 pub use self::group::ActionEnd;
 use self::journal::Journal;
@@ -51,9 +55,11 @@ use crate::clock::Clock;
 use crate::dispatch::Place;
 use crate::dispatch::lifecycle::Lifecycle;
 use crate::event::Event;
+use crate::ledger::{MemoryStore, Store};
 use crate::ports::{ClusterName, PortError};
 use crate::reading::{Mistakes, Reading};
 use crate::reference;
+use crate::sweep::Groups;
 
 /// A simulated AWS account in one region. A handle: clones share one world.
 ///
@@ -65,6 +71,7 @@ pub struct World {
     faults: Arc<Mutex<Faults>>,
     /// How often the host has been killed.
     kills: watch::Sender<u32>,
+    ledger: Arc<MemoryStore>,
 }
 
 /// Why there is no such world, or why an event cannot happen in it.
@@ -109,7 +116,7 @@ impl Blueprint {
         cluster: Option<ClusterName>,
     ) -> Self {
         around::fill(&mut file, events, cluster);
-        Self(file::build(reading, file))
+        Self(file::build(reading, "world.", file))
     }
 
     /// What the clock says at the beginning, if that is said.
@@ -172,6 +179,16 @@ impl World {
 
     /// Auto Scaling's side of lifecycle actions in this world.
     pub fn lifecycle(&self) -> Arc<dyn Lifecycle> {
+        Arc::new(Faulty(self.clone()))
+    }
+
+    /// Where the host keeps its ledger. It survives a host that is killed.
+    pub fn ledger(&self) -> Arc<dyn Store> {
+        Arc::new(Faulty(self.clone()))
+    }
+
+    /// What the host sees of this world's groups.
+    pub fn groups(&self) -> Arc<dyn Groups> {
         Arc::new(Faulty(self.clone()))
     }
 
@@ -246,13 +263,22 @@ impl From<State> for World {
     fn from(state: State) -> Self {
         let journal = state.journal.clone();
         let faults = Arc::new(Mutex::new(Faults::new(Vec::new(), 0)));
-        Self { state: Arc::new(Mutex::new(state)), journal, faults, kills: watch::Sender::new(0) }
+        let state = Arc::new(Mutex::new(state));
+        // The ledger tells the time by the state alone, since a world that owned itself would never end.
+        let ledger = Arc::new(MemoryStore::new(state.clone()));
+        Self { state, journal, faults, kills: watch::Sender::new(0), ledger }
     }
 }
 
 impl Clock for World {
     fn now(&self) -> Timestamp {
-        let mut state = self.lock();
+        self.state.now()
+    }
+}
+
+impl Clock for Mutex<State> {
+    fn now(&self) -> Timestamp {
+        let mut state = self.lock().unwrap_or_else(PoisonError::into_inner);
         let now = state.settle();
         state.after(now)
     }

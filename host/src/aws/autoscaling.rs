@@ -5,20 +5,30 @@ use aws_sdk_autoscaling::Client;
 use aws_sdk_autoscaling::types::AutoScalingInstanceDetails;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
+use super::batch::{Answers, Batches, Question, named};
+use super::budget::Budget;
 use super::error::Call;
 use crate::capabilities::autoscaling::AutoScaling;
 use crate::policy::{DescribeGroupInstance, Granted, SetInstanceProtection};
 use crate::ports::{GroupInstance, GroupName, InstanceId, PortError, PortErrorKind};
 
+/// How many instances one call describes (API reference).
+const BATCH: usize = 50;
+
+const DESCRIBE: &str = "autoscaling:DescribeAutoScalingInstances";
+
 /// EC2 Auto Scaling.
 #[derive(Debug)]
 pub(super) struct Ec2AutoScaling {
     client: Client,
+    budget: Budget,
+    members: Batches<Members>,
 }
 
 impl Ec2AutoScaling {
-    pub(super) fn new(client: Client) -> Self {
-        Self { client }
+    pub(super) fn new(client: Client, budget: Budget) -> Self {
+        let members = Batches::new(Members { client: client.clone(), budget: budget.clone() });
+        Self { client, budget, members }
     }
 }
 
@@ -28,25 +38,48 @@ impl AutoScaling for Ec2AutoScaling {
         &self,
         request: Granted<DescribeGroupInstance>,
     ) -> Result<Option<GroupInstance>, PortError> {
-        describe(&self.client, request.into_request()).await
+        self.describe(request.into_request()).await
     }
 
     async fn set_instance_protection(&self, request: Granted<SetInstanceProtection>) -> Result<(), PortError> {
-        protect(&self.client, request.into_request()).await
+        self.protect(request.into_request()).await
     }
 }
 
-async fn describe(client: &Client, request: DescribeGroupInstance) -> Result<Option<GroupInstance>, PortError> {
-    let DescribeGroupInstance { instance } = request;
-    let call = Call::new("autoscaling:DescribeAutoScalingInstances", instance.as_str());
-    let answer = client
-        .describe_auto_scaling_instances()
-        .instance_ids(instance.as_str())
-        .send()
-        .await
-        .map_err(|error| call.failed(&error))?;
-    let ours = answer.auto_scaling_instances().iter().find(|found| found.instance_id() == Some(instance.as_str()));
-    ours.map(|found| group_instance(&call, instance, found)).transpose()
+/// "What are these instances in their groups?" One in no group has no answer.
+struct Members {
+    client: Client,
+    budget: Budget,
+}
+
+#[async_trait]
+impl Question for Members {
+    type Scope = ();
+    type Key = InstanceId;
+    type Answer = GroupInstance;
+
+    const AT_MOST: usize = BATCH;
+
+    async fn turn(&self) {
+        self.budget.turn(DESCRIBE).await;
+    }
+
+    async fn ask(&self, (): &(), instances: Vec<InstanceId>) -> Result<Answers<Self>, PortError> {
+        let call = Call::new(DESCRIBE, named(&instances, "instances"));
+        let ids = instances.iter().map(|instance| instance.as_str().to_owned()).collect();
+        let answer = self
+            .client
+            .describe_auto_scaling_instances()
+            .set_instance_ids(Some(ids))
+            .send()
+            .await
+            .map_err(|error| call.failed(&error))?;
+        let found = answer.auto_scaling_instances().iter().filter_map(|found| {
+            let instance = instances.iter().find(|id| found.instance_id() == Some(id.as_str()))?;
+            Some((instance.clone(), group_instance(&call, instance.clone(), found)))
+        });
+        Ok(found.collect())
+    }
 }
 
 fn group_instance(
@@ -66,29 +99,41 @@ fn group_instance(
     })
 }
 
-async fn protect(
-    client: &Client,
-    SetInstanceProtection { member, protected }: SetInstanceProtection,
-) -> Result<(), PortError> {
-    let call = Call::new("autoscaling:SetInstanceProtection", format!("{} in group {}", member.instance, member.group));
-    let result = client
-        .set_instance_protection()
-        .auto_scaling_group_name(member.group.as_str())
-        .instance_ids(member.instance.as_str())
-        .protected_from_scale_in(protected)
-        .send()
-        .await;
-    let Err(error) = result else { return Ok(()) };
-    let mut failed = call.failed(&error);
-    // One code for every reason; the request is made from what Auto Scaling gave us, so what it dislikes is the present state.
-    match (error.code(), error.message().unwrap_or_default()) {
-        (Some("ValidationError"), message) if message.contains("not part of") || message.contains("not found") => {
-            failed.kind = PortErrorKind::NotFound;
-        }
-        (Some("ValidationError" | "LimitExceeded"), _) => failed.kind = PortErrorKind::Conflict,
-        _ => {}
+impl Ec2AutoScaling {
+    async fn describe(
+        &self,
+        DescribeGroupInstance { instance }: DescribeGroupInstance,
+    ) -> Result<Option<GroupInstance>, PortError> {
+        self.members.ask(&(), instance).await
     }
-    Err(failed)
+
+    async fn protect(
+        &self,
+        SetInstanceProtection { member, protected }: SetInstanceProtection,
+    ) -> Result<(), PortError> {
+        let call =
+            Call::new("autoscaling:SetInstanceProtection", format!("{} in group {}", member.instance, member.group));
+        self.budget.turn(call.operation()).await;
+        let result = self
+            .client
+            .set_instance_protection()
+            .auto_scaling_group_name(member.group.as_str())
+            .instance_ids(member.instance.as_str())
+            .protected_from_scale_in(protected)
+            .send()
+            .await;
+        let Err(error) = result else { return Ok(()) };
+        let mut failed = call.failed(&error);
+        // One code for every reason; the request is made from what Auto Scaling gave us, so what it dislikes is the present state.
+        match (error.code(), error.message().unwrap_or_default()) {
+            (Some("ValidationError"), message) if message.contains("not part of") || message.contains("not found") => {
+                failed.kind = PortErrorKind::NotFound;
+            }
+            (Some("ValidationError" | "LimitExceeded"), _) => failed.kind = PortErrorKind::Conflict,
+            _ => {}
+        }
+        Err(failed)
+    }
 }
 
 #[cfg(test)]
@@ -98,8 +143,8 @@ mod tests {
 
     const INSTANCE: &str = "i-0123456789abcdef0";
 
-    fn client(fake: &Fake) -> Client {
-        Client::new(&fake.config())
+    fn port(fake: &Fake) -> Ec2AutoScaling {
+        Ec2AutoScaling::new(Client::new(&fake.config()), Budget::new())
     }
 
     fn seen() -> SetInstanceProtection {
@@ -130,7 +175,7 @@ mod tests {
 
     async fn describe_with(reply: Reply) -> Result<Option<GroupInstance>, PortError> {
         let fake = Fake::always(reply);
-        describe(&client(&fake), DescribeGroupInstance { instance: InstanceId::parse(INSTANCE).unwrap() }).await
+        port(&fake).describe(DescribeGroupInstance { instance: InstanceId::parse(INSTANCE).unwrap() }).await
     }
 
     #[tokio::test(start_paused = true)]
@@ -146,7 +191,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn protection_names_instance_and_group() {
         let fake = Fake::always(Reply::query("SetInstanceProtection", ""));
-        protect(&client(&fake), seen()).await.unwrap();
+        port(&fake).protect(seen()).await.unwrap();
         let body = &fake.calls()[0].body;
         for part in
             ["AutoScalingGroupName=web", "InstanceIds.member.1=i-0123456789abcdef0", "ProtectedFromScaleIn=true"]
@@ -165,7 +210,7 @@ mod tests {
             ("The instance i-0123456789abcdef0 is not part of Auto Scaling group web.", PortErrorKind::NotFound),
         ] {
             let fake = Fake::always(Reply::query_error(400, "ValidationError", message));
-            let error = protect(&client(&fake), seen()).await.unwrap_err();
+            let error = port(&fake).protect(seen()).await.unwrap_err();
             assert_eq!(error.kind, kind, "{error}");
             assert!(error.message.contains(message) && error.message.contains("group web"), "{error}");
         }

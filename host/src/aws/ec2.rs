@@ -5,45 +5,87 @@ use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types;
 use jiff::Timestamp;
 
+use super::batch::{Answers, Batches, Question, named};
+use super::budget::Budget;
 use super::error::Call;
 use crate::capabilities::ec2::Ec2;
 use crate::policy::{DescribeInstance, Granted};
 use crate::ports::{Instance, InstanceId, PortError, PortErrorKind};
 
+/// How many ids one call asks about. A filter takes 200 values.
+const BATCH: usize = 100;
+
+/// [`BATCH`] as a page size: an id has one instance at most.
+const PAGE: i32 = 100;
+
+const DESCRIBE: &str = "ec2:DescribeInstances";
+
 /// Amazon EC2.
 #[derive(Debug)]
 pub(super) struct AmazonEc2 {
-    client: Client,
+    instances: Batches<Described>,
 }
 
 impl AmazonEc2 {
-    pub(super) fn new(client: Client) -> Self {
-        Self { client }
+    pub(super) fn new(client: Client, budget: Budget) -> Self {
+        Self { instances: Batches::new(Described { client, budget }) }
+    }
+
+    async fn describe(&self, DescribeInstance { instance }: DescribeInstance) -> Result<Instance, PortError> {
+        self.instances.ask(&(), instance.clone()).await?.ok_or_else(|| {
+            let call = Call::new(DESCRIBE, instance.as_str());
+            call.error(PortErrorKind::NotFound, "EC2 knows no such instance in this account and region")
+        })
     }
 }
 
 #[async_trait]
 impl Ec2 for AmazonEc2 {
     async fn describe_instance(&self, request: Granted<DescribeInstance>) -> Result<Instance, PortError> {
-        describe(&self.client, request.into_request()).await
+        self.describe(request.into_request()).await
     }
 }
 
-async fn describe(client: &Client, DescribeInstance { instance }: DescribeInstance) -> Result<Instance, PortError> {
-    let call = Call::new("ec2:DescribeInstances", instance.as_str());
-    let answer = client
-        .describe_instances()
-        .instance_ids(instance.as_str())
-        .send()
-        .await
-        .map_err(|error| call.failed(&error))?;
-    answer
-        .reservations()
-        .iter()
-        .flat_map(types::Reservation::instances)
-        .find(|found| found.instance_id() == Some(instance.as_str()))
-        .map(|found| fact(instance, found))
-        .ok_or_else(|| call.error(PortErrorKind::NotFound, "EC2 knows no such instance in this account and region"))
+/// "What are these instances?"
+struct Described {
+    client: Client,
+    budget: Budget,
+}
+
+#[async_trait]
+impl Question for Described {
+    type Scope = ();
+    type Key = InstanceId;
+    type Answer = Instance;
+
+    const AT_MOST: usize = BATCH;
+
+    async fn turn(&self) {
+        self.budget.turn(DESCRIBE).await;
+    }
+
+    /// Asks with a filter: where ids are named as such, one that EC2 does not know fails the call for all of them. Calls with a filter
+    /// and pages also draw on the larger of EC2's buckets.
+    async fn ask(&self, (): &(), instances: Vec<InstanceId>) -> Result<Answers<Self>, PortError> {
+        let call = Call::new(DESCRIBE, named(&instances, "instances"));
+        let ids = instances.iter().map(|instance| instance.as_str().to_owned()).collect();
+        let filter = types::Filter::builder().name("instance-id").set_values(Some(ids)).build();
+        let mut pages = self.client.describe_instances().filters(filter).into_paginator().page_size(PAGE).send();
+        let mut answers = Answers::<Self>::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| call.failed(&error))?;
+            let found = page.reservations().iter().flat_map(types::Reservation::instances);
+            for found in found {
+                if let Some(id) = instances.iter().find(|id| found.instance_id() == Some(id.as_str())) {
+                    answers.insert(id.clone(), Ok(fact(id.clone(), found)));
+                }
+            }
+            if page.next_token().is_some() {
+                self.budget.turn(DESCRIBE).await;
+            }
+        }
+        Ok(answers)
+    }
 }
 
 fn fact(instance: InstanceId, from: &types::Instance) -> Instance {
@@ -79,8 +121,12 @@ mod tests {
     const INSTANCE: &str = "i-0123456789abcdef0";
 
     async fn describe_with(reply: Reply) -> Result<Instance, PortError> {
-        let client = Client::new(&Fake::always(reply).config());
-        describe(&client, DescribeInstance { instance: InstanceId::parse(INSTANCE).unwrap() }).await
+        describe_in(&Fake::always(reply)).await
+    }
+
+    async fn describe_in(fake: &Fake) -> Result<Instance, PortError> {
+        let port = AmazonEc2::new(Client::new(&fake.config()), Budget::new());
+        port.describe(DescribeInstance { instance: InstanceId::parse(INSTANCE).unwrap() }).await
     }
 
     fn instances(inner: &str) -> Reply {
@@ -132,18 +178,35 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_unknown_or_malformed_id_is_told_apart() {
-        for (code, kind) in [
-            ("InvalidInstanceID.NotFound", PortErrorKind::NotFound),
-            ("InvalidInstanceID.Malformed", PortErrorKind::Invalid),
-        ] {
-            let error = describe_with(Reply::ec2_error(400, code, "it is what it is")).await.unwrap_err();
-            assert_eq!(error.kind, kind, "{error}");
-            assert!(error.message.contains(INSTANCE) && error.message.contains("it is what it is"), "{error}");
+    async fn an_id_that_ec2_says_nothing_of_is_not_found() {
+        for answer in ["", "<item><instanceId>i-00000000000000001</instanceId></item>"] {
+            let error = describe_with(instances(answer)).await.unwrap_err();
+            assert_eq!(error.kind, PortErrorKind::NotFound, "another instance passed for the one asked for: {error}");
+            insta::allow_duplicates! {
+                insta::assert_snapshot!(error.message, @"ec2:DescribeInstances for i-0123456789abcdef0: EC2 knows no such instance in this account and region");
+            }
         }
-        let error =
-            describe_with(instances("<item><instanceId>i-00000000000000001</instanceId></item>")).await.unwrap_err();
-        assert_eq!(error.kind, PortErrorKind::NotFound, "another instance passed for the one asked for: {error}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ids_are_a_filter_so_that_an_unknown_one_fails_no_other() {
+        let fake = Fake::always(instances("<item><instanceId>i-0123456789abcdef0</instanceId></item>"));
+        describe_in(&fake).await.unwrap();
+        let body = &fake.calls()[0].body;
+        assert!(body.contains("Filter.1.Name=instance-id&Filter.1.Value.1=i-0123456789abcdef0"), "{body}");
+        assert!(!body.contains("InstanceId.1"), "{body}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_instance_is_found_behind_an_empty_page() {
+        let fake = Fake::new(|call| match call.body.contains("NextToken=more") {
+            true => instances("<item><instanceId>i-0123456789abcdef0</instanceId></item>"),
+            false => Reply::xml(
+                200,
+                "<DescribeInstancesResponse><reservationSet/><nextToken>more</nextToken></DescribeInstancesResponse>",
+            ),
+        });
+        assert_eq!(describe_in(&fake).await.unwrap().instance.as_str(), INSTANCE);
     }
 
     #[tokio::test(start_paused = true)]

@@ -29,6 +29,11 @@ impl Call {
         Self { operation, target: target.into() }
     }
 
+    /// What is called, as `service:Operation`.
+    pub(crate) fn operation(&self) -> &'static str {
+        self.operation
+    }
+
     /// The call failed in a way of its own.
     pub(crate) fn error(&self, kind: PortErrorKind, what: impl AsRef<str>) -> PortError {
         PortError::new(kind, format!("{} for {}: {}", self.operation, self.target, what.as_ref()))
@@ -63,8 +68,8 @@ impl Call {
         }
     }
 
-    /// AWS answered with an error.
-    fn refused(
+    /// AWS answered with an error, for the whole call or for a part of it.
+    pub(crate) fn refused(
         &self,
         code: Option<&str>,
         message: Option<&str>,
@@ -163,9 +168,11 @@ impl Refusal {
             | "TooManyRequests"
             | "TooManyRequestsException" => Self::Throttling,
             "RequestTimeout" | "RequestTimeoutException" => Self::Other(Timeout),
-            "ClusterNotFoundException"
+            "AWS.SimpleQueueService.NonExistentQueue"
+            | "ClusterNotFoundException"
             | "EC2InstanceNotFoundException"
             | "InvalidInstanceID.NotFound"
+            | "QueueDoesNotExist"
             | "ResourceNotFoundException" => Self::Other(NotFound),
             "EC2InstanceStateInvalidException" => Self::Other(Conflict),
             "InvalidInstanceID.Malformed"

@@ -11,6 +11,7 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
 use serde_json::Value;
+use tokio::time::Instant;
 
 /// A server that answers with what a function says.
 #[derive(Clone)]
@@ -22,8 +23,9 @@ pub(crate) struct Fake {
 /// A request it has received.
 #[derive(Debug, Clone)]
 pub(crate) struct Received {
-    /// The operation of the JSON protocol; empty in the others.
+    /// The operation; empty in the protocol of S3.
     pub(crate) operation: String,
+    pub(crate) at: Instant,
     pub(crate) uri: String,
     pub(crate) if_none_match: Option<String>,
     pub(crate) body: String,
@@ -150,12 +152,15 @@ impl fmt::Debug for Fake {
 
 impl HttpConnector for Fake {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let target = request.headers().get("x-amz-target").unwrap_or_default();
+        let body = String::from_utf8_lossy(request.body().bytes().unwrap_or_default()).into_owned();
+        let target = request.headers().get("x-amz-target").and_then(|target| target.rsplit('.').next());
+        let action = body.split('&').find_map(|field| field.strip_prefix("Action="));
         let received = Received {
-            operation: target.rsplit('.').next().unwrap_or_default().to_owned(),
+            operation: target.or(action).unwrap_or_default().to_owned(),
+            at: Instant::now(),
             uri: request.uri().to_owned(),
             if_none_match: request.headers().get("if-none-match").map(str::to_owned),
-            body: String::from_utf8_lossy(request.body().bytes().unwrap_or_default()).into_owned(),
+            body,
         };
         let reply = (self.answer)(&received);
         self.calls.lock().unwrap().push(received);

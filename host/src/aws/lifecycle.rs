@@ -11,6 +11,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
+use super::budget::Budget;
 use super::error::Call;
 use crate::dispatch::lifecycle::{Answer, HookTimes, Lifecycle, LifecycleResult};
 use crate::event::LifecycleAction;
@@ -34,11 +35,12 @@ const COMPLETE_TIMEOUT: Duration = Duration::from_secs(4);
 #[derive(Debug)]
 pub(super) struct LifecycleActions {
     client: Client,
+    budget: Budget,
 }
 
 impl LifecycleActions {
-    pub(super) fn new(client: Client) -> Self {
-        Self { client }
+    pub(super) fn new(client: Client, budget: Budget) -> Self {
+        Self { client, budget }
     }
 }
 
@@ -46,6 +48,7 @@ impl LifecycleActions {
 impl Lifecycle for LifecycleActions {
     async fn hook(&self, action: &LifecycleAction) -> Result<Option<HookTimes>, PortError> {
         let call = call("autoscaling:DescribeLifecycleHooks", action);
+        self.budget.turn(call.operation()).await;
         let result = self
             .client
             .describe_lifecycle_hooks()
@@ -55,8 +58,8 @@ impl Lifecycle for LifecycleActions {
             .await;
         let answer = match result {
             Ok(answer) => answer,
-            // "AutoScalingGroup name not found": its hooks went with it.
-            Err(error) if is_validation_error(&error, |message| message.contains("name not found")) => return Ok(None),
+            // Its hooks went with it.
+            Err(error) if is_no_such_group(&error) => return Ok(None),
             Err(error) => return Err(call.failed(&error)),
         };
         let ours =
@@ -65,6 +68,8 @@ impl Lifecycle for LifecycleActions {
     }
 
     async fn heartbeat(&self, action: &LifecycleAction) -> Result<Answer, PortError> {
+        let call = call("autoscaling:RecordLifecycleActionHeartbeat", action);
+        self.budget.turn(call.operation()).await;
         let result = self
             .client
             .record_lifecycle_action_heartbeat()
@@ -74,10 +79,12 @@ impl Lifecycle for LifecycleActions {
             .set_lifecycle_action_token(action.token.clone())
             .send()
             .await;
-        answer(&call("autoscaling:RecordLifecycleActionHeartbeat", action), result)
+        answer(&call, result)
     }
 
     async fn complete(&self, action: &LifecycleAction, outcome: LifecycleResult) -> Result<Answer, PortError> {
+        let call = call("autoscaling:CompleteLifecycleAction", action);
+        self.budget.turn(call.operation()).await;
         let result = self
             .client
             .complete_lifecycle_action()
@@ -90,7 +97,6 @@ impl Lifecycle for LifecycleActions {
             .config_override(tried_once())
             .send()
             .await;
-        let call = call("autoscaling:CompleteLifecycleAction", action);
         match result {
             Err(SdkError::TimeoutError(_)) => {
                 let what = format!("no answer within {COMPLETE_TIMEOUT:?}; it may have taken effect");
@@ -125,12 +131,17 @@ where
     }
 }
 
+/// "AutoScalingGroup name not found".
+pub(super) fn is_no_such_group(error: &impl ProvideErrorMetadata) -> bool {
+    is_validation_error(error, |message| message.contains("name not found"))
+}
+
 fn is_validation_error(error: &impl ProvideErrorMetadata, says: impl FnOnce(&str) -> bool) -> bool {
     error.code() == Some("ValidationError") && error.message().is_some_and(says)
 }
 
 /// What DescribeLifecycleHooks gives, in seconds. What is left out is as good as unknown, and so is zero, which no hook can have.
-fn hook_times(heartbeat_timeout: Option<i32>, global_timeout: Option<i32>) -> HookTimes {
+pub(super) fn hook_times(heartbeat_timeout: Option<i32>, global_timeout: Option<i32>) -> HookTimes {
     let heartbeat_timeout = known(heartbeat_timeout);
     let longest = heartbeat_timeout.map_or(LONGEST_ACTION, |timeout| LONGEST_ACTION.min(timeout * 100));
     HookTimes {
@@ -161,7 +172,7 @@ mod tests {
     }
 
     fn port(fake: &Fake) -> LifecycleActions {
-        LifecycleActions::new(Client::new(&fake.config()))
+        LifecycleActions::new(Client::new(&fake.config()), Budget::new())
     }
 
     fn validation_error(message: &str) -> Fake {

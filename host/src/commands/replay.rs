@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::policy::{PolicyFile, read_policy};
 use crate::assemble;
-use crate::dispatch::End;
+use crate::dispatch::{End, Step};
 use crate::files;
 use crate::policy::Policy;
 use crate::recording::{Comparison, Kept, MAX_BYTES, Outcome, Recording, Recordings, Replay, to_case};
@@ -118,9 +118,16 @@ impl Arguments {
             let dispatch = assemble::replayed(policy, plugin, modules, &replay, recordings)?;
             // Without it every attempt would fail, which says nothing of the recording.
             dispatch.modules.current(&handler.module).await.context("no plugin to replay with")?;
-            if let Ok(end @ (End::NoHandler | End::LeftAlone { .. })) =
-                dispatch.handle(recorded.event.clone(), replay.door_closes()).await
-            {
+            if let Some(item) = &recorded.header.resumed {
+                dispatch.ledger.restore(item).await?;
+            }
+            let (event, closes) = (recorded.event.clone(), replay.door_closes());
+            let ended = if recorded.header.one_step {
+                dispatch.step(&event, closes).await
+            } else {
+                dispatch.handle(event, closes).await.map(Step::Ended)
+            };
+            if let Ok(Step::Ended(end @ (End::NoHandler | End::LeftAlone { .. }))) = ended {
                 bail!("{}: {}", self.policy.path.display(), end);
             }
             Ok(Recording::parse("the replay", &kept.take())?)

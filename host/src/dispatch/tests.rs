@@ -14,8 +14,8 @@ use crate::testing::{INSTANCE, guests, lifecycle, policy, silent, terminating};
 
 /// Auto Scaling, with a hook of five minutes, that notes what it is told.
 #[derive(Default)]
-struct Recorder {
-    told: Mutex<Vec<String>>,
+pub(crate) struct Recorder {
+    pub(crate) told: Arc<Mutex<Vec<String>>>,
     /// How many heartbeats fail before one is accepted.
     deaf: AtomicUsize,
     /// What completing is answered, in order; accepted after that.
@@ -44,6 +44,36 @@ impl Lifecycle for Recorder {
     }
 }
 
+/// Auto Scaling, with no action that waits.
+pub(crate) fn over() -> Arc<dyn Lifecycle> {
+    struct Over;
+
+    #[async_trait]
+    impl Lifecycle for Over {
+        async fn hook(&self, _: &LifecycleAction) -> Result<Option<HookTimes>, PortError> {
+            Ok(None)
+        }
+
+        async fn heartbeat(&self, _: &LifecycleAction) -> Result<Answer, PortError> {
+            Ok(Answer::Over)
+        }
+
+        async fn complete(&self, _: &LifecycleAction, _: LifecycleResult) -> Result<Answer, PortError> {
+            Ok(Answer::Over)
+        }
+    }
+
+    Arc::new(Over)
+}
+
+/// Auto Scaling that refuses whatever it is told.
+pub(crate) fn deaf() -> Arc<dyn Lifecycle> {
+    let recorder = Recorder::default();
+    let refused = || Err(PortError::new(PortErrorKind::Denied, "no permission"));
+    recorder.answers.lock().unwrap().extend([refused(), refused()]);
+    Arc::new(recorder)
+}
+
 /// A source with one module, or none.
 struct Only(Option<Vec<u8>>);
 
@@ -65,7 +95,7 @@ impl Source for Only {
 /// A host with one guest behind one handler, and what its Auto Scaling is told.
 pub(crate) struct Host {
     pub(crate) dispatch: Dispatch,
-    recorder: Arc<Recorder>,
+    pub(crate) recorder: Arc<Recorder>,
 }
 
 pub(crate) fn host(guest: Option<Vec<u8>>, sections: &str) -> Host {

@@ -20,8 +20,25 @@ const QUOTED_BYTES: usize = 20;
 pub enum Delivery {
     /// One event, or an SNS notification, handed to the function directly. An error makes Lambda try again.
     Direct(Vec<Message>),
-    /// A batch from an SQS queue, answered with `batchItemFailures`. Each message with its `messageId`.
-    Queue(Vec<(String, Result<Message, ParseError>)>),
+    /// A batch from an SQS queue, answered with `batchItemFailures`.
+    Queue(Vec<QueueRecord>),
+}
+
+/// A message that Lambda has received from an SQS queue ("Using Lambda with Amazon SQS").
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueueRecord {
+    /// `messageId`: what `batchItemFailures` names it by.
+    pub id: String,
+    /// `receiptHandle`: what hiding it takes. Lambda always gives one, a file made by hand may not.
+    pub receipt: Option<String>,
+    /// `eventSourceARN`: the queue.
+    pub queue: Option<String>,
+    /// `attributes.ApproximateReceiveCount`: how often it has been received, this time included; 1 when that is not said.
+    pub receives: u32,
+    /// `body`, as it is; empty when there is none.
+    pub body: String,
+    /// What that says.
+    pub says: Result<Message, ParseError>,
 }
 
 /// What one message says.
@@ -68,8 +85,7 @@ pub fn parse_payload(bytes: &[u8]) -> Result<Delivery, ParseError> {
             Ok(Delivery::Direct(records.iter().map(sns_record).collect::<Result<_, _>>()?))
         }
         Some(first) if first.get("messageId").is_some() => {
-            let messages = records.iter().map(|record| Ok((record.name("messageId")?.to_owned(), sqs_record(record))));
-            Ok(Delivery::Queue(messages.collect::<Result<_, _>>()?))
+            Ok(Delivery::Queue(records.iter().map(sqs_record).collect::<Result<_, _>>()?))
         }
         Some(first) => {
             let source = first.get("eventSource").map_or_else(|| "an unnamed source".to_owned(), describe);
@@ -96,8 +112,22 @@ fn sns_record(record: &Fields<'_>) -> Result<Message, ParseError> {
     sns(&record.object("Sns")?, None)
 }
 
-/// A record that Lambda takes from a queue.
-fn sqs_record(record: &Fields<'_>) -> Result<Message, ParseError> {
+/// A record that Lambda takes from a queue. Without an id it cannot be answered for; everything else it may lack.
+fn sqs_record(record: &Fields<'_>) -> Result<QueueRecord, ParseError> {
+    let id = record.name("messageId")?.to_owned();
+    let said = |name| record.get(name).and_then(Value::as_str).map(str::to_owned);
+    let receives = record.get("attributes").and_then(|attributes| attributes.get("ApproximateReceiveCount")?.as_str());
+    Ok(QueueRecord {
+        id,
+        receipt: said("receiptHandle"),
+        queue: said("eventSourceARN"),
+        receives: receives.and_then(|receives| receives.parse().ok()).unwrap_or(1),
+        body: said("body").unwrap_or_default(),
+        says: sqs_message(record),
+    })
+}
+
+fn sqs_message(record: &Fields<'_>) -> Result<Message, ParseError> {
     let region = record.optional_text("eventSourceARN")?.and_then(region_of_arn);
     parse_message(record.text("body")?.as_bytes(), region.as_ref()).map_err(|error| error.at(&record.path("body")))
 }

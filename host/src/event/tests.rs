@@ -10,7 +10,10 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{Delivery, Event, Kind, MAX_MESSAGE, MAX_PAYLOAD, Message, ParseError, parse_message, parse_payload};
+use super::{
+    Delivery, Event, KNOWN, Kind, Known, MAX_MESSAGE, MAX_PAYLOAD, Message, ParseError, QueueRecord, parse_message,
+    parse_payload,
+};
 use crate::ports::Region;
 
 /// Every file of the folder, by name.
@@ -53,6 +56,37 @@ fn every_recorded_payload_says_what_is_expected() {
     assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
 
+#[test]
+fn every_kind_is_among_the_known_ones_and_shows_what_they_say() {
+    let mut met = vec![false; KNOWN.len()];
+    for (name, payload) in payloads() {
+        let events = match parse_payload(payload) {
+            Ok(Delivery::Direct(messages)) => messages,
+            Ok(Delivery::Queue(records)) => records.into_iter().filter_map(|record| record.says.ok()).collect(),
+            Err(_) => continue,
+        };
+        let events = events.into_iter().flat_map(|message| match message {
+            Message::Events(events) => events,
+            Message::Test => Vec::new(),
+        });
+        for event in events {
+            let of_its_kind = KNOWN.iter().position(|known| known.kind == event.kind && shows(known, &event));
+            assert_eq!(of_its_kind.is_none(), event.kind == Kind::Other, "{name}: {event:?}");
+            of_its_kind.into_iter().for_each(|known| met[known] = true);
+        }
+    }
+    let recorded: Vec<_> = KNOWN.iter().zip(met).filter(|(_, met)| !met).map(|(known, _)| known).collect();
+    assert!(recorded.is_empty(), "no recorded payload is like these: {recorded:#?}");
+}
+
+/// Whether the event says nothing else than what is known. Auto Scaling has not always said where an instance comes from.
+fn shows(known: &Known, event: &Event) -> bool {
+    let (known, envelope) = (known.envelope(), &event.envelope);
+    let detail = known["detail"].as_object().into_iter().flatten();
+    let mut detail = detail.map(|(field, value)| envelope["detail"].get(field).is_none_or(|said| said == value));
+    known["source"] == envelope["source"] && known["detail-type"] == envelope["detail-type"] && detail.all(|same| same)
+}
+
 /// What a payload comes to, in the form of the expectations.
 fn said(payload: &[u8]) -> Value {
     let as_it_came = serde_json::from_slice(payload).unwrap_or(Value::Null);
@@ -72,12 +106,12 @@ fn said(payload: &[u8]) -> Value {
     match parse_payload(payload) {
         Err(error) => json!({ "error": error.to_string() }),
         Ok(Delivery::Direct(messages)) => json!({ "direct": Vec::from_iter(messages.into_iter().map(message)) }),
-        Ok(Delivery::Queue(messages)) => {
-            let record = |(id, said): (String, Result<Message, ParseError>)| match said {
+        Ok(Delivery::Queue(records)) => {
+            let record = |QueueRecord { id, says, .. }| match says {
                 Ok(said) => json!({ "messageId": id, "says": message(said) }),
                 Err(error) => json!({ "messageId": id, "error": error.to_string() }),
             };
-            json!({ "queue": Vec::from_iter(messages.into_iter().map(record)) })
+            json!({ "queue": Vec::from_iter(records.into_iter().map(record)) })
         }
     }
 }
@@ -233,9 +267,24 @@ fn what_is_too_large_is_an_error_that_says_how_large_it_may_be() {
     let body = "x".repeat(MAX_MESSAGE + 1);
     let batch =
         json!({ "Records": [{ "messageId": "1", "body": body }, { "messageId": "2", "body": TEST_NOTIFICATION }] });
-    let Ok(Delivery::Queue(messages)) = parse_payload(batch.to_string().as_bytes()) else { panic!("not a batch") };
-    assert!(messages[0].1.is_err(), "a message of more than 1 MiB was read");
-    assert_eq!(messages[1], ("2".to_owned(), Ok(Message::Test)), "the neighbour of a message that is too large");
+    let Ok(Delivery::Queue(records)) = parse_payload(batch.to_string().as_bytes()) else { panic!("not a batch") };
+    assert!(records[0].says.is_err(), "a message of more than 1 MiB was read");
+    assert_eq!(records[1].says, Ok(Message::Test), "the neighbour of a message that is too large");
+}
+
+#[test]
+fn a_record_of_a_queue_says_how_to_hide_it_and_how_often_it_came() {
+    let queue = "arn:aws:sqs:eu-central-1:123456789012:nuproj-lifecycle";
+    let mut batch = recorded("queue-batch");
+    batch["Records"][1]["attributes"]["ApproximateReceiveCount"] = json!("17");
+    batch["Records"][2] = json!({ "messageId": "bare" });
+    let Ok(Delivery::Queue(records)) = parse_payload(batch.to_string().as_bytes()) else { panic!("not a batch") };
+    let QueueRecord { receipt, queue: from, receives, body, .. } = &records[1];
+    assert_eq!((receipt.as_deref(), from.as_deref()), (Some("AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a"), Some(queue)));
+    assert_eq!((*receives, body.as_str()), (17, "not JSON at all"));
+    let bare = &records[2];
+    assert_eq!((&bare.receipt, &bare.queue, bare.receives, bare.body.as_str()), (&None, &None, 1, ""));
+    assert_eq!(bare.says.as_ref().unwrap_err().to_string(), "Records[2].body is missing");
 }
 
 const TEST_NOTIFICATION: &str = r#"{"Service": "AWS Auto Scaling", "Event": "autoscaling:TEST_NOTIFICATION"}"#;
@@ -324,7 +373,7 @@ fn sound_or_brief(bytes: &[u8]) {
     message(parse_message(bytes, None));
     match parse_payload(bytes) {
         Ok(Delivery::Direct(messages)) => messages.into_iter().for_each(|said| message(Ok(said))),
-        Ok(Delivery::Queue(messages)) => messages.into_iter().for_each(|(_, said)| message(said)),
+        Ok(Delivery::Queue(records)) => records.into_iter().for_each(|record| message(record.says)),
         Err(error) => message(Err(error)),
     }
 }

@@ -3,7 +3,7 @@
 use super::{Page, Store, Version, WriteError};
 
 /// Reads, writes, removals and lists of an empty store answer as the trait says.
-pub(super) async fn holds(store: &dyn Store) {
+pub(crate) async fn holds(store: &dyn Store) {
     creates_once(store).await;
     changes_only_what_was_seen(store).await;
     removes_only_what_was_seen(store).await;
@@ -59,7 +59,7 @@ async fn lists_in_order(store: &dyn Store) {
 }
 
 /// More than `page` objects are listed page after page, each once.
-pub(super) async fn pages(store: &dyn Store, page: usize) {
+pub(crate) async fn pages(store: &dyn Store, page: usize) {
     for number in 0..=page {
         store.write(&format!("many/{number:05}"), b"{}".to_vec(), None).await.unwrap();
     }

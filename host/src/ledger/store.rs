@@ -5,6 +5,9 @@ use jiff::Timestamp;
 
 use crate::ports::PortError;
 
+/// The largest object that is read, in bytes; stores that can be written by others bound their reading by it.
+pub const MAX_BYTES: u64 = 8 << 20;
+
 /// A place for small objects, with compare-and-swap.
 ///
 /// Keys are relative, their parts divided by `/`. What is written survives the process and the machine's power.

@@ -9,6 +9,7 @@ use super::asked::{Asked, Operation};
 use crate::dispatch::lifecycle::{Answer, HookTimes};
 use crate::dispatch::{DispatchError, End};
 use crate::event::{Event, Message, parse_message};
+use crate::ledger::Item;
 use crate::modules::accept::contract_version;
 use crate::ports::{CommandOutput, ContainerInstance, GroupInstance, Instance, PortError, Task};
 
@@ -23,6 +24,24 @@ pub const MAX_BYTES: usize = 64 << 20;
 
 /// What is quoted of a file that is none, in characters.
 const QUOTED_CHARS: usize = 60;
+
+/// What a recording is of.
+#[derive(Debug, Clone)]
+pub struct Part<'a> {
+    /// The event.
+    pub event: &'a Event,
+    /// Whether it is of one step, and not of all that the event comes to.
+    pub one_step: bool,
+    /// Where the work stood before, if it had begun.
+    pub resumed: Option<Item>,
+}
+
+impl<'a> Part<'a> {
+    /// All of it.
+    pub fn whole(event: &'a Event) -> Self {
+        Self { event, one_step: false, resumed: None }
+    }
+}
 
 /// What is known before the work begins: the first line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -39,6 +58,12 @@ pub struct Header {
     /// How long the door was open from then on, in milliseconds; for ever when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub door_closes_after_ms: Option<u64>,
+    /// Whether it is of one step, as a queue's door makes them, and not of all that an event comes to.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub one_step: bool,
+    /// Where the work stood before, if this does not begin with the first attempt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resumed: Option<Box<Item>>,
     /// The handler that took the event.
     pub handler: String,
     /// SHA-256 of the policy.
@@ -54,14 +79,17 @@ impl Header {
         door_closes_after_ms: Option<u64>,
         handler: &str,
         policy: &str,
-        event: &Event,
+        part: Part<'_>,
     ) -> Self {
+        let Part { event, one_step, resumed } = part;
         Self {
             format: FORMAT,
             contract: contract_version().to_owned(),
             host: env!("CARGO_PKG_VERSION").to_owned(),
             recorded_at,
             door_closes_after_ms,
+            one_step,
+            resumed: resumed.map(Box::new),
             handler: handler.to_owned(),
             policy: policy.to_owned(),
             event: event.envelope.clone(),

@@ -8,7 +8,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::asked::Asked;
-use super::file::{Attempted, Call, Ended, Header, Line, Outcome, Reply};
+use super::file::{Attempted, Call, Ended, Header, Line, Outcome, Part, Reply};
 use super::store::{Recordings, Sink, name};
 use crate::capabilities::Ports;
 use crate::capabilities::autoscaling::AutoScaling;
@@ -18,7 +18,7 @@ use crate::capabilities::ssh::Ssh;
 use crate::clock::Clock;
 use crate::dispatch::lifecycle::{Answer, HookTimes, Lifecycle, LifecycleResult};
 use crate::dispatch::{DispatchError, End};
-use crate::event::{Event, LifecycleAction};
+use crate::event::LifecycleAction;
 use crate::outcome;
 use crate::policy::{
     DescribeGroupInstance, DescribeInstance, Drain, Exec, FindContainerInstance, Granted, ListTasks,
@@ -60,16 +60,17 @@ impl Recorder {
         Self(None)
     }
 
-    /// Begins to record what `event` comes to. `door_closes` is when its door does.
+    /// Begins to record what an event comes to. `door_closes` is when its door does.
     pub fn begin(
         recordings: &Recordings,
-        event: &Event,
+        part: Part<'_>,
         (handler, policy): (&str, &str),
         clock: &dyn Clock,
         door_closes: Option<Instant>,
     ) -> Self {
         let (began, at) = (Instant::now(), clock.now());
         let closes = door_closes.map(|closes| milliseconds(closes.saturating_duration_since(began)));
+        let event = part.event;
         let sink = match recordings.open(name(at, event)) {
             Ok(Some(sink)) => sink,
             Ok(None) => return Self::off(),
@@ -80,7 +81,7 @@ impl Recorder {
         };
         let lines = Mutex::new(Lines { sink: Some(sink), written: 0, cut: false });
         let tape = Tape { event: event.id.clone(), began, door_closes, lines };
-        tape.write(&Header::new(at, closes, handler, policy, event), 0);
+        tape.write(&Header::new(at, closes, handler, policy, part), 0);
         Self(Some(Arc::new(tape)))
     }
 

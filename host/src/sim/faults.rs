@@ -25,8 +25,9 @@ use crate::policy::{
     SetInstanceProtection, StopTask,
 };
 use crate::ports::{
-    CommandOutput, ContainerInstance, GroupInstance, Instance, PortError, PortErrorKind, Task, TaskArn,
+    CommandOutput, ContainerInstance, GroupInstance, GroupName, Instance, PortError, PortErrorKind, Task, TaskArn,
 };
+use crate::sweep::{Groups, Hook, Waiting};
 
 /// How long a caller waits for an answer that does not come: the call timeout of our AWS ports.
 const NO_ANSWER: Duration = Duration::from_secs(5);
@@ -43,15 +44,30 @@ const OF_HANDLERS: [(&str, &str); 8] = [
     ("ssh.exec", "the SSH connection"),
 ];
 
-/// Those of the host's own port.
-const OF_THE_HOST: [(&str, &str); 3] = [
+/// Those of the host's own ports.
+const OF_THE_HOST: [(&str, &str); 5] = [
     ("lifecycle.complete", "CompleteLifecycleAction"),
     ("lifecycle.heartbeat", "RecordLifecycleActionHeartbeat"),
     ("lifecycle.hook", "DescribeLifecycleHooks"),
+    ("sweep.hooks", "DescribeLifecycleHooks"),
+    ("sweep.waiting", "DescribeAutoScalingInstances"),
+];
+
+/// Those of the host's ledger, which are in the journal only when they suffer something: there are several to each attempt.
+const OF_THE_LEDGER: [(&str, &str); 4] = [
+    ("ledger.list", "ListObjectsV2"),
+    ("ledger.read", "GetObject"),
+    ("ledger.remove", "DeleteObject"),
+    ("ledger.write", "PutObject"),
 ];
 
 /// The name of every operation that a fault can befall.
 pub fn operations() -> impl Iterator<Item = &'static str> {
+    told_operations().chain(OF_THE_LEDGER.map(|(name, _)| name))
+}
+
+/// The name of every operation that stands in the journal whenever it is called.
+pub fn told_operations() -> impl Iterator<Item = &'static str> {
     OF_HANDLERS.iter().chain(&OF_THE_HOST).map(|(name, _)| *name)
 }
 
@@ -108,7 +124,7 @@ impl FaultKind {
 
     /// What the caller is told, as our AWS ports would tell it.
     fn error(self, operation: &str) -> PortError {
-        let mut known = OF_HANDLERS.iter().chain(&OF_THE_HOST);
+        let mut known = OF_HANDLERS.iter().chain(&OF_THE_HOST).chain(&OF_THE_LEDGER);
         let call = known.find(|(name, _)| *name == operation).map_or(operation, |(_, call)| call);
         let (kind, told) = match self {
             Self::Throttled => (PortErrorKind::Throttled, "was throttled (Rate exceeded)"),
@@ -159,7 +175,7 @@ pub enum When {
 impl Fault {
     /// Whether it can befall what it is ordered for: an attempt cannot be killed by a call that the host makes itself.
     pub fn is_possible(&self) -> bool {
-        let of_the_host = OF_THE_HOST.iter().any(|(name, _)| *name == self.operation);
+        let of_the_host = OF_THE_HOST.iter().chain(&OF_THE_LEDGER).any(|(name, _)| *name == self.operation);
         !(of_the_host && self.kind == FaultKind::AttemptKilled)
     }
 
@@ -172,32 +188,65 @@ impl Fault {
 /// The faults of a world, how far they have come, and the chance they depend on.
 #[derive(Debug)]
 pub(super) struct Faults {
-    /// Each with the number of calls it has looked at.
-    faults: Vec<(Fault, u32)>,
+    faults: Vec<Ordered>,
     chance: ChaCha8Rng,
+}
+
+/// A fault, and how far it has come.
+#[derive(Debug)]
+struct Ordered {
+    fault: Fault,
+    /// The calls that it means, up to now.
+    calls: u32,
+    /// How many of them it has befallen.
+    struck: u32,
 }
 
 impl Faults {
     pub(super) fn new(faults: Vec<Fault>, seed: u64) -> Self {
-        let faults = faults.into_iter().map(|fault| (fault, 0)).collect();
+        let faults = faults.into_iter().map(|fault| Ordered { fault, calls: 0, struck: 0 }).collect();
         Self { faults, chance: ChaCha8Rng::seed_from_u64(seed) }
     }
 
     /// What the next call of `operation` suffers: the first fault that strikes. All of them count the call.
     fn strike(&mut self, operation: &str) -> Option<FaultKind> {
         let mut struck = None;
-        for (fault, calls) in self.faults.iter_mut().filter(|(fault, _)| fault.befalls(operation)) {
-            *calls += 1;
-            let strikes = match &fault.when {
+        for ordered in self.faults.iter_mut().filter(|ordered| ordered.fault.befalls(operation)) {
+            ordered.calls += 1;
+            let strikes = match &ordered.fault.when {
                 When::Always => true,
-                When::Nth(numbers) => numbers.contains(calls),
+                When::Nth(numbers) => numbers.contains(&ordered.calls),
                 When::Probability(probability) => self.chance.random_bool(*probability),
             };
             if strikes && struck.is_none() {
-                struck = Some(fault.kind);
+                ordered.struck += 1;
+                struck = Some(ordered.fault.kind);
             }
         }
         struck
+    }
+
+    /// What of the faults has befallen no call, in words. That chance let a call pass is as it was ordered.
+    pub(super) fn unmet(&self) -> Vec<String> {
+        self.faults.iter().filter_map(Ordered::unmet).collect()
+    }
+}
+
+impl Ordered {
+    fn unmet(&self) -> Option<String> {
+        let Fault { operation, kind, when } = &self.fault;
+        let fault = format!("the fault {kind} of {operation}");
+        let not_reached = match when {
+            When::Nth(numbers) => numbers.iter().filter(|nth| **nth > self.calls).min(),
+            When::Always | When::Probability(_) => None,
+        };
+        match (self.calls, not_reached) {
+            (0, _) => Some(format!("{fault} befell nothing: there was no such call")),
+            (1, Some(nth)) => Some(format!("{fault} did not befall call {nth}: there was only 1")),
+            (calls, Some(nth)) => Some(format!("{fault} did not befall call {nth}: there were only {calls}")),
+            (_, None) if self.struck > 0 || matches!(when, When::Probability(_)) => None,
+            (_, None) => Some(format!("{fault} befell nothing: another fault of these calls comes first")),
+        }
     }
 }
 
@@ -206,6 +255,11 @@ impl Faults {
 pub(super) struct Faulty(pub(super) World);
 
 impl Faulty {
+    /// What a call that is about to be made suffers, if anything.
+    pub(super) fn strike(&self, operation: &str) -> Option<FaultKind> {
+        self.0.faults.lock().unwrap_or_else(PoisonError::into_inner).strike(operation)
+    }
+
     /// Makes a call, or lets it suffer what it has to.
     async fn call<T>(
         &self,
@@ -213,8 +267,21 @@ impl Faulty {
         target: impl FnOnce() -> String,
         call: impl Future<Output = Result<T, PortError>>,
     ) -> Result<T, PortError> {
-        let struck = self.0.faults.lock().unwrap_or_else(PoisonError::into_inner).strike(operation);
-        let Some(fault) = struck else { return call.await };
+        match self.strike(operation) {
+            Some(fault) => self.suffer(fault, operation, target, call, |error| error).await,
+            None => call.await,
+        }
+    }
+
+    /// Lets a call suffer `fault`. What becomes of it in the world, `call` writes down; `tell` says the error to the caller.
+    pub(super) async fn suffer<T, E>(
+        &self,
+        fault: FaultKind,
+        operation: &'static str,
+        target: impl FnOnce() -> String,
+        call: impl Future<Output = Result<T, E>>,
+        tell: impl FnOnce(PortError) -> E,
+    ) -> Result<T, E> {
         let journal = &self.0.journal;
         // No other call comes between: the world writes a call down before it waits for anything.
         journal.next_suffers(fault);
@@ -229,14 +296,14 @@ impl Faulty {
                     return std::future::pending().await;
                 }
                 tokio::time::sleep(fault.takes()).await;
-                Err(fault.error(operation))
+                Err(tell(fault.error(operation)))
             }
             _ => {
                 let asked = journal.call(journal.now(), operation, target());
                 tokio::time::sleep(fault.takes()).await;
                 let error = fault.error(operation);
                 journal.answer(asked, journal.now(), Err(&error));
-                Err(error)
+                Err(tell(error))
             }
         }
     }
@@ -321,5 +388,16 @@ impl Lifecycle for Faulty {
     async fn complete(&self, action: &LifecycleAction, result: LifecycleResult) -> Result<Answer, PortError> {
         let target = || format!("{} on {}", action.hook, action.instance);
         self.call("lifecycle.complete", target, self.0.complete(action, result)).await
+    }
+}
+
+#[async_trait]
+impl Groups for Faulty {
+    async fn waiting(&self) -> Result<Vec<Waiting>, PortError> {
+        self.call("sweep.waiting", || "all instances".to_owned(), self.0.waiting()).await
+    }
+
+    async fn hooks(&self, group: &GroupName) -> Result<Vec<Hook>, PortError> {
+        self.call("sweep.hooks", || group.to_string(), self.0.hooks(group)).await
     }
 }

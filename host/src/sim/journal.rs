@@ -8,7 +8,6 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::FaultKind;
-use crate::ports::PortError;
 
 /// How many entries are kept; later ones are only counted. A benchmark may call a world millions of times.
 pub const MAX_ENTRIES: usize = 100_000;
@@ -183,11 +182,11 @@ impl Journal {
     }
 
     /// Writes down what the call came to.
-    pub(super) fn answer(&self, asked: Asked, now: Duration, result: Result<String, &PortError>) {
+    pub(super) fn answer(&self, asked: Asked, now: Duration, result: Result<String, &impl ToString>) {
         let mut tape = self.tape();
         let Some(entry) = asked.0.and_then(|index| tape.entries.get_mut(index)) else { return };
         let What::Call(call) = &mut entry.what else { return };
-        call.reply = result.map_or_else(|error| Reply::Error(error.message.clone()), Reply::Ok);
+        call.reply = result.map_or_else(|error| Reply::Error(error.to_string()), Reply::Ok);
         call.took = now.saturating_sub(entry.elapsed);
     }
 

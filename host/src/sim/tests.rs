@@ -7,11 +7,13 @@ mod faults;
 mod file;
 mod history;
 mod journal;
+mod ledger;
 mod lifecycle;
 mod nodes;
 mod picture;
 mod service;
 mod ssh;
+mod sweep;
 
 use std::sync::Arc;
 use std::time::Duration;

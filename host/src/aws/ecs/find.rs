@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use aws_sdk_ecs::Client;
+use aws_sdk_ecs::operation::list_clusters::ListClustersOutput;
 
-use super::{BATCH, PAGE, arns, container_instance, id_of, missing};
+use super::{AmazonEcs, PAGE, arns, id_of};
 use crate::aws::error::Call;
 use crate::policy::{FindContainerInstance, NamePatterns};
 use crate::ports::{ClusterName, ContainerInstance, InstanceId, PortError, PortErrorKind};
@@ -41,157 +41,104 @@ impl FoundLast {
     }
 }
 
-/// The container instance of an EC2 instance, in the clusters of the request.
-///
-/// The cluster in which it was found last is asked first, if the request still allows that one; when it is live there, no other is
-/// asked. So a second live registration, in another cluster, is only noticed by the full search.
-pub(super) async fn find(
-    client: &Client,
-    found_last: &FoundLast,
-    request: FindContainerInstance,
-) -> Result<Option<ContainerInstance>, PortError> {
-    let FindContainerInstance { instance, clusters } = request;
-    let hint = found_last.of(&instance).filter(|cluster| clusters.matches(cluster.as_str()));
-    if let Some(cluster) = hint {
-        if let Some(found) = still_in(client, &cluster, &instance).await? {
-            return Ok(Some(found));
+impl AmazonEcs {
+    /// The container instance of an EC2 instance, in the clusters of the request.
+    ///
+    /// The cluster in which it was found last is asked first, if the request still allows that one; when it is live there, no other is
+    /// asked. So a second live registration, in another cluster, is only noticed by the full search.
+    pub(super) async fn find(&self, request: FindContainerInstance) -> Result<Option<ContainerInstance>, PortError> {
+        let FindContainerInstance { instance, clusters } = request;
+        let hint = self.found_last.of(&instance).filter(|cluster| clusters.matches(cluster.as_str()));
+        if let Some(cluster) = hint {
+            if let Some(found) = self.still_in(&cluster, &instance).await? {
+                return Ok(Some(found));
+            }
+            self.found_last.forget(&instance);
         }
-        found_last.forget(&instance);
+        let found = self.search(&instance, &clusters).await?;
+        if let Some(live) = found.as_ref().filter(|found| is_live(found)) {
+            self.found_last.remember(live);
+        }
+        Ok(found)
     }
-    let found = search(client, &instance, &clusters).await?;
-    if let Some(live) = found.as_ref().filter(|found| is_live(found)) {
-        found_last.remember(live);
-    }
-    Ok(found)
-}
 
-/// The instance in the cluster it was found in last, if it is live there. That the cluster is gone is for the search to judge.
-async fn still_in(
-    client: &Client,
-    cluster: &ClusterName,
-    instance: &InstanceId,
-) -> Result<Option<ContainerInstance>, PortError> {
-    match in_cluster(client, cluster, instance).await {
-        Ok(found) => Ok(choose(found)?.filter(is_live)),
-        Err(error) if error.kind == PortErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// Asks every cluster there is. One that the policy names and ECS does not have is an error, but only once the instance is live in
-/// none of the others: a typo in one name must neither read as "not a member" nor stop the work on those that are members.
-async fn search(
-    client: &Client,
-    instance: &InstanceId,
-    clusters: &NamePatterns,
-) -> Result<Option<ContainerInstance>, PortError> {
-    let mut found = Vec::new();
-    let mut missing = Vec::new();
-    for cluster in clusters_to_search(client, clusters).await? {
-        let named = clusters.literals().any(|name| name == cluster.as_str());
-        match in_cluster(client, &cluster, instance).await {
-            Ok(more) => found.extend(more),
-            Err(error) if error.kind == PortErrorKind::NotFound && named => missing.push((cluster, error)),
-            // It was listed a moment ago, so it has just been deleted.
-            Err(error) if error.kind == PortErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+    /// The instance in the cluster it was found in last, if it is live there. That the cluster is gone is for the search to judge.
+    async fn still_in(
+        &self,
+        cluster: &ClusterName,
+        instance: &InstanceId,
+    ) -> Result<Option<ContainerInstance>, PortError> {
+        match self.in_cluster(cluster, instance).await {
+            Ok(found) => Ok(choose(found)?.filter(is_live)),
+            Err(error) if error.kind == PortErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
         }
     }
-    if !found.iter().any(is_live) && !missing.is_empty() {
-        return Err(missing.swap_remove(0).1);
-    }
-    for (cluster, error) in &missing {
-        let (instance, cluster) = (instance.as_str(), cluster.as_str());
-        tracing::warn!(instance, cluster, %error, "a cluster that grants.ecs.clusters names does not exist; the instance is in another");
-    }
-    choose(found)
-}
 
-/// The clusters the policy names, then those its patterns match.
-async fn clusters_to_search(client: &Client, patterns: &NamePatterns) -> Result<Vec<ClusterName>, PortError> {
-    let mut clusters = Vec::new();
-    for name in patterns.literals() {
-        let cluster = ClusterName::parse(name).map_err(|error| {
-            PortError::new(PortErrorKind::Invalid, format!("{error}; correct grants.ecs.clusters of the handler"))
-        })?;
-        if !clusters.contains(&cluster) {
-            clusters.push(cluster);
+    /// Asks every cluster there is. One that the policy names and ECS does not have is an error, but only once the instance is live in
+    /// none of the others: a typo in one name must neither read as "not a member" nor stop the work on those that are members.
+    async fn search(
+        &self,
+        instance: &InstanceId,
+        clusters: &NamePatterns,
+    ) -> Result<Option<ContainerInstance>, PortError> {
+        let mut found = Vec::new();
+        let mut missing = Vec::new();
+        for cluster in self.clusters_to_search(clusters).await? {
+            let named = clusters.literals().any(|name| name == cluster.as_str());
+            match self.in_cluster(&cluster, instance).await {
+                Ok(more) => found.extend(more),
+                Err(error) if error.kind == PortErrorKind::NotFound && named => missing.push((cluster, error)),
+                // It was listed a moment ago, so it has just been deleted.
+                Err(error) if error.kind == PortErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
         }
-    }
-    if patterns.all_literal() {
-        return Ok(clusters);
-    }
-    let call = Call::new("ecs:ListClusters", "the patterns of clusters in grants.ecs");
-    let listing = client.list_clusters().into_paginator().page_size(PAGE).items().send();
-    for arn in arns(&call, listing).await? {
-        let matching = ClusterName::parse(id_of(&arn)).ok().filter(|name| patterns.matches(name.as_str()));
-        if let Some(cluster) = matching.filter(|cluster| !clusters.contains(cluster)) {
-            clusters.push(cluster);
+        if !found.iter().any(is_live) && !missing.is_empty() {
+            return Err(missing.swap_remove(0).1);
         }
-    }
-    Ok(clusters)
-}
-
-/// The container instances of `instance` in one cluster, in any state but INACTIVE (which is what ListContainerInstances leaves out
-/// when no status is asked for).
-async fn in_cluster(
-    client: &Client,
-    cluster: &ClusterName,
-    instance: &InstanceId,
-) -> Result<Vec<ContainerInstance>, PortError> {
-    let call = Call::new("ecs:ListContainerInstances", format!("{instance} in cluster {cluster}"));
-    let listing = client
-        .list_container_instances()
-        .cluster(cluster.as_str())
-        .filter(format!("ec2InstanceId=={instance}"))
-        .into_paginator()
-        .page_size(PAGE)
-        .items()
-        .send();
-    let arns = arns(&call, listing).await.map_err(|error| no_such_cluster(cluster, error))?;
-    let mut found = Vec::new();
-    for batch in arns.chunks(BATCH) {
-        found.extend(describe(client, cluster, instance, batch).await?);
-    }
-    Ok(found)
-}
-
-async fn describe(
-    client: &Client,
-    cluster: &ClusterName,
-    instance: &InstanceId,
-    batch: &[String],
-) -> Result<Vec<ContainerInstance>, PortError> {
-    let call = Call::new("ecs:DescribeContainerInstances", format!("{instance} in cluster {cluster}"));
-    let answer = client
-        .describe_container_instances()
-        .cluster(cluster.as_str())
-        .set_container_instances(Some(batch.to_vec()))
-        .send()
-        .await
-        .map_err(|error| no_such_cluster(cluster, call.failed(&error)))?;
-    let gone = missing(&call, answer.failures())?;
-    let described = answer.container_instances();
-    // Without this, an answer that leaves one out would read as "not a member of the cluster".
-    for arn in batch.iter().map(|arn| id_of(arn)) {
-        let known =
-            described.iter().filter_map(|found| found.container_instance_arn()).any(|found| id_of(found) == arn)
-                || gone.iter().any(|gone| id_of(gone) == arn);
-        if !known {
-            let what = format!("the answer says nothing of container instance {arn}");
-            return Err(call.error(PortErrorKind::Unavailable, what));
+        for (cluster, error) in &missing {
+            let (instance, cluster) = (instance.as_str(), cluster.as_str());
+            tracing::warn!(instance, cluster, %error, "a cluster that grants.ecs.clusters names does not exist; the instance is in another");
         }
+        choose(found)
     }
-    let ours = described.iter().filter_map(|found| container_instance(cluster, found));
-    Ok(ours.filter(|found| found.instance == *instance).collect())
-}
 
-fn no_such_cluster(cluster: &ClusterName, error: PortError) -> PortError {
-    if error.kind != PortErrorKind::NotFound {
-        return error;
+    /// The clusters the policy names, then those its patterns match.
+    async fn clusters_to_search(&self, patterns: &NamePatterns) -> Result<Vec<ClusterName>, PortError> {
+        let mut clusters = Vec::new();
+        for name in patterns.literals() {
+            let cluster = ClusterName::parse(name).map_err(|error| {
+                PortError::new(PortErrorKind::Invalid, format!("{error}; correct grants.ecs.clusters of the handler"))
+            })?;
+            if !clusters.contains(&cluster) {
+                clusters.push(cluster);
+            }
+        }
+        if patterns.all_literal() {
+            return Ok(clusters);
+        }
+        let call = Call::new("ecs:ListClusters", "the patterns of clusters in grants.ecs");
+        self.budget.turn(call.operation()).await;
+        let pages = self.client.list_clusters().into_paginator().page_size(PAGE).send();
+        let take = |page: ListClustersOutput| (page.cluster_arns, page.next_token);
+        for arn in arns(&self.budget, &call, pages, take).await? {
+            let matching = ClusterName::parse(id_of(&arn)).ok().filter(|name| patterns.matches(name.as_str()));
+            if let Some(cluster) = matching.filter(|cluster| !clusters.contains(cluster)) {
+                clusters.push(cluster);
+            }
+        }
+        Ok(clusters)
     }
-    let remedy = "correct grants.ecs.clusters of the handler, or create the cluster";
-    PortError::new(PortErrorKind::NotFound, format!("ECS has no cluster \"{cluster}\" here; {remedy} ({error})"))
+
+    /// The container instances of `instance` in one cluster, in any state but INACTIVE.
+    async fn in_cluster(
+        &self,
+        cluster: &ClusterName,
+        instance: &InstanceId,
+    ) -> Result<Vec<ContainerInstance>, PortError> {
+        Ok(self.members.ask(cluster, instance.clone()).await?.unwrap_or_default())
+    }
 }
 
 /// The one to act on. An instance that changed clusters may have left a registration behind that is no longer in use; two in use mean that we do not know.

@@ -1,5 +1,7 @@
 //! The port to ECS against a server that ignores filters, splits pages and forgets things.
 
+mod thousand;
+
 use std::sync::{Arc, Mutex};
 
 use aws_sdk_ecs::Client;
@@ -80,18 +82,17 @@ fn ecs(clusters: Vec<(&'static str, Vec<Value>)>) -> Fake {
     })
 }
 
-async fn find_in(fake: &Fake, clusters: &[&str]) -> Result<Option<ContainerInstance>, PortError> {
-    find_again(fake, &FoundLast::default(), clusters).await
+fn port(fake: &Fake) -> AmazonEcs {
+    AmazonEcs::new(Client::new(&fake.config()), Budget::new())
 }
 
-async fn find_again(
-    fake: &Fake,
-    found_last: &FoundLast,
-    clusters: &[&str],
-) -> Result<Option<ContainerInstance>, PortError> {
+async fn find_in(fake: &Fake, clusters: &[&str]) -> Result<Option<ContainerInstance>, PortError> {
+    find_again(&port(fake), clusters).await
+}
+
+async fn find_again(port: &AmazonEcs, clusters: &[&str]) -> Result<Option<ContainerInstance>, PortError> {
     let patterns = NamePatterns::new(clusters.iter().map(|name| (*name).to_owned()).collect()).unwrap();
-    let request = FindContainerInstance { instance: InstanceId::parse(OURS).unwrap(), clusters: Arc::new(patterns) };
-    find::find(&Client::new(&fake.config()), found_last, request).await
+    port.find(FindContainerInstance { instance: InstanceId::parse(OURS).unwrap(), clusters: Arc::new(patterns) }).await
 }
 
 fn operations(fake: &Fake) -> Vec<String> {
@@ -206,12 +207,13 @@ fn ecs_with_ours_in(place: &Arc<Mutex<&'static str>>) -> Fake {
 #[tokio::test(start_paused = true)]
 async fn the_cluster_an_instance_was_found_in_is_asked_first_and_verified() {
     let place = Arc::new(Mutex::new("b"));
-    let (fake, found_last) = (ecs_with_ours_in(&place), FoundLast::default());
-    let found = find_again(&fake, &found_last, &["*"]).await.unwrap().unwrap();
+    let fake = ecs_with_ours_in(&place);
+    let port = port(&fake);
+    let found = find_again(&port, &["*"]).await.unwrap().unwrap();
     assert_eq!((found.cluster.as_str(), searched(&fake)), ("b", vec!["a".into(), "b".into(), "c".into()]));
 
     let before = fake.calls().len();
-    assert_eq!(find_again(&fake, &found_last, &["*"]).await, Ok(Some(found)));
+    assert_eq!(find_again(&port, &["*"]).await, Ok(Some(found)));
     assert_eq!(operations(&fake)[before..], ["ListContainerInstances", "DescribeContainerInstances"]);
     assert_eq!(fake.calls()[before].json()["cluster"], "b");
 }
@@ -219,25 +221,27 @@ async fn the_cluster_an_instance_was_found_in_is_asked_first_and_verified() {
 #[tokio::test(start_paused = true)]
 async fn an_instance_that_moved_is_found_again_and_one_that_left_is_forgotten() {
     let place = Arc::new(Mutex::new("b"));
-    let (fake, found_last) = (ecs_with_ours_in(&place), FoundLast::default());
+    let fake = ecs_with_ours_in(&place);
+    let port = port(&fake);
     let ours = InstanceId::parse(OURS).unwrap();
-    find_again(&fake, &found_last, &["*"]).await.unwrap().unwrap();
+    find_again(&port, &["*"]).await.unwrap().unwrap();
     *place.lock().unwrap() = "c";
-    let found = find_again(&fake, &found_last, &["*"]).await.unwrap().unwrap();
+    let found = find_again(&port, &["*"]).await.unwrap().unwrap();
     assert_eq!((found.cluster.as_str(), searched(&fake)[3..].join(" ")), ("c", "b a b c".to_owned()));
-    assert_eq!(found_last.of(&ours), Some(found.cluster));
+    assert_eq!(port.found_last.of(&ours), Some(found.cluster));
 
     *place.lock().unwrap() = "nowhere";
-    assert_eq!(find_again(&fake, &found_last, &["*"]).await, Ok(None));
-    assert_eq!(found_last.of(&ours), None);
+    assert_eq!(find_again(&port, &["*"]).await, Ok(None));
+    assert_eq!(port.found_last.of(&ours), None);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_cluster_that_is_not_granted_is_not_asked_though_the_instance_was_found_there() {
     let place = Arc::new(Mutex::new("b"));
-    let (fake, found_last) = (ecs_with_ours_in(&place), FoundLast::default());
-    find_again(&fake, &found_last, &["b"]).await.unwrap().unwrap();
-    assert_eq!(find_again(&fake, &found_last, &["a", "c*"]).await, Ok(None));
+    let fake = ecs_with_ours_in(&place);
+    let port = port(&fake);
+    find_again(&port, &["b"]).await.unwrap().unwrap();
+    assert_eq!(find_again(&port, &["a", "c*"]).await, Ok(None));
     assert_eq!(searched(&fake), ["b", "a", "c"]);
 }
 
@@ -256,12 +260,26 @@ fn what_is_remembered_is_bounded() {
 
 #[tokio::test(start_paused = true)]
 async fn a_cluster_deleted_since_the_instance_was_found_there_is_left_to_the_search() {
-    let found_last = FoundLast::default();
-    let before = ecs(vec![("blue", vec![described("blue", "one", OURS, "ACTIVE")])]);
-    find_again(&before, &found_last, &["blue", "prod"]).await.unwrap().unwrap();
-    let after = ecs(vec![("prod", vec![described("prod", "ours", OURS, "ACTIVE")])]);
-    assert_eq!(find_again(&after, &found_last, &["blue", "prod"]).await, Ok(Some(seen("ACTIVE"))));
-    assert_eq!(searched(&after), ["blue", "blue", "prod"]);
+    let is_deleted = Arc::new(Mutex::new(false));
+    let after = Arc::clone(&is_deleted);
+    let fake = Fake::new(move |call| {
+        let cluster = if *after.lock().unwrap() { "prod" } else { "blue" };
+        let ours = described(cluster, "ours", OURS, "ACTIVE");
+        match call.operation.as_str() {
+            _ if call.json()["cluster"] != cluster => {
+                Reply::json_error(400, "ClusterNotFoundException", "Cluster not found.")
+            }
+            "ListContainerInstances" => {
+                Reply::json(&json!({ "containerInstanceArns": [ours["containerInstanceArn"]] }))
+            }
+            _ => Reply::json(&json!({ "containerInstances": [ours], "failures": [] })),
+        }
+    });
+    let port = port(&fake);
+    find_again(&port, &["blue", "prod"]).await.unwrap().unwrap();
+    *is_deleted.lock().unwrap() = true;
+    assert_eq!(find_again(&port, &["blue", "prod"]).await, Ok(Some(seen("ACTIVE"))));
+    assert_eq!(searched(&fake), ["blue", "prod", "blue", "blue", "prod"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -304,7 +322,7 @@ async fn a_listing_without_end_is_an_error() {
 }
 
 async fn drain_with(fake: &Fake, status: &str) -> Result<ContainerInstance, PortError> {
-    drain(&Client::new(&fake.config()), Drain { container_instance: seen(status) }).await
+    port(fake).set_draining(Drain { container_instance: seen(status) }).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -389,7 +407,7 @@ fn tasks(listed_only: &'static [&'static str], tasks: Vec<Value>) -> Fake {
 }
 
 async fn list_with(fake: &Fake) -> Result<Vec<Task>, PortError> {
-    tasks::list(&Client::new(&fake.config()), ListTasks { container_instance: seen("DRAINING") }).await
+    port(fake).unfinished_tasks(ListTasks { container_instance: seen("DRAINING") }).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -449,7 +467,7 @@ async fn stop_with(reply: Reply, reason: &str) -> (Fake, Result<(), PortError>) 
         task: TaskArn::parse(&task_arn("a")).unwrap(),
         reason: reason.into(),
     };
-    let result = stop(&Client::new(&fake.config()), request).await;
+    let result = port(&fake).stop(request).await;
     (fake, result)
 }
 

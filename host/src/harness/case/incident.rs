@@ -134,7 +134,7 @@ impl Reader<'_> {
     fn parsed(&mut self, at: usize, name: &str, bytes: &[u8]) -> Vec<Event> {
         let messages = match parse_payload(bytes) {
             Ok(Delivery::Direct(messages)) => messages.into_iter().map(Ok).collect(),
-            Ok(Delivery::Queue(messages)) => messages.into_iter().map(|(_, message)| message).collect(),
+            Ok(Delivery::Queue(records)) => records.into_iter().map(|record| record.says).collect(),
             Err(error) => vec![Err(error)],
         };
         let mut events = Vec::new();

@@ -4,7 +4,7 @@ use super::deviation::{Deviation, instead};
 use crate::harness::case::mend;
 use crate::policy::Wildcard;
 use crate::reading::{At, Reading};
-use crate::sim::operations;
+use crate::sim::told_operations;
 
 /// A text with `*` for any characters, as it is written in a case.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl Pattern {
 
 /// Calls whose operations there are.
 pub(super) fn calls(reading: &mut Reading<'_>, texts: Vec<At<String>>) -> Vec<Pattern> {
-    let known: Vec<_> = operations().collect();
+    let known: Vec<_> = told_operations().collect();
     let pattern = |At { at, value: text }: At<String>| {
         let operation = text.split(' ').next().unwrap_or_default();
         let wildcard = Wildcard::name(operation);

@@ -211,7 +211,7 @@ fn the_faults() {
     7: there is no operation "ecs.drian"; did you mean "ecs.drain"?
     8: unknown value "throtled", did you mean "throttled"? (allowed here: throttled, server-error, timeout, connection-reset, access-denied, answer-lost, attempt-killed, host-killed)
     "#);
-    insta::assert_snapshot!(fault("operation = \"s3.get\"\nfault = \"throttled\""), @r#"7: there is no operation "s3.get"; there are autoscaling.describe-instance, autoscaling.set-instance-protection, ec2.describe-instance, ecs.drain, ecs.find-container-instance, ecs.list-tasks, ecs.stop-task, ssh.exec, lifecycle.complete, lifecycle.heartbeat, lifecycle.hook, *"#);
+    insta::assert_snapshot!(fault("operation = \"s3.get\"\nfault = \"throttled\""), @r#"7: there is no operation "s3.get"; there are autoscaling.describe-instance, autoscaling.set-instance-protection, ec2.describe-instance, ecs.drain, ecs.find-container-instance, ecs.list-tasks, ecs.stop-task, ssh.exec, lifecycle.complete, lifecycle.heartbeat, lifecycle.hook, ledger.list, ledger.read, ledger.remove, ledger.write, sweep.hooks, sweep.waiting, *"#);
     insta::assert_snapshot!(fault("operation = \"*\"\nfault = \"throttled\"\nnth = [0]"), @"9: calls are counted from 1");
     insta::assert_snapshot!(fault("operation = \"*\"\nfault = \"throttled\"\nnth = []"), @"9: the list is empty: write what is meant, or leave it out");
     insta::assert_snapshot!(fault("operation = \"*\"\nfault = \"throttled\"\nnth = -1"), @"9: expected a whole number from 0 to 4294967295, found integer -1");
@@ -233,9 +233,9 @@ fn the_expectations() {
     "#);
     insta::assert_snapshot!(expect("calls = [\"ecs.drian i-1\"]\ncalls-in-any-order = [\"s3.get\"]\nnever = [\"ecs.*\", \"ssh.*exec *\", \"*drian\"]\nrefused = [\"ssh\"]"), @r#"
     7: there is no operation "ecs.drian"; did you mean "ecs.drain"?
-    8: there is no operation "s3.get"; there are autoscaling.describe-instance, autoscaling.set-instance-protection, ec2.describe-instance, ecs.drain, ecs.find-container-instance, ecs.list-tasks, ecs.stop-task, ssh.exec, lifecycle.complete, lifecycle.heartbeat, lifecycle.hook
-    9: there is no operation "*drian"; there are autoscaling.describe-instance, autoscaling.set-instance-protection, ec2.describe-instance, ecs.drain, ecs.find-container-instance, ecs.list-tasks, ecs.stop-task, ssh.exec, lifecycle.complete, lifecycle.heartbeat, lifecycle.hook
-    10: there is no operation "ssh"; there are autoscaling.describe-instance, autoscaling.set-instance-protection, ec2.describe-instance, ecs.drain, ecs.find-container-instance, ecs.list-tasks, ecs.stop-task, ssh.exec, lifecycle.complete, lifecycle.heartbeat, lifecycle.hook
+    8: there is no operation "s3.get"; there are autoscaling.describe-instance, autoscaling.set-instance-protection, ec2.describe-instance, ecs.drain, ecs.find-container-instance, ecs.list-tasks, ecs.stop-task, ssh.exec, lifecycle.complete, lifecycle.heartbeat, lifecycle.hook, sweep.hooks, sweep.waiting
+    9: there is no operation "*drian"; there are autoscaling.describe-instance, autoscaling.set-instance-protection, ec2.describe-instance, ecs.drain, ecs.find-container-instance, ecs.list-tasks, ecs.stop-task, ssh.exec, lifecycle.complete, lifecycle.heartbeat, lifecycle.hook, sweep.hooks, sweep.waiting
+    10: there is no operation "ssh"; there are autoscaling.describe-instance, autoscaling.set-instance-protection, ec2.describe-instance, ecs.drain, ecs.find-container-instance, ecs.list-tasks, ecs.stop-task, ssh.exec, lifecycle.complete, lifecycle.heartbeat, lifecycle.hook, sweep.hooks, sweep.waiting
     "#);
     insta::assert_snapshot!(expect("attempts = { at-least = 3, at-most = 1 }\ntasks-lost-at-most = -1\nvirtual-time-at-most = 5\nmemory-at-most = \"much\""), @r#"
     7: at-least is more than at-most: no number is both
@@ -270,9 +270,12 @@ fn the_world_within_the_case() {
     8: unknown key "acount", did you mean "account"? (allowed here: start, account, region, eventually-consistent, cluster, group, service, instance, task, ssh)
     13: the bare number 20 is not a time: give it a unit, such as "20s"
     "#);
-    insta::assert_snapshot!(world("[[world.task]]\ninstance = \"i-0bbbbbbbbbbbbbbb2\"\nservice = \"web\""), @"8: the task web refers to the instance i-0bbbbbbbbbbbbbbb2, which is not in the world; add a [[instance]] for it");
+    insta::assert_snapshot!(world("[[world.task]]\ninstance = \"i-0bbbbbbbbbbbbbbb2\"\nservice = \"web\""), @"8: the task web refers to the instance i-0bbbbbbbbbbbbbbb2, which is not in the world; add a [[world.instance]] for it");
     insta::assert_snapshot!(world("[[world.instance]]\nid = \"i-0123456789abcdef0\"\ncluster = \"prd\"\n[[world.cluster]]\nname = \"prod\""), @"9: i-0123456789abcdef0 refers to the cluster prd, which is not in the world; did you mean prod?");
-    insta::assert_snapshot!(world("[[world.instance]]\nid = \"i-0123456789abcdef0\"\ncluster = \"other\""), @"9: i-0123456789abcdef0 refers to the cluster other, which is not in the world; add a [[cluster]] for it");
+    insta::assert_snapshot!(world("[[world.instance]]\nid = \"i-0123456789abcdef0\"\ncluster = \"other\""), @"9: i-0123456789abcdef0 refers to the cluster other, which is not in the world; add a [[world.cluster]] for it");
+    insta::assert_snapshot!(world("[[world.service]]\nname = \"api\""), @"8: the service api has neither tasks nor desired-count: add a [[world.task]], or write desired-count");
+    insta::assert_snapshot!(world("[world]\ncluster = []\n[[world.service]]\nname = \"api\""), @"10: the service api is in no cluster: add a [[world.cluster]]");
+    insta::assert_snapshot!(world("[[world.service]]\nname = \"web\"\n[[world.task]]\nservice = \"web\"\ndaemon = true"), @"11: the [[world.service]] web says daemon = false; leave this out");
     insta::assert_snapshot!(mistakes("world = 3\n[event]\nkind = \"instance-terminating\""), @"4: expected the path of a file, or a table with what would be in it, found integer 3");
     // Of a world without a mistake of its own nothing is said when the event is missing.
     insta::assert_snapshot!(mistakes("[[world.task]]\nservice = \"web\""), @r#"1: event is missing: write [event] with a kind, such as kind = "instance-terminating""#);

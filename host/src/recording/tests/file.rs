@@ -3,7 +3,7 @@
 use super::*;
 use crate::event::{Delivery, Message, parse_payload};
 use crate::recording::file::Header;
-use crate::recording::{RecordingError, Reply};
+use crate::recording::{Part, RecordingError, Reply};
 
 fn refused(text: &str) -> String {
     match Recording::parse("a.jsonl", text.as_bytes()) {
@@ -75,7 +75,7 @@ fn every_recorded_event_is_the_same_event_again() {
         let path = entry.unwrap().path();
         let messages = match parse_payload(&std::fs::read(&path).unwrap()) {
             Ok(Delivery::Direct(messages)) => messages,
-            Ok(Delivery::Queue(messages)) => messages.into_iter().filter_map(|(_, message)| message.ok()).collect(),
+            Ok(Delivery::Queue(records)) => records.into_iter().filter_map(|record| record.says.ok()).collect(),
             Err(_) => continue,
         };
         let found = messages.into_iter().flat_map(|message| match message {
@@ -83,7 +83,7 @@ fn every_recorded_event_is_the_same_event_again() {
             Message::Test => Vec::new(),
         });
         for event in found {
-            let header = serde_json::to_string(&Header::new(event.time, None, "h", "p", &event)).unwrap();
+            let header = serde_json::to_string(&Header::new(event.time, None, "h", "p", Part::whole(&event))).unwrap();
             let read = Recording::parse("a.jsonl", header.as_bytes());
             assert_eq!(read.map(|recording| recording.event), Ok(event), "{}", path.display());
             events += 1;

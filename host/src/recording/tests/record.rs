@@ -9,9 +9,10 @@ use tokio::time::Instant;
 use super::*;
 use crate::capabilities::ssh::Ssh;
 use crate::dispatch::tests::host;
-use crate::dispatch::{Decision, End, Worked};
+use crate::dispatch::{Decision, End, Step, Worked};
 use crate::policy::{Exec, Granted, Scope};
 use crate::ports::{CommandOutput, Instance, InstanceId, PortError};
+use crate::recording::Part;
 use crate::recording::{Keep, Kept, Recorder, Recordings, Reply};
 use crate::testing::{VirtualClock, guests, handler, silent};
 
@@ -34,7 +35,7 @@ fn in_memory(max_bytes: usize) -> (Arc<Kept>, Recordings) {
 }
 
 fn begin(recordings: &Recordings) -> Recorder {
-    Recorder::begin(recordings, &terminating(), ("under-test", "digest"), &VirtualClock::new(), None)
+    Recorder::begin(recordings, Part::whole(&terminating()), ("under-test", "digest"), &VirtualClock::new(), None)
 }
 
 /// The end of a recorder, with `done`.
@@ -173,7 +174,13 @@ async fn a_recording_that_nobody_takes_does_not_hold_the_door() {
         let recorder = {
             let closes = open.map(|open| Instant::now() + Duration::from_millis(open));
             let recordings = Recordings::whole(Arc::new(Silence), 1 << 20);
-            Recorder::begin(&recordings, &terminating(), ("under-test", "digest"), &VirtualClock::new(), closes)
+            Recorder::begin(
+                &recordings,
+                Part::whole(&terminating()),
+                ("under-test", "digest"),
+                &VirtualClock::new(),
+                closes,
+            )
         };
         let began = Instant::now();
         finish(recorder).await;
@@ -209,4 +216,28 @@ async fn a_folder_has_a_file_for_each_event_that_only_its_owner_reads() {
         let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(below.join(&names[0])).unwrap());
         assert_eq!(mode & 0o777, 0o600);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recording_of_one_step_begins_where_the_work_stood() {
+    let mut host = host(Some(guests::again(200, 2)), "");
+    let event = terminating();
+    assert!(matches!(host.dispatch.step(&event, None).await, Ok(Step::Later { .. })));
+    tokio::time::sleep(Duration::from_secs(200)).await;
+    let (kept, recordings) = in_memory(1 << 20);
+    host.dispatch.recordings = Some(recordings);
+    assert!(matches!(host.dispatch.step(&event, None).await, Ok(Step::Ended(_))));
+    let recording = Recording::parse("a.jsonl", &kept.take()).unwrap();
+    assert!(recording.header.one_step);
+    let resumed = recording.header.resumed.unwrap();
+    assert_eq!((resumed.attempts, resumed.told.len()), (1, 1));
+    assert_eq!(recording.attempts.iter().map(|attempt| attempt.attempt).collect::<Vec<_>>(), [2]);
+
+    // Put back into another ledger, it is the second attempt again.
+    let again = self::host(Some(guests::again(200, 2)), "");
+    again.dispatch.ledger.restore(&resumed).await.unwrap();
+    let Ok(Step::Ended(End::Worked(worked))) = again.dispatch.step(&event, None).await else {
+        panic!("it did not end")
+    };
+    assert_eq!(worked.attempts, 2);
 }

@@ -8,7 +8,7 @@ use super::*;
 use crate::dispatch::lifecycle::LifecycleResult;
 use crate::policy::{AutoScalingCall, EcsCall, Scope};
 use crate::ports::PortErrorKind;
-use crate::sim::{Fault, FaultKind, Reply, When, operations};
+use crate::sim::{Fault, FaultKind, Reply, When, told_operations};
 use crate::testing::handler;
 
 /// What the handlers of these tests may do: everything.
@@ -69,12 +69,14 @@ async fn call(world: &World, operation: &str) -> Result<(), PortError> {
         "lifecycle.complete" => lifecycle.complete(&action, LifecycleResult::Continue).await.map(drop),
         "lifecycle.heartbeat" => lifecycle.heartbeat(&action).await.map(drop),
         "lifecycle.hook" => lifecycle.hook(&action).await.map(drop),
+        "sweep.hooks" => world.groups().hooks(&action.group).await.map(drop),
+        "sweep.waiting" => world.groups().waiting().await.map(drop),
         other => panic!("no port has {other}"),
     }
 }
 
 /// The calls of the journal, as operation, target and fault: the last one.
-fn last_call(world: &World) -> (&'static str, String, Reply, Option<FaultKind>) {
+pub(super) fn last_call(world: &World) -> (&'static str, String, Reply, Option<FaultKind>) {
     let journal = world.journal();
     let mut calls = journal.into_iter().filter_map(|entry| match entry.what {
         What::Call(call) => Some((call.operation, call.target, call.reply, call.fault)),
@@ -149,8 +151,8 @@ async fn the_journal_says_what_came_of_the_call_in_the_world_and_what_went_wrong
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_operation_can_suffer_and_is_called_the_same_then() {
-    for operation in operations() {
+async fn every_told_operation_can_suffer_and_is_called_the_same_then() {
+    for operation in told_operations() {
         let sound = world(&task());
         sound.deliver(&terminating("token")).unwrap();
         // An instance that waits cannot be protected; what is called, and on what, is the same.

@@ -1,0 +1,211 @@
+//! The host's own port to EC2 Auto Scaling: what the sweep sees.
+
+use async_trait::async_trait;
+use aws_sdk_autoscaling::Client;
+use aws_sdk_autoscaling::types::{AutoScalingInstanceDetails, LifecycleHook};
+
+use super::budget::Budget;
+use super::error::Call;
+use super::lifecycle::{hook_times, is_no_such_group};
+use crate::event::Transition;
+use crate::ports::{GroupName, HookName, IdError, InstanceId, PortError};
+use crate::sweep::{Groups, Hook, Waiting, waits};
+
+/// How many instances a page has at most (API reference, DescribeAutoScalingInstances).
+const PAGE: i32 = 50;
+
+/// The Auto Scaling groups of the account and region.
+#[derive(Debug)]
+pub(super) struct AutoScalingGroups {
+    client: Client,
+    budget: Budget,
+}
+
+impl AutoScalingGroups {
+    pub(super) fn new(client: Client, budget: Budget) -> Self {
+        Self { client, budget }
+    }
+}
+
+#[async_trait]
+impl Groups for AutoScalingGroups {
+    async fn waiting(&self) -> Result<Vec<Waiting>, PortError> {
+        let call = Call::new("autoscaling:DescribeAutoScalingInstances", "all instances");
+        let mut pages = self.client.describe_auto_scaling_instances().into_paginator().page_size(PAGE).send();
+        let mut found = Vec::new();
+        self.budget.turn(call.operation()).await;
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| call.failed(&error))?;
+            found.extend(page.auto_scaling_instances().iter().filter_map(waiting));
+            if page.next_token().is_some() {
+                self.budget.turn(call.operation()).await;
+            }
+        }
+        Ok(found)
+    }
+
+    async fn hooks(&self, group: &GroupName) -> Result<Vec<Hook>, PortError> {
+        let call = Call::new("autoscaling:DescribeLifecycleHooks", format!("group {group}"));
+        self.budget.turn(call.operation()).await;
+        match self.client.describe_lifecycle_hooks().auto_scaling_group_name(group.as_str()).send().await {
+            Ok(answer) => Ok(answer.lifecycle_hooks().iter().filter_map(hook).collect()),
+            Err(error) if is_no_such_group(&error) => Ok(Vec::new()),
+            Err(error) => Err(call.failed(&error)),
+        }
+    }
+}
+
+/// The instance, if it waits. One that we cannot name is passed over: the net must hold for all the others.
+fn waiting(from: &AutoScalingInstanceDetails) -> Option<Waiting> {
+    let lifecycle_state = from.lifecycle_state().filter(|state| waits(state))?;
+    let named = || -> Result<_, IdError> {
+        let group = GroupName::parse(from.auto_scaling_group_name().unwrap_or_default())?;
+        Ok((group, InstanceId::parse(from.instance_id().unwrap_or_default())?))
+    };
+    match named() {
+        Ok((group, instance)) => Some(Waiting { group, instance, lifecycle_state: lifecycle_state.to_owned() }),
+        Err(error) => {
+            tracing::warn!(%error, lifecycle_state, "Auto Scaling tells of an instance that waits, and not which one");
+            None
+        }
+    }
+}
+
+/// The hook, if it is of a transition that we know.
+fn hook(from: &LifecycleHook) -> Option<Hook> {
+    let known = [Transition::Launching, Transition::Terminating];
+    let transition = known.into_iter().find(|transition| from.lifecycle_transition() == Some(transition.as_str()))?;
+    let name = HookName::parse(from.lifecycle_hook_name()?).ok()?;
+    Some(Hook { name, transition, times: hook_times(from.heartbeat_timeout(), from.global_timeout()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::aws::fake::{Fake, Reply};
+    use crate::dispatch::lifecycle::HookTimes;
+    use crate::ports::PortErrorKind;
+
+    fn port(fake: &Fake) -> AutoScalingGroups {
+        AutoScalingGroups::new(Client::new(&fake.config()), Budget::new())
+    }
+
+    fn web() -> GroupName {
+        GroupName::parse("web").unwrap()
+    }
+
+    /// A page with these instances, in these states; the token of the next page, if there is one.
+    fn page(instances: &[(&str, &str)], next: Option<usize>) -> Reply {
+        let members: String = instances
+            .iter()
+            .map(|(id, state)| {
+                format!(
+                    "<member><InstanceId>{id}</InstanceId><AutoScalingGroupName>web</AutoScalingGroupName>\
+                     <LifecycleState>{state}</LifecycleState></member>"
+                )
+            })
+            .collect();
+        let next = next.map(|next| format!("<NextToken>{next}</NextToken>")).unwrap_or_default();
+        let result = format!("<AutoScalingInstances>{members}</AutoScalingInstances>{next}");
+        Reply::query("DescribeAutoScalingInstances", &result)
+    }
+
+    /// Pages of one instance each, all of which wait. The page at `faulty` is refused `times` times.
+    fn pages(count: usize, faulty: usize, times: usize) -> Fake {
+        let left = Mutex::new(times);
+        Fake::new(move |call| {
+            let token = call.body.split('&').find_map(|field| field.strip_prefix("NextToken="));
+            let at: usize = token.map_or(0, |token| token.parse().unwrap());
+            let mut left = left.lock().unwrap();
+            if at == faulty && *left > 0 {
+                *left -= 1;
+                return Reply::query_error(400, "Throttling", "Rate exceeded");
+            }
+            page(&[(&format!("i-{at:017x}"), "Terminating:Wait")], Some(at + 1).filter(|next| *next < count))
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_that_wait_are_found_on_every_page_and_no_others() {
+        let fake = Fake::new(|call| match call.body.contains("NextToken=2") {
+            true => page(&[("i-00000000000000003", "Warmed:Pending:Wait")], None),
+            false => page(
+                &[
+                    ("i-00000000000000001", "InService"),
+                    ("i-00000000000000002", "Terminating:Wait"),
+                    ("i-00000000000000004", "Terminating:Retained"),
+                    ("i-00000000000000005", "Hibernating:Maybe"),
+                    ("i-00000000000000006", "Hibernating:Wait"),
+                    ("mi-7", "Terminating:Wait"),
+                ],
+                Some(2),
+            ),
+        });
+        let found = port(&fake).waiting().await.unwrap();
+        let told: Vec<_> = found.iter().map(|found| (found.instance.as_str(), &*found.lifecycle_state)).collect();
+        assert_eq!(
+            told,
+            [
+                ("i-00000000000000002", "Terminating:Wait"),
+                ("i-00000000000000006", "Hibernating:Wait"),
+                ("i-00000000000000003", "Warmed:Pending:Wait"),
+            ]
+        );
+        assert!(found.iter().all(|found| found.group == web()));
+        assert!(fake.calls()[0].body.contains("MaxRecords=50"), "{}", fake.calls()[0].body);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn throttling_half_way_costs_time_and_no_instance() {
+        assert_eq!(port(&pages(4, 2, 3)).waiting().await.unwrap().len(), 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_not_whole_is_none() {
+        let error = port(&pages(4, 2, 99)).waiting().await.unwrap_err();
+        assert_eq!(error.kind, PortErrorKind::Throttled);
+        insta::assert_snapshot!(error.message, @"autoscaling:DescribeAutoScalingInstances for all instances: AWS asks to slow down, and did so at every retry (Throttling: Rate exceeded, HTTP 400, request req-1)");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_pages_of_a_large_account_stay_within_the_budget() {
+        let fake = pages(100, 0, 0);
+        assert_eq!(port(&fake).waiting().await.unwrap().len(), 100);
+        let calls = fake.calls();
+        let last = calls.last().unwrap().at - calls[0].at;
+        assert!(last >= Duration::from_secs(15), "100 pages within {last:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn hooks_are_told_with_their_transition_and_times() {
+        let hook = |name: &str, transition: &str| {
+            format!(
+                "<member><LifecycleHookName>{name}</LifecycleHookName><HeartbeatTimeout>300</HeartbeatTimeout>\
+                 <LifecycleTransition>autoscaling:EC2_INSTANCE_{transition}</LifecycleTransition></member>"
+            )
+        };
+        let hooks = ["drain", "prepare", "dream"].into_iter().zip(["TERMINATING", "LAUNCHING", "HIBERNATING"]);
+        let hooks: String = hooks.map(|(name, transition)| hook(name, transition)).collect();
+        let reply = Reply::query("DescribeLifecycleHooks", &format!("<LifecycleHooks>{hooks}</LifecycleHooks>"));
+        let times =
+            HookTimes { heartbeat_timeout: Duration::from_secs(300), global_timeout: Duration::from_secs(30_000) };
+        let named = |name, transition| Hook { name: HookName::parse(name).unwrap(), transition, times };
+        assert_eq!(
+            port(&Fake::always(reply)).hooks(&web()).await,
+            Ok(vec![named("drain", Transition::Terminating), named("prepare", Transition::Launching)])
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_group_that_is_gone_has_no_hooks_and_any_other_refusal_is_an_error() {
+        let gone = "AutoScalingGroup name not found - AutoScalingGroup web not found";
+        let fake = Fake::always(Reply::query_error(400, "ValidationError", gone));
+        assert_eq!(port(&fake).hooks(&web()).await, Ok(vec![]));
+        let fake = Fake::always(Reply::query_error(403, "AccessDenied", "no"));
+        let error = port(&fake).hooks(&web()).await.unwrap_err();
+        insta::assert_snapshot!(error.message, @"autoscaling:DescribeLifecycleHooks for group web: not allowed by IAM (AccessDenied: no, HTTP 403, request req-1); allow autoscaling:DescribeLifecycleHooks for the role Hostler runs as");
+    }
+}

@@ -1,0 +1,60 @@
+//! A batch of messages that is answered for as a whole: what Lambda hands to one invocation.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, interval, sleep_until, timeout_at};
+
+use super::in_flight::InFlight;
+use super::inbox::{Fate, Inbox};
+use super::{EXTEND_EVERY, Received};
+use crate::event::{Message, ParseError};
+
+/// What is kept back of the door's time, to set the delays and to answer.
+const TO_ANSWER: Duration = Duration::from_secs(3);
+
+impl Inbox {
+    /// Brings the messages of a batch on, side by side, and returns the ids of those that come again: whoever answers for the
+    /// batch says so, and the others are deleted. `closes` is when the answer has to be there.
+    ///
+    /// All of them stay hidden until the last is through, and only then are the delays set.
+    pub async fn bring_batch_on(
+        self: &Arc<Self>,
+        batch: Vec<(Received, Result<Message, ParseError>)>,
+        closes: Instant,
+    ) -> Vec<String> {
+        let stop = closes.checked_sub(TO_ANSWER).unwrap_or(closes);
+        let mut in_flight = InFlight::new(self);
+        for (message, said) in batch {
+            in_flight.begin(message, said, Some(stop));
+        }
+        let mut through = Vec::new();
+        // The first time is at once: whatever visibility timeout the queue has, a crash costs seconds from now on.
+        let mut extend = interval(EXTEND_EVERY);
+        loop {
+            tokio::select! {
+                biased;
+                () = sleep_until(stop) => break,
+                _ = extend.tick() => {
+                    let waiting = through.iter().map(|(message, _)| message);
+                    self.extend(in_flight.messages().chain(waiting)).await;
+                }
+                next = in_flight.next() => match next {
+                    Some(done) => through.push(done),
+                    None => break,
+                },
+            }
+        }
+        let (late, cut) = in_flight.cut_off().await;
+        through.extend(late);
+        for message in cut {
+            tracing::error!(message_id = message.id, "cut off by the end of the invocation: comes again");
+            through.push((message, self.after_failure(None)));
+        }
+        // Late is better than no answer, which makes all of them come again.
+        if timeout_at(closes, self.put_off(&through)).await.is_err() {
+            tracing::error!(queue = self.queue.name(), "no time was left to set delays: messages come again early");
+        }
+        through.into_iter().filter(|(_, fate)| *fate != Fate::Over).map(|(message, _)| message.id).collect()
+    }
+}

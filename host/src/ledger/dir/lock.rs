@@ -1,0 +1,126 @@
+//! Who may change an object: locks that processes share, in files beside the objects.
+
+use std::fs::{File, TryLockError};
+use std::io::{self, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use super::failed;
+use super::whole::{make_folder, private};
+use crate::digest::sha256;
+use crate::files::read_text;
+use crate::ports::{PortError, PortErrorKind};
+
+/// How many locks there are. Objects share them, so that no file is left behind for each object there ever was, and there are
+/// enough that writes, which wait for the disk, seldom wait for each other.
+const LOCKS: usize = 16;
+
+/// How long a lock of another process is waited for: longer than many writes take, and shorter than a lease.
+const WAIT: Duration = Duration::from_secs(5);
+
+/// The pause between two looks at a lock that is taken; the system tells nobody when it is free.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// The locks of a store.
+#[derive(Debug)]
+pub(super) struct Locks {
+    folder: PathBuf,
+    turns: [Arc<Mutex<()>>; LOCKS],
+    pub(super) wait: Duration,
+}
+
+/// The turn, among all that a process does with the store, to take a lock.
+pub(super) struct Turn {
+    path: PathBuf,
+    wait: Duration,
+    turn: OwnedMutexGuard<()>,
+}
+
+/// A lock that is held until this is dropped: the system gives it back with its file, also when the process is killed.
+pub(super) struct Lock {
+    _file: File,
+    _turn: OwnedMutexGuard<()>,
+}
+
+impl Locks {
+    /// Those of the store in `folder`.
+    pub(super) fn new(folder: &Path) -> Self {
+        Self { folder: folder.join(".locks"), turns: Default::default(), wait: WAIT }
+    }
+
+    /// Waits until it is our turn for the lock on `key`.
+    pub(super) async fn turn(&self, key: &str) -> Turn {
+        let number = number(key);
+        let turn = Arc::clone(&self.turns[number]).lock_owned().await;
+        Turn { path: self.file(number), wait: self.wait, turn }
+    }
+
+    /// Does something to `key` if nobody else does, and else leaves it.
+    pub(super) fn at_once(&self, key: &str, work: impl FnOnce()) {
+        if let Ok(file) = open(&self.file(number(key)))
+            && file.try_lock().is_ok()
+        {
+            work();
+        }
+    }
+
+    fn file(&self, number: usize) -> PathBuf {
+        self.folder.join(format!("{number:02}"))
+    }
+}
+
+impl Turn {
+    /// Takes the lock, from whichever process.
+    pub(super) fn lock(self) -> Result<Lock, PortError> {
+        let Self { path, wait, turn } = self;
+        let cannot = |error: io::Error| failed("lock", &path, &error);
+        let mut file = open(&path).map_err(cannot)?;
+        let began = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if began.elapsed() >= wait => return Err(held_up(&path, wait)),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
+                Err(TryLockError::Error(error)) => return Err(cannot(error)),
+            }
+        }
+        // For those who wait in vain. Whoever reads it has no lock, so it may be somebody else's by then.
+        let mut note = || {
+            file.set_len(0)?;
+            file.rewind()?;
+            write!(file, "{}", std::process::id())
+        };
+        note().map_err(cannot)?;
+        Ok(Lock { _file: file, _turn: turn })
+    }
+}
+
+/// Opens the file of a lock, which stays once it is made: to remove one is to have two.
+fn open(path: &Path) -> io::Result<File> {
+    if let Some(folder) = path.parent() {
+        make_folder(folder)?;
+    }
+    private().create(true).truncate(false).open(path)
+}
+
+fn held_up(path: &Path, wait: Duration) -> PortError {
+    let holder = read_text(path, 32).ok().and_then(|text| text.parse::<u32>().ok());
+    let holder = holder.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
+    PortError::new(
+        PortErrorKind::Unavailable,
+        format!(
+            "{} is held by {holder}, for {wait:?} and longer: see whether that hangs, and whether its disk does",
+            path.display()
+        ),
+    )
+}
+
+/// Which of the locks is that of `key`.
+fn number(key: &str) -> usize {
+    // The same for every process: a digest is spread evenly, and of every version.
+    let digit = sha256(key).chars().next().and_then(|digit| digit.to_digit(16)).unwrap_or_default();
+    digit as usize % LOCKS
+}
