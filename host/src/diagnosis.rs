@@ -13,6 +13,7 @@ mod sight;
 mod tests;
 
 pub use book::Book;
+pub(crate) use book::{end, told};
 pub use services::{Service, Services, Strategy, obstacle};
 pub use sight::Sight;
 

@@ -11,6 +11,7 @@ mod agent;
 mod around;
 mod arrival;
 mod autoscaling;
+mod described;
 mod ec2;
 mod ecs;
 mod faults;

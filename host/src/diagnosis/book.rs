@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::sight::Sight;
 use super::{Finding, cluster, notes};
 use crate::clock::words::{brief, due, relative};
-use crate::dispatch::{Completion, End, Worked};
+use crate::dispatch::{Completion, Decision, End, Worked};
 use crate::ledger::{Ended, EndedItem, Finishing, Item, Open, Standing};
 use crate::policy::{Handler, OnFailure, Policy};
 use crate::ports::{GroupInstance, InstanceId};
@@ -123,10 +123,8 @@ impl Book<'_> {
             failures => format!("its last {failures} attempts failed"),
         };
         let note = last_note(item).unwrap_or("it does not say why");
-        let most = handler.map(|handler| {
-            let OnFailureWords(then) = on_failure(handler);
-            format!("; after {} in a row {then}", handler.finish.max_attempts)
-        });
+        let most =
+            handler.map(|handler| format!("; after {} in a row {}", handler.finish.max_attempts, on_failure(handler)));
         Some(Finding::with(
             format!("{times}: {note}. The next is due {}{}", due(item.due, self.now), most.unwrap_or_default()),
             "mend the plugin and upload it: the next attempt runs the newest one",
@@ -226,8 +224,7 @@ pub(crate) fn end(ended: &EndedItem) -> End {
 }
 
 /// What was decided, in a few words.
-pub(crate) fn told(decision: &crate::dispatch::Decision) -> String {
-    use crate::dispatch::Decision;
+pub(crate) fn told(decision: &Decision) -> String {
     match decision {
         Decision::Done => "done".to_owned(),
         Decision::Abandon { why } => format!("abandoned: {why}"),
@@ -238,19 +235,17 @@ pub(crate) fn told(decision: &crate::dispatch::Decision) -> String {
 
 /// What the last attempt that has ended said.
 pub(super) fn last_note(item: &Item) -> Option<&str> {
-    let last = item.told.iter().rev().find(|told| told.ended.is_some())?;
-    Some(last.note.as_str()).filter(|note| !note.is_empty())
+    Some(item.last_ended()?.note.as_str()).filter(|note| !note.is_empty())
 }
 
-struct OnFailureWords(&'static str);
-
-fn on_failure(handler: &Handler) -> OnFailureWords {
-    OnFailureWords(match handler.finish.on_failure {
+/// What the host does after too many failures.
+fn on_failure(handler: &Handler) -> &'static str {
+    match handler.finish.on_failure {
         Some(OnFailure::Continue) => "the host gives up, with CONTINUE",
         Some(OnFailure::Abandon) => "the host gives up, with ABANDON",
         Some(OnFailure::Leave) => "the host gives up, and leaves it to the hook's timeout",
         None => "the host gives up, with ABANDON where the instance leaves",
-    })
+    }
 }
 
 /// Whether a hook holds the instance back.

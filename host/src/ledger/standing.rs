@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::claim::CLOCK_SKEW;
-use super::record::{Item, Lease, Open};
+use super::record::{Item, Lease, Open, Told};
 
 /// How long after the time of its next step an item is overdue. A queue may be behind, and a message that a host has died with is
 /// hidden for a while, so this is more than a moment.
@@ -62,6 +62,13 @@ pub struct Worry {
 impl Worry {
     /// Before everything of which something is known.
     pub const MOST: Self = Self { rank: 0, failures: Reverse(u32::MAX), deadline: Timestamp::MIN };
+}
+
+impl Item {
+    /// The last attempt that came to its end.
+    pub fn last_ended(&self) -> Option<&Told> {
+        self.told.iter().rev().find(|told| told.ended.is_some())
+    }
 }
 
 impl Open {
