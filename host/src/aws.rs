@@ -31,6 +31,7 @@ use crate::capabilities;
 use crate::diagnosis::Services;
 use crate::dispatch::Place;
 use crate::dispatch::lifecycle::Lifecycle;
+use crate::doors::imds::Membership;
 use crate::doors::queue::{DeadLetters, Queue};
 use crate::ledger::S3Store;
 use crate::modules::S3Source;
@@ -183,6 +184,11 @@ impl Aws {
     /// The queue at `url`, for messages that cannot be handled.
     pub fn dead_letters(&self, url: &str) -> Arc<dyn DeadLetters> {
         Arc::new(sqs::SqsSender::at(self.sqs.clone(), url))
+    }
+
+    /// What Auto Scaling knows of one instance.
+    pub fn membership(&self) -> Arc<dyn Membership> {
+        Arc::new(groups::AutoScalingGroups::new(self.autoscaling.clone(), self.budget.clone()))
     }
 
     /// The ledger in `bucket`, under keys that begin with `prefix`.

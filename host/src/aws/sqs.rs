@@ -3,6 +3,7 @@
 //! Each call here has less time than others: a message is hidden for half a minute, and what is done about it has to be done
 //! before that is over.
 
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,7 +26,9 @@ use tokio::time::Instant;
 
 use super::error::Call;
 use crate::doors::queue::{Attributes, DeadLetters, Queue, Receipt, Received};
+use crate::event::Event;
 use crate::ports::{PortError, PortErrorKind};
+use crate::sweep::Adopt;
 
 /// For one try of a call, and for a call with all its tries. SQS answers within tens of milliseconds.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -64,7 +67,8 @@ enum Address {
     Arn { arn: String, url: OnceCell<String> },
 }
 
-/// A queue for messages that cannot be handled: `dead-letter` in `[queue]` of the policy.
+/// A queue that messages are sent to: `dead-letter` in `[queue]` of the policy, for what cannot be handled, or `url`, for what the sweep
+/// has found.
 #[derive(Debug)]
 pub(super) struct SqsSender {
     client: Client,
