@@ -83,7 +83,7 @@ impl S3Store {
         let no_bucket = error.code() == Some("NoSuchBucket");
         match status(error) {
             // 409: another write of the same object was under way. 404: it was removed, so that no version of it matches.
-            Some(412) => return WriteError::Changed,
+            Some(412 | 409) => return WriteError::Changed,
             Some(404) if !no_bucket => return WriteError::Changed,
             _ => {}
         }
@@ -143,7 +143,7 @@ impl Store for S3Store {
 
     async fn remove(&self, key: &str, version: &Version) -> Result<(), WriteError> {
         let call = self.call("s3:DeleteObject", key);
-        let delete = self.client.delete_object().bucket(&self.bucket).key(self.key(key));
+        let delete = self.client.delete_object().bucket(&self.bucket).key(self.key(key)).if_match(&version.0);
         delete.send().await.map(drop).map_err(|error| self.not_written(&call, &error))
     }
 
