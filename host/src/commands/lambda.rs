@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 use super::policy::{PolicyFile, read_policy};
-use crate::{assemble, doors, telemetry};
+use crate::aws::Aws;
+use crate::doors::lambda::Door;
+use crate::{assemble, telemetry};
 
 /// Serves invocations. Returns only when the function cannot be set up, which Lambda reports as a failed init.
 pub fn run() -> ExitCode {
@@ -15,10 +17,14 @@ pub fn run() -> ExitCode {
             tracing::warn!(policy = %path.display(), line = warning.line, "{}", warning.message);
         }
         let (digest, handlers) = (policy.digest.clone(), policy.handlers.len());
-        let dispatch = assemble::live(policy, None).await?;
+        let aws = Aws::connect().await?;
+        let dead_letter = policy.queue.as_ref().and_then(|queue| queue.dead_letter.as_deref());
+        let dead_letters = dead_letter.map(|url| aws.dead_letters(url));
+        let dispatch = assemble::live(&aws, policy, None).await?;
         let place = &dispatch.place;
         tracing::info!(policy = digest, handlers, account = %place.account, region = %place.region, "ready");
-        doors::lambda::serve(dispatch).await.map_err(|error| anyhow::anyhow!(error))
+        let door = Door::new(dispatch, move |arn| aws.queue_of_arn(arn), dead_letters);
+        door.serve().await.map_err(|error| anyhow::anyhow!(error))
     });
     match served {
         Ok(()) => ExitCode::SUCCESS,

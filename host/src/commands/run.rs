@@ -13,7 +13,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use super::policy::{PolicyFile, read_policy};
 use crate::assemble;
 #[cfg(feature = "live")]
-use crate::assemble::AssembleError;
+use crate::aws::Aws;
 use crate::dispatch::{Completion, Decision, Dispatch, DispatchError, End, Worked};
 use crate::event::{Delivery, Event, Message, parse_payload};
 use crate::files;
@@ -104,14 +104,14 @@ impl Arguments {
             crate::telemetry::human()
         }
         super::runtime().block_on(async {
-            let dispatch = match assemble::live(policy, self.modules.as_deref()).await {
-                Ok(dispatch) => self.recorded(dispatch)?,
-                Err(error @ AssembleError::Aws(_)) => {
-                    eprintln!("error: {:#}", anyhow::Error::from(error));
+            let aws = match Aws::connect().await {
+                Ok(aws) => aws,
+                Err(error) => {
+                    super::complain(&error.into());
                     return Ok(NOT_COMPLETED);
                 }
-                Err(error) => return Err(error.into()),
             };
+            let dispatch = self.recorded(assemble::live(&aws, policy, self.modules.as_deref()).await?)?;
             Ok(self.report(&handle_all(&dispatch, events).await))
         })
     }

@@ -62,7 +62,7 @@ fn every_kind_is_among_the_known_ones_and_shows_what_they_say() {
     for (name, payload) in payloads() {
         let events = match parse_payload(payload) {
             Ok(Delivery::Direct(messages)) => messages,
-            Ok(Delivery::Queue(messages)) => messages.into_iter().filter_map(|(_, said)| said.ok()).collect(),
+            Ok(Delivery::Queue(records)) => records.into_iter().filter_map(|record| record.says.ok()).collect(),
             Err(_) => continue,
         };
         let events = events.into_iter().flat_map(|message| match message {
