@@ -41,7 +41,7 @@ pub(super) async fn serve(policy: Policy, wanted: Doors) -> anyhow::Result<()> {
     // What answers at `agent.listen` goes here: all vitals are known by now.
     let place = &dispatch.place;
     let (policy, handlers) = (&dispatch.policy.digest, dispatch.policy.handlers.len());
-    tracing::info!(policy, handlers, account = %place.account, region = %place.region, "ready");
+    tracing::info!(policy, handlers, account = %place.account, region = %place.region, "serving");
 
     let mut served = Ok(());
     loop {
