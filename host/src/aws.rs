@@ -13,6 +13,7 @@ pub(crate) mod error;
 pub(crate) mod fake;
 mod groups;
 mod http;
+pub mod imds;
 mod lifecycle;
 mod sqs;
 pub mod ssh;
@@ -26,6 +27,7 @@ use aws_config::{BehaviorVersion, SdkConfig};
 use aws_types::service_config::ServiceConfigKey;
 
 use crate::capabilities;
+use crate::diagnosis::Services;
 use crate::dispatch::Place;
 use crate::dispatch::lifecycle::Lifecycle;
 use crate::doors::queue::{DeadLetters, Queue};
@@ -56,6 +58,7 @@ const TRIES: u32 = 4;
 pub struct Aws {
     config: SdkConfig,
     place: Place,
+    caller: String,
     budget: Budget,
     ecs: aws_sdk_ecs::Client,
     autoscaling: aws_sdk_autoscaling::Client,
@@ -91,7 +94,7 @@ impl Aws {
     }
 
     async fn with(config: SdkConfig) -> Result<Self, AwsError> {
-        let place = place(&config).await?;
+        let (place, caller) = identity(&config).await?;
         let budget = Budget::new();
         let ecs = aws_sdk_ecs::config::Builder::from(&config).interceptor(budget.clone()).build();
         let autoscaling = aws_sdk_autoscaling::config::Builder::from(&config).interceptor(budget.clone()).build();
@@ -99,6 +102,7 @@ impl Aws {
         let s3 = aws_sdk_s3::config::Builder::from(&config).force_path_style(has_own_s3_endpoint(&config)).build();
         Ok(Self {
             place,
+            caller,
             budget,
             ecs: aws_sdk_ecs::Client::from_conf(ecs),
             autoscaling: aws_sdk_autoscaling::Client::from_conf(autoscaling),
@@ -114,6 +118,11 @@ impl Aws {
         &self.place
     }
 
+    /// Who we are: the ARN of a user or of an assumed role.
+    pub fn caller(&self) -> &str {
+        &self.caller
+    }
+
     /// What every client is made from, for clients of other services.
     pub fn config(&self) -> &SdkConfig {
         &self.config
@@ -121,6 +130,11 @@ impl Aws {
 
     /// The port to Amazon ECS.
     pub fn ecs(&self) -> Arc<dyn capabilities::ecs::Ecs> {
+        Arc::new(ecs::AmazonEcs::new(self.ecs.clone(), self.budget.clone()))
+    }
+
+    /// The port to ECS services, for who asks what keeps their tasks.
+    pub fn services(&self) -> Arc<dyn Services> {
         Arc::new(ecs::AmazonEcs::new(self.ecs.clone(), self.budget.clone()))
     }
 
@@ -170,7 +184,8 @@ impl Aws {
     }
 }
 
-async fn place(config: &SdkConfig) -> Result<Place, AwsError> {
+/// Where we are, and who (STS GetCallerIdentity).
+async fn identity(config: &SdkConfig) -> Result<(Place, String), AwsError> {
     let region = Region::parse(config.region().ok_or(AwsError::NoRegion)?.as_ref())?;
     let call = Call::new("sts:GetCallerIdentity", format!("region {region}"));
     let identity = aws_sdk_sts::Client::new(config)
@@ -181,7 +196,8 @@ async fn place(config: &SdkConfig) -> Result<Place, AwsError> {
     let account = identity
         .account()
         .ok_or_else(|| AwsError::Identity(call.error(PortErrorKind::Other, "the answer names no account")))?;
-    Ok(Place { account: AccountId::parse(account)?, region })
+    let caller = identity.arn().unwrap_or(account).to_owned();
+    Ok((Place { account: AccountId::parse(account)?, region }, caller))
 }
 
 fn timeouts() -> TimeoutConfig {
@@ -209,7 +225,10 @@ mod tests {
     use super::*;
 
     fn identity(account: &str) -> Reply {
-        Reply::query("GetCallerIdentity", &format!("<Account>{account}</Account>"))
+        Reply::query(
+            "GetCallerIdentity",
+            &format!("<Arn>arn:aws:iam::{account}:user/ops</Arn><Account>{account}</Account>"),
+        )
     }
 
     /// The whole chain of an error, as `main` prints it.
@@ -225,6 +244,7 @@ mod tests {
         let fake = Fake::always(identity("123456789012"));
         let aws = Aws::with(fake.config()).await.unwrap();
         assert_eq!((aws.place().account.as_str(), aws.place().region.as_str()), ("123456789012", "eu-central-1"));
+        assert_eq!(aws.caller(), "arn:aws:iam::123456789012:user/ops");
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,5 +1,7 @@
 //! Time: a port like the others, so that the simulated world can have its own.
 
+pub(crate) mod words;
+
 use jiff::Timestamp;
 
 /// Tells the time.

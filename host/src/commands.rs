@@ -3,6 +3,8 @@
 pub mod agent;
 pub mod build;
 pub mod check;
+pub mod decide;
+mod desk;
 pub mod inspect;
 #[cfg(feature = "live")]
 pub mod lambda;
@@ -10,8 +12,11 @@ mod module_file;
 pub mod new;
 pub mod policy;
 pub mod replay;
+pub mod retry;
 pub mod run;
+pub mod status;
 pub mod test;
+pub mod why;
 
 use std::fs;
 use std::path::Path;
@@ -19,6 +24,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
 use clap::{Parser, Subcommand};
+
+use crate::dispatch::lifecycle::LifecycleResult;
 
 /// Handles EC2 instances that are about to go, with sandboxed plugins.
 ///
@@ -39,6 +46,13 @@ enum Command {
     Run(run::Arguments),
     Agent(agent::Arguments),
     Replay(replay::Arguments),
+    Status(status::Arguments),
+    Why(why::Arguments),
+    /// Ends the work on an instance with CONTINUE, whatever its handler says
+    Finish(decide::Arguments),
+    /// Ends the work on an instance with ABANDON, whatever its handler says
+    Abandon(decide::Arguments),
+    Retry(retry::Arguments),
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
     Test(test::Arguments),
@@ -60,6 +74,11 @@ pub fn run_from_arguments() -> ExitCode {
         Command::Run(arguments) => return arguments.run(),
         Command::Agent(arguments) => return arguments.run(),
         Command::Replay(arguments) => return arguments.run(),
+        Command::Status(arguments) => return arguments.run(),
+        Command::Why(arguments) => return arguments.run(),
+        Command::Finish(arguments) => return arguments.run(LifecycleResult::Continue),
+        Command::Abandon(arguments) => return arguments.run(LifecycleResult::Abandon),
+        Command::Retry(arguments) => return arguments.run(),
         Command::Test(arguments) => return arguments.run(),
         Command::Build(arguments) => return arguments.run(),
         Command::New(arguments) => return arguments.run(),
@@ -75,7 +94,6 @@ pub fn run_from_arguments() -> ExitCode {
 ///
 /// With tokio's defaults, healthy attempts beside spinning ones wait 300 ms and more; these intervals bring that to
 /// under ten.
-#[cfg(feature = "live")]
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -60,6 +60,16 @@ impl Event {
         self.envelope.get("detail").map_or_else(|| "{}".to_owned(), Value::to_string)
     }
 
+    /// What it is about, for people: `terminating, hook drain of group web`.
+    pub(crate) fn about(&self) -> String {
+        let kind = self.kind.in_short();
+        match (&self.lifecycle_action, &self.group) {
+            (Some(action), _) => format!("{kind}, hook {} of group {}", action.hook, action.group),
+            (None, Some(group)) => format!("{kind}, group {group}"),
+            (None, None) => kind.to_owned(),
+        }
+    }
+
     /// What is to be done, whichever way it was announced: account, region, group, hook, instance and transition of a
     /// lifecycle action, else the event's id. Unlike the id it is the same with and without a token.
     pub fn work_item(&self) -> String {
@@ -104,6 +114,12 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// The word of the contract, without what all of them are about.
+    pub(crate) fn in_short(self) -> &'static str {
+        let word = self.as_str();
+        word.strip_prefix("instance-").unwrap_or(word)
+    }
+
     /// The word of the contract, `event.kind` in `wit/types.wit`.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -7,26 +7,32 @@
 //! Owns what is written and the rules by which hosts share it. Knows nothing of plugins, of what is decided and why, or of AWS
 //! clients: it writes into a [`Store`], of which there are several.
 
+mod check;
 mod claim;
 #[cfg(test)]
 pub(crate) mod contract;
 mod dir;
 mod memory;
+mod places;
 mod record;
+mod standing;
 mod store;
 mod swap;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use rand::RngExt as _;
 use tokio::sync::Mutex;
 
+pub use check::{CheckError, check};
 pub use claim::{CLOCK_SKEW, LEASE, Wanted};
 pub use dir::DirStore;
 pub use memory::MemoryStore;
 pub use record::{ATTEMPTS_TOLD, Ended, EndedItem, FORMAT, Finishing, Item, Lease, Open, Order, Told};
+pub use standing::{OVERDUE, Standing, Worry};
 pub use store::{Listed, MAX_BYTES, Page, Store, Stored, Version, WriteError};
 
 use crate::clock::Clock;
@@ -139,6 +145,12 @@ impl LeaseEnd {
         now.as_millisecond() >= self.0.load(Ordering::Relaxed)
     }
 
+    /// How long it is until then; zero if it has come.
+    pub fn left(&self, now: Timestamp) -> Duration {
+        let left = self.0.load(Ordering::Relaxed).saturating_sub(now.as_millisecond());
+        Duration::from_millis(u64::try_from(left).unwrap_or_default())
+    }
+
     fn set(&self, lease: Option<&Lease>) {
         self.0.store(lease.map_or(i64::MIN, |lease| lease.until.as_millisecond()), Ordering::Relaxed);
     }
@@ -155,34 +167,51 @@ impl Ledger {
         let subject = subject(wanted.event);
         let (key, item, lease) = (self.key::<Open>(&subject), wanted.event.work_item(), random());
         let (verdict, seen) = swap::change(&*self.store, &key, None, |open: &mut Open| {
+            let items = open.items.len();
             // Told by the time of this try: an earlier one may have taken long.
             match claim::claim(open, wanted, (&lease, &self.holder), self.clock.now()) {
+                (verdict, true) if open.items.len() > items => Change::Add(verdict),
                 (verdict, true) => Change::Write(verdict),
                 (verdict, false) => Change::Nothing(verdict),
             }
         })
         .await?;
-        let known = |seen: &Seen<Open>| seen.object.item(&item).cloned().map(Box::new);
+        let Some(known) = seen.object.item(&item).cloned() else {
+            return match verdict {
+                Verdict::Full => Err(LedgerError::Full { place: self.store.locate(&key) }),
+                // Others have worked on it, and ended it, before our own write was heard of.
+                _ => Err(LedgerError::Lost { subject }),
+            };
+        };
         match verdict {
             Verdict::Full => Err(LedgerError::Full { place: self.store.locate(&key) }),
-            Verdict::Busy(lease) => {
-                known(&seen).map(|item| Claim::Busy(item, lease)).ok_or(LedgerError::Lost { subject })
-            }
-            Verdict::NotDue => known(&seen).map(Claim::NotDue).ok_or(LedgerError::Lost { subject }),
+            Verdict::Busy(lease) => Ok(Claim::Busy(Box::new(known), lease)),
+            Verdict::NotDue => Ok(Claim::NotDue(Box::new(known))),
             Verdict::Ours => {
-                let first = seen.object.item(&item).is_some_and(|item| item.attempts <= 1);
                 let until = Arc::new(LeaseEnd::default());
-                until.set(seen.object.lease.as_ref());
+                until.set(seen.object.lease.as_ref().filter(|held| held.id == lease));
                 let held = Held { key, lease, item, subject, until, seen: Mutex::new(seen) };
-                // Only now, with the lease in hand: an end is written before its item is cleared away, so whoever makes the item
-                // anew after that is sure to find the end.
-                match if first { self.covering(&held, wanted.event).await? } else { None } {
-                    Some(ended) => {
-                        self.forget(&held).await?;
-                        Ok(Claim::Ended(ended))
-                    }
-                    None => Ok(Claim::Ours(Box::new(held))),
-                }
+                self.unless_ended(held, &known).await
+            }
+        }
+    }
+
+    /// The claim on `item`, whose lease is in hand, unless it has ended.
+    ///
+    /// Only with the lease one can be sure: an end is written before its item is cleared away, so whoever has made the item anew
+    /// after that finds the end. It may be any claim that does: of those that made it, any number may have died with their hosts.
+    async fn unless_ended(&self, held: Held, item: &Item) -> Result<Claim, LedgerError> {
+        let ended = swap::read::<Ended>(&*self.store, &self.key::<Ended>(&held.subject)).await;
+        match ended.map(|ended| ended.object.covering(&held.item, &item.event).cloned()) {
+            Ok(None) => Ok(Claim::Ours(Box::new(held))),
+            Ok(Some(ended)) => {
+                self.forget(&held).await?;
+                Ok(Claim::Ended(ended))
+            }
+            Err(error) => {
+                // The attempt that was written down is not made; it is no loss if that cannot be written either.
+                let _ = self.release(&held, Item::take_back_attempt).await;
+                Err(error)
             }
         }
     }
@@ -192,7 +221,9 @@ impl Ledger {
     pub async fn adopt(&self, wanted: &Wanted<'_>, (dead, wake): (Timestamp, Timestamp)) -> Result<bool, LedgerError> {
         let key = self.key::<Open>(&subject(wanted.event));
         let (adopted, _) = swap::change(&*self.store, &key, None, |open: &mut Open| {
+            let items = open.items.len();
             match claim::adopt(open, wanted, (dead, wake), self.clock.now()) {
+                true if open.items.len() > items => Change::Add(true),
                 true => Change::Write(true),
                 false => Change::Nothing(false),
             }
@@ -212,9 +243,7 @@ impl Ledger {
             if let Some(item) = open.item_mut(&held.item) {
                 change(item);
             }
-            if let Some(lease) = &mut open.lease {
-                lease.until = self.clock.now() + LEASE;
-            }
+            claim::renew(open, self.clock.now());
         })
         .await
     }
@@ -246,7 +275,11 @@ impl Ledger {
             })
             .await?;
         }
-        self.forget(held).await
+        match self.forget(held).await {
+            // Whoever has taken over finds the end, or repeats what was decided; either way it stays.
+            Err(LedgerError::Lost { .. }) => Ok(()),
+            forgotten => forgotten,
+        }
     }
 
     /// Writes down something about an item whoever works on it.
@@ -265,7 +298,12 @@ impl Ledger {
     ) -> Result<Option<Item>, LedgerError> {
         let at = self.clock.now();
         let key = self.key::<Open>(instance.as_str());
-        self.remark_at(&key, item, |item| item.order = Some(Order { result, by: by.to_owned(), at })).await
+        self.remark_at(&key, item, |item| {
+            item.order = Some(Order { result, by: by.to_owned(), at });
+            // Its message may be hidden for hours: the sweep brings it.
+            item.wake = item.wake.min(at);
+        })
+        .await
     }
 
     /// Makes an item due now, its failures forgiven. The item as it is then; none if it is not open.
@@ -327,16 +365,20 @@ impl Ledger {
             let page = page.map_err(|source| LedgerError::Read { place: self.store.locate(&prefix), source })?;
             let before = self.clock.now() - keep;
             for old in page.objects.iter().filter(|object| object.modified < before) {
-                let (_, seen) = swap::change(&*self.store, &old.key, None, |all: &mut Ended| {
+                let swept = swap::change(&*self.store, &old.key, None, |all: &mut Ended| {
                     // Written again since it was listed: then it stays.
                     if all.items.last().is_some_and(|item| item.ended >= before) {
                         return Change::Nothing(());
                     }
                     all.items.clear();
                     Change::Write(())
-                })
-                .await?;
-                removed += usize::from(seen.version.is_none());
+                });
+                match swept.await {
+                    Ok((_, seen)) => removed += usize::from(seen.version.is_none()),
+                    Err(error) => {
+                        tracing::warn!(%error, "ended items could not be removed: the next sweep finds them again")
+                    }
+                }
             }
             match page.objects.last().filter(|_| page.more) {
                 Some(last) => after = Some(last.key.clone()),
@@ -355,12 +397,6 @@ impl Ledger {
         })
         .await?;
         Ok(item)
-    }
-
-    /// The end that covers the event, if it has one.
-    async fn covering(&self, held: &Held, event: &Event) -> Result<Option<EndedItem>, LedgerError> {
-        let ended: Seen<Ended> = swap::read(&*self.store, &self.key::<Ended>(&held.subject)).await?;
-        Ok(ended.object.covering(&held.item, event).cloned())
     }
 
     /// Takes the item off the open ones, and gives the lease back.

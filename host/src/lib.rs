@@ -24,6 +24,7 @@ pub mod sim;
 
 pub mod assemble;
 pub mod commands;
+pub mod diagnosis;
 pub mod doors;
 pub mod harness;
 pub mod reference;

@@ -27,8 +27,8 @@ pub use grants::{
 pub use pattern::Pattern;
 pub use power::{AutoScalingCall, EcsCall, Lack, Need, Power};
 pub use scope::{
-    Denial, DescribeGroupInstance, DescribeInstance, Drain, Exec, FindContainerInstance, Granted, ListTasks, Scope,
-    SetInstanceProtection, StopTask,
+    Denial, DescribeGroupInstance, DescribeInstance, Drain, Exec, FindContainerInstance, Granted, ListTasks, Onlooker,
+    Scope, SetInstanceProtection, StopTask,
 };
 
 pub(crate) use wildcard::Wildcard;
@@ -92,6 +92,16 @@ pub struct ModulesPolicy {
     pub max_size: u64,
     /// `allow-unsigned`: whether a module without a signature is accepted.
     pub allow_unsigned: bool,
+}
+
+impl ModulesPolicy {
+    /// Why a module of `size` bytes is refused, if it is: a sentence whose subject is the module.
+    pub fn too_large(&self, size: u64) -> Option<String> {
+        let max_size = self.max_size;
+        (size > max_size).then(|| {
+            format!("has {size} bytes, and max-size allows {max_size}; make it smaller, or raise max-size in [modules]")
+        })
+    }
 }
 
 /// Where plugins come from, and where recordings and the ledger are kept: `s3://BUCKET/PREFIX/` or `dir:PATH`.

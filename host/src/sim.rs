@@ -11,12 +11,14 @@ mod agent;
 mod around;
 mod arrival;
 mod autoscaling;
+mod described;
 mod ec2;
 mod ecs;
 mod faults;
 mod file;
 mod group;
 mod history;
+mod idle;
 mod journal;
 pub(crate) mod keys;
 mod ledger;
@@ -115,7 +117,7 @@ impl Blueprint {
         cluster: Option<ClusterName>,
     ) -> Self {
         around::fill(&mut file, events, cluster);
-        Self(file::build(reading, file))
+        Self(file::build(reading, "world.", file))
     }
 
     /// What the clock says at the beginning, if that is said.

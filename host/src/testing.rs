@@ -15,6 +15,7 @@ use crate::capabilities::ecs::Ecs;
 use crate::capabilities::ssh::Ssh;
 use crate::clock::Clock;
 use crate::event::{Event, Message, parse_message};
+use crate::ledger::Item;
 use crate::policy::{
     DescribeGroupInstance, DescribeInstance, Drain, Exec, FindContainerInstance, Granted, Handler, ListTasks, Policy,
     SetInstanceProtection, StopTask,
@@ -43,6 +44,31 @@ pub(crate) fn lifecycle(detail_type: &str, transition: &str, hook: &str) -> Even
     match parse_message(event.to_string().as_bytes(), None) {
         Ok(Message::Events(mut events)) => events.remove(0),
         other => panic!("not one event: {other:?}"),
+    }
+}
+
+/// An open item of [`terminating`], just taken by the handler `under-test`, with an hour for it.
+pub(crate) fn open_item() -> Item {
+    let event = terminating();
+    let now = event.time;
+    Item {
+        id: event.work_item(),
+        event,
+        handler: "under-test".to_owned(),
+        taken: now,
+        deadline: now + SignedDuration::from_hours(1),
+        hook: None,
+        heartbeat: None,
+        over: false,
+        attempts: 0,
+        failures: 0,
+        interrupted: 0,
+        state: None,
+        due: now,
+        wake: now,
+        order: None,
+        finishing: None,
+        told: Vec::new(),
     }
 }
 

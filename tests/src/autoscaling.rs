@@ -2,9 +2,14 @@
 //!
 //! The emulators accept any completion, or none. The errors here are worded as AWS words them, since the host reads them.
 
+mod state;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
+use self::state::State;
+pub use self::state::{Ended, Story};
 use crate::http::{Request, Response, Server, pairs};
 
 const NAMESPACE: &str = "http://autoscaling.amazonaws.com/doc/2011-01-01/";
@@ -35,26 +40,6 @@ impl Call {
     }
 }
 
-#[derive(Debug, Default)]
-struct State {
-    actions: Vec<Action>,
-    calls: Vec<Call>,
-}
-
-/// An instance held back by a hook; each has a group and a hook of its own making.
-#[derive(Debug)]
-struct Action {
-    group: String,
-    hook: String,
-    instance: String,
-    token: String,
-    active: bool,
-    protected: bool,
-}
-
-/// What AWS calls a sender's error: code and message.
-struct Fault(&'static str, String);
-
 impl AutoScaling {
     /// An Auto Scaling without groups.
     pub fn start() -> Self {
@@ -63,19 +48,14 @@ impl AutoScaling {
         Self { server: Server::start(move |request| answer(&mut lock(&served), &request)), state }
     }
 
-    /// Has `hook` of `group` hold back `instance` on its way out: the token that the event carries.
+    /// Gives `group` a hook on the way out whose actions end when no heartbeat comes for so long. Else it is an hour.
+    pub fn hook(&self, group: &str, hook: &str, heartbeat_timeout: Duration) {
+        lock(&self.state).hook(group, hook, heartbeat_timeout);
+    }
+
+    /// Has `hook` of `group` hold back `instance` on its way out, from now on: the token that the event carries.
     pub fn hold_back(&self, group: &str, hook: &str, instance: &str) -> String {
-        let mut state = lock(&self.state);
-        let token = format!("00000000-0000-4000-8000-{:012}", state.actions.len());
-        state.actions.push(Action {
-            group: group.into(),
-            hook: hook.into(),
-            instance: instance.into(),
-            token: token.clone(),
-            active: true,
-            protected: false,
-        });
-        token
+        lock(&self.state).hold_back(group, hook, instance, Instant::now())
     }
 
     /// What was called about `group`, in order.
@@ -88,11 +68,19 @@ impl AutoScaling {
     pub fn completions(&self, group: &str) -> Vec<Call> {
         self.calls(group).into_iter().filter(|call| call.action == "CompleteLifecycleAction").collect()
     }
+
+    /// What became of every lifecycle action of `group` up to now, in the order in which they began.
+    pub fn stories(&self, group: &str) -> Vec<Story> {
+        lock(&self.state).stories(group, Instant::now())
+    }
 }
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// What AWS calls a sender's error: code and message.
+struct Fault(&'static str, String);
 
 fn answer(state: &mut State, request: &Request) -> Response {
     let form = String::from_utf8_lossy(&request.body).into_owned();
@@ -100,7 +88,7 @@ fn answer(state: &mut State, request: &Request) -> Response {
     let action = parameters.remove("Action").unwrap_or_default();
     parameters.remove("Version");
     let mut call = Call { action, parameters, accepted: false };
-    let result = state.act(&call);
+    let result = state.act(&call, Instant::now());
     call.accepted = result.is_ok();
     let action = call.action.clone();
     state.calls.push(call);
@@ -127,97 +115,9 @@ fn answer(state: &mut State, request: &Request) -> Response {
     response
 }
 
-impl State {
-    fn act(&mut self, call: &Call) -> Result<String, Fault> {
-        match call.action.as_str() {
-            "DescribeLifecycleHooks" => self.hooks(call),
-            "DescribeAutoScalingInstances" => Ok(self.instances(call)),
-            "SetInstanceProtection" => self.protect(call),
-            "RecordLifecycleActionHeartbeat" => self.active(call).map(|_| String::new()),
-            "CompleteLifecycleAction" => {
-                let result = call.parameter("LifecycleActionResult");
-                if !["CONTINUE", "ABANDON"].contains(&result) {
-                    return Err(Fault("ValidationError", format!("{result:?} is not a valid LifecycleActionResult")));
-                }
-                self.active(call)?.active = false;
-                Ok(String::new())
-            }
-            other => Err(Fault("InvalidAction", format!("Could not find operation {other} for version 2011-01-01"))),
-        }
-    }
-
-    /// The lifecycle action that a call names, if it still waits.
-    fn active(&mut self, call: &Call) -> Result<&mut Action, Fault> {
-        let (token, instance) = (call.parameter("LifecycleActionToken"), call.parameter("InstanceId"));
-        let named = |action: &&mut Action| {
-            action.active
-                && action.group == call.parameter("AutoScalingGroupName")
-                && action.hook == call.parameter("LifecycleHookName")
-                && if token.is_empty() { action.instance == instance } else { action.token == token }
-        };
-        let by = if token.is_empty() { format!("instance ID {instance}") } else { format!("token {token}") };
-        let gone = || Fault("ValidationError", format!("No active Lifecycle Action found with {by}"));
-        self.actions.iter_mut().find(named).ok_or_else(gone)
-    }
-
-    fn hooks(&self, call: &Call) -> Result<String, Fault> {
-        let group = call.parameter("AutoScalingGroupName");
-        if !self.actions.iter().any(|action| action.group == group) {
-            return Err(Fault("ValidationError", format!("AutoScalingGroup name not found - no such group: {group}")));
-        }
-        let mut hooks: Vec<_> = self.actions.iter().filter(|action| action.group == group).map(|a| &a.hook).collect();
-        let asked = list(call, "LifecycleHookNames");
-        hooks.sort();
-        hooks.dedup();
-        let members = hooks.into_iter().filter(|hook| asked.is_empty() || asked.contains(&hook.as_str())).map(|hook| {
-            format!(
-                "<member><AutoScalingGroupName>{}</AutoScalingGroupName><LifecycleHookName>{}</LifecycleHookName>\
-                 <LifecycleTransition>autoscaling:EC2_INSTANCE_TERMINATING</LifecycleTransition>\
-                 <HeartbeatTimeout>3600</HeartbeatTimeout><GlobalTimeout>172800</GlobalTimeout>\
-                 <DefaultResult>ABANDON</DefaultResult></member>",
-                escape(group),
-                escape(hook)
-            )
-        });
-        Ok(format!("<LifecycleHooks>{}</LifecycleHooks>", members.collect::<String>()))
-    }
-
-    fn instances(&self, call: &Call) -> String {
-        let asked = list(call, "InstanceIds");
-        let members = self.actions.iter().filter(|action| asked.contains(&action.instance.as_str())).map(|action| {
-            format!(
-                "<member><InstanceId>{}</InstanceId><AutoScalingGroupName>{}</AutoScalingGroupName>\
-                 <AvailabilityZone>eu-central-1a</AvailabilityZone><HealthStatus>HEALTHY</HealthStatus>\
-                 <LifecycleState>Terminating:{}</LifecycleState>\
-                 <ProtectedFromScaleIn>{}</ProtectedFromScaleIn></member>",
-                escape(&action.instance),
-                escape(&action.group),
-                if action.active { "Wait" } else { "Proceed" },
-                action.protected
-            )
-        });
-        format!("<AutoScalingInstances>{}</AutoScalingInstances>", members.collect::<String>())
-    }
-
-    fn protect(&mut self, call: &Call) -> Result<String, Fault> {
-        let (asked, protected) = (list(call, "InstanceIds"), call.parameter("ProtectedFromScaleIn") == "true");
-        for id in asked {
-            let group = call.parameter("AutoScalingGroupName");
-            let member = self.actions.iter_mut().find(|action| action.instance == id && action.group == group);
-            let unknown =
-                || Fault("ValidationError", format!("The instance {id} is not part of Auto Scaling group {group}."));
-            member.ok_or_else(unknown)?.protected = protected;
-        }
-        Ok(String::new())
-    }
-}
-
-/// A list among the parameters: `name.member.1` and so on.
-fn list<'a>(call: &'a Call, name: &str) -> Vec<&'a str> {
-    let prefix = format!("{name}.member.");
-    call.parameters.iter().filter(|(key, _)| key.starts_with(&prefix)).map(|(_, value)| value.as_str()).collect()
-}
-
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
+
+#[cfg(test)]
+mod tests;

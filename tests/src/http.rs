@@ -26,7 +26,7 @@ pub struct Request {
 /// What is answered.
 #[derive(Debug, Clone)]
 pub struct Response {
-    /// Such as 200.
+    /// Such as 200; 0 for no answer.
     pub status: u16,
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
@@ -44,6 +44,17 @@ impl Request {
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_ascii_lowercase(), value.into()));
         self
+    }
+
+    /// The same without a header.
+    pub fn without(mut self, name: &str) -> Self {
+        self.headers.retain(|(known, _)| known != name);
+        self
+    }
+
+    /// A header's value.
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     /// Sends it over a connection of its own.
@@ -77,6 +88,11 @@ impl Response {
     /// An answer without headers.
     pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
         Self { status, headers: Vec::new(), body: body.into() }
+    }
+
+    /// No answer at all: the server closes the connection instead.
+    pub fn none() -> Self {
+        Self::new(0, "")
     }
 
     /// A header's value.
@@ -145,6 +161,9 @@ fn serve(mut stream: &TcpStream, answer: &dyn Fn(Request) -> Response) -> io::Re
 
     let without_body = method == "HEAD";
     let Response { status, headers, body } = answer(Request { method, target, headers, body });
+    if status == 0 {
+        return Ok(());
+    }
     let mut head = format!("HTTP/1.1 {status} -\r\ncontent-length: {}\r\nconnection: close\r\n", body.len());
     for (name, value) in headers.iter().filter(|(name, _)| !["connection", "content-length"].contains(&name.as_str())) {
         head += &format!("{name}: {value}\r\n");

@@ -18,7 +18,7 @@ pub const ACCOUNT: &str = "123456789012";
 /// The region of everything.
 pub const REGION: &str = "eu-central-1";
 
-/// S3, STS and Lambda by `ministack`, ECS and EC2 by `moto`, Auto Scaling by ourselves.
+/// S3, SQS, STS and Lambda by `ministack`, ECS and EC2 by `moto`, Auto Scaling by ourselves.
 ///
 /// Tests of one binary share one: what they make is kept apart by names and instance ids.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub struct Stack {
 /// Who plays a part of AWS.
 #[derive(Debug, Clone, Copy)]
 pub enum Emulator {
-    /// S3, STS, Lambda.
+    /// S3, SQS, STS, Lambda.
     Ministack,
     /// ECS, EC2.
     Moto,
@@ -79,6 +79,7 @@ impl Stack {
         let (ministack, moto) = (url(&self.ministack), url(&self.moto));
         vec![
             ("AWS_ENDPOINT_URL_S3", ministack.clone()),
+            ("AWS_ENDPOINT_URL_SQS", ministack.clone()),
             ("AWS_ENDPOINT_URL_STS", ministack),
             ("AWS_ENDPOINT_URL_ECS", moto.clone()),
             ("AWS_ENDPOINT_URL_EC2", moto),
@@ -94,15 +95,20 @@ impl Stack {
         emulator: Emulator,
         intercept: impl Fn(&Request) -> Option<Response> + Send + Sync + 'static,
     ) -> Server {
-        let behind = address(match emulator {
-            Emulator::Ministack => &self.ministack,
-            Emulator::Moto => &self.moto,
-        });
+        let behind = self.address(emulator);
         let pass_on = move |request: &Request| match request.send(behind) {
             Ok(response) => response,
             Err(error) => Response::new(502, error.to_string()),
         };
         Server::start(move |request| intercept(&request).unwrap_or_else(|| pass_on(&request)))
+    }
+
+    /// Where an emulator listens.
+    pub fn address(&self, emulator: Emulator) -> SocketAddr {
+        address(match emulator {
+            Emulator::Ministack => &self.ministack,
+            Emulator::Moto => &self.moto,
+        })
     }
 
     /// A folder of its own for a test, or for one of its servers. It goes with the stack.
@@ -210,7 +216,7 @@ impl Stack {
     }
 }
 
-fn python(tool: &str) -> Command {
+pub(crate) fn python(tool: &str) -> Command {
     let python = target().join("tools").join(tool).join("bin/python");
     assert!(python.exists(), "{} is missing: `make emulators` installs it", python.display());
     Command::new(python)
@@ -229,11 +235,15 @@ fn answers(port: u16, path: &str) -> bool {
     answer.is_ok_and(|answer| answer.status == 200)
 }
 
-/// The emulators read service and region from the signature, which they do not check.
-fn call(process: &Process, service: &str, request: Request) -> Response {
+/// The request as the emulators want it: they read service and region from the signature, which they do not check.
+pub fn signed(service: &str, request: Request) -> Request {
     let scope = format!("Credential=test/20260101/{REGION}/{service}/aws4_request");
     let signature = format!("AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0");
-    request.header("authorization", &signature).send(address(process)).expect("the emulator answers")
+    request.header("authorization", &signature)
+}
+
+fn call(process: &Process, service: &str, request: Request) -> Response {
+    signed(service, request).send(address(process)).expect("the emulator answers")
 }
 
 pub(crate) fn succeed(response: Response) -> Response {

@@ -12,9 +12,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use hostler_tests::http::{Request, Response, Server};
-use hostler_tests::{
-    ACCOUNT, Ended, Function, Process, Queue, REGION, Rates, Stack, Storm, host, plugin, poll,
-};
+use hostler_tests::{ACCOUNT, Ended, Function, Process, Queue, REGION, Rates, Stack, Storm, host, plugin, poll};
 use serde_json::{Value, json};
 
 /// The hook of the group, and how long it waits for a sign of life. A killed host costs its message half a minute, so a hook
@@ -230,7 +228,7 @@ impl Assassin {
         let state = Mutex::new((Chance(seed), strike));
         let server = Server::start(move |request: Request| {
             let pass_on = |request: &Request| request.send(autoscaling).unwrap_or_else(|_| Response::none());
-            if !request.text().contains("Action=CompleteLifecycleAction") {
+            if !String::from_utf8_lossy(&request.body).contains("Action=CompleteLifecycleAction") {
                 return pass_on(&request);
             }
             let (strikes, before) = {
@@ -302,7 +300,8 @@ fn an_agent_that_is_killed_again_and_again_brings_everything_to_its_end_once() {
     let mut scene = Scene::new(number("HOSTLER_CHAOS_INSTANCES", 120));
     let mut environment = scene.stack.environment();
     environment.extend(scene.storm.environment());
-    let assassin = Assassin::before(address(&scene.storm.environment(), "AWS_ENDPOINT_URL_AUTO_SCALING"), scene.seed, 12);
+    let assassin =
+        Assassin::before(address(&scene.storm.environment(), "AWS_ENDPOINT_URL_AUTO_SCALING"), scene.seed, 12);
     environment.push(("AWS_ENDPOINT_URL_AUTO_SCALING", assassin.server.url()));
     scene.storm.rage(RAGE);
     let sent = scene.begin();

@@ -20,7 +20,7 @@ pub fn run() -> ExitCode {
         let aws = Aws::connect().await?;
         let dead_letter = policy.queue.as_ref().and_then(|queue| queue.dead_letter.as_deref());
         let dead_letters = dead_letter.map(|url| aws.dead_letters(url));
-        let dispatch = assemble::live(&aws, policy, None)?;
+        let dispatch = assemble::live(&aws, policy, None).await?;
         let place = &dispatch.place;
         tracing::info!(policy = digest, handlers, account = %place.account, region = %place.region, "ready");
         let door = Door::new(dispatch, move |arn| aws.queue_of_arn(arn), dead_letters);

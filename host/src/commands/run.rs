@@ -111,7 +111,7 @@ impl Arguments {
                     return Ok(NOT_COMPLETED);
                 }
             };
-            let dispatch = self.recorded(assemble::live(&aws, policy, self.modules.as_deref())?)?;
+            let dispatch = self.recorded(assemble::live(&aws, policy, self.modules.as_deref()).await?)?;
             Ok(self.report(&handle_all(&dispatch, events).await))
         })
     }

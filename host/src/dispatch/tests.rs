@@ -66,6 +66,14 @@ pub(crate) fn over() -> Arc<dyn Lifecycle> {
     Arc::new(Over)
 }
 
+/// Auto Scaling that refuses whatever it is told.
+pub(crate) fn deaf() -> Arc<dyn Lifecycle> {
+    let recorder = Recorder::default();
+    let refused = || Err(PortError::new(PortErrorKind::Denied, "no permission"));
+    recorder.answers.lock().unwrap().extend([refused(), refused()]);
+    Arc::new(recorder)
+}
+
 /// A source with one module, or none.
 struct Only(Option<Vec<u8>>);
 

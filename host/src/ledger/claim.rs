@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::record::{Item, Lease, Open};
+use super::record::{Item, Lease, Open, token};
 use crate::dispatch::lifecycle::HookTimes;
 use crate::event::Event;
 
@@ -11,6 +11,13 @@ pub const LEASE: SignedDuration = SignedDuration::from_secs(20);
 
 /// How far the clocks of two hosts may be apart: a lease is taken over only so long after it has ended.
 pub const CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(5);
+
+/// How far ahead a lease can be and still be believed: by a clock that is further off nothing is written, for S3 refuses what it signs
+/// ("RequestTimeTooSkewed"). What ends later was edited by hand.
+pub(super) const MOST_WRONG: SignedDuration = SignedDuration::from_mins(15);
+
+/// How long past the end of the lease it waits for a delivery says that it is there: it comes sooner, and need not write each time.
+const WAITS: SignedDuration = SignedDuration::from_secs(60);
 
 /// How many items an instance can have open. There are few ways for an instance to go; this bounds what a flood of events does.
 const MOST_ITEMS: usize = 16;
@@ -44,18 +51,21 @@ pub(super) enum Verdict {
 /// Notes the event, if it is new, and takes the lease if it is free and the item due. Also says whether anything was changed.
 pub(super) fn claim(open: &mut Open, wanted: &Wanted<'_>, lease: (&str, &str), now: Timestamp) -> (Verdict, bool) {
     let id = wanted.event.work_item();
-    let mut changed = false;
+    let held = open.lease.clone().filter(|held| held.holds(now));
+    let worked_on = held.as_ref().is_some_and(|held| held.item == id);
     let room = open.items.len() < MOST_ITEMS;
-    match open.item_mut(&id) {
-        Some(item) => changed |= refresh(item, wanted, now),
+    let mut changed = match open.item_mut(&id) {
+        Some(item) => refresh(item, wanted, worked_on, now),
         None if !room => return (Verdict::Full, false),
         None => {
             open.items.push(new(id.clone(), wanted, now));
-            changed = true;
+            true
         }
-    }
-    if let Some(held) = open.lease.as_ref().filter(|held| held.until + CLOCK_SKEW > now) {
-        return (Verdict::Busy(held.clone()), changed);
+    };
+    if let Some(held) = held {
+        let waits = open.item_mut(&id).filter(|item| item.wake < held.free_at());
+        changed |= waits.map(|item| item.wake = after(held.free_at(), WAITS)).is_some();
+        return (Verdict::Busy(held), changed);
     }
     // Whoever held it went away in the middle of an attempt, if there was one under way.
     if let Some(died) = open.lease.take() {
@@ -71,11 +81,21 @@ pub(super) fn claim(open: &mut Open, wanted: &Wanted<'_>, lease: (&str, &str), n
     if item.finishing.is_none() && item.order.is_none() {
         item.begin_attempt(now);
     }
-    let (lease, holder) = lease;
-    item.wake = now + LEASE + CLOCK_SKEW;
-    let (lease, holder) = (lease.to_owned(), holder.to_owned());
-    open.lease = Some(Lease { id: lease, holder, item: id, since: now, until: now + LEASE });
+    let (lease, holder) = (lease.0.to_owned(), lease.1.to_owned());
+    let lease = Lease { id: lease, holder, item: id, since: now, until: now + LEASE };
+    item.wake = lease.free_at();
+    open.lease = Some(lease);
     (Verdict::Ours, true)
+}
+
+/// Makes the lease last from now on; nobody else need bring its item before it ends.
+pub(super) fn renew(open: &mut Open, now: Timestamp) {
+    let Some(lease) = &mut open.lease else { return };
+    lease.until = now + LEASE;
+    let (id, free_at) = (lease.item.clone(), lease.free_at());
+    if let Some(item) = open.item_mut(&id) {
+        item.wake = item.wake.max(free_at);
+    }
 }
 
 /// Notes an event that nobody brings, to be brought at `wake`. False if somebody does: it was to be brought after `dead`, or is
@@ -87,7 +107,7 @@ pub(super) fn adopt(
     now: Timestamp,
 ) -> bool {
     let id = wanted.event.work_item();
-    let worked_on = open.lease.as_ref().is_some_and(|lease| lease.item == id && lease.until + CLOCK_SKEW > now);
+    let worked_on = open.lease.as_ref().is_some_and(|lease| lease.item == id && lease.holds(now));
     let room = open.items.len() < MOST_ITEMS;
     match open.item_mut(&id) {
         Some(item) if worked_on || item.wake >= dead => false,
@@ -112,6 +132,7 @@ fn new(id: String, wanted: &Wanted<'_>, now: Timestamp) -> Item {
         deadline: wanted.deadline,
         hook: wanted.hook,
         heartbeat: None,
+        over: false,
         attempts: 0,
         failures: 0,
         interrupted: 0,
@@ -124,30 +145,40 @@ fn new(id: String, wanted: &Wanted<'_>, now: Timestamp) -> Item {
     }
 }
 
-/// Takes over what a further delivery knows better. True if anything is new.
-fn refresh(item: &mut Item, wanted: &Wanted<'_>, now: Timestamp) -> bool {
-    let token = |event: &Event| event.lifecycle_action.as_ref().and_then(|action| action.token.clone());
-    let (known, told) = (token(&item.event), token(wanted.event));
+/// Takes over what a further delivery knows better. True if anything is new. `worked_on` says that a host works on the item.
+fn refresh(item: &mut Item, wanted: &Wanted<'_>, worked_on: bool, now: Timestamp) -> bool {
     // Auto Scaling holds an instance by one action of a hook at a time: with a newer token the older action is over, and what
-    // was done for it says nothing of this one. While its result is on the way it is left alone: the newer comes after.
-    if known.is_some() && told.is_some() && known != told {
-        let newer = wanted.event.time > item.event.time && item.finishing.is_none();
-        if newer {
+    // was done for it says nothing of this one. While somebody works on it, or its result is on the way, it is left alone: the
+    // newer comes after.
+    if item.is_before(wanted.event) {
+        let free = !worked_on && item.finishing.is_none();
+        if free {
             *item = new(item.id.clone(), wanted, now);
         }
-        return newer;
+        return free;
+    }
+    let (known, told) = (item.token(), token(wanted.event));
+    if known.is_some() && told.is_some() && known != told {
+        return false;
     }
     let mut changed = false;
-    if let (Some(action), None, Some(_)) = (&mut item.event.lifecycle_action, known, &told) {
-        action.token = told;
+    if known.is_none() && told.is_some() {
+        // Who made the item without a token could not know when the action began either.
+        item.event = wanted.event.clone();
+        item.over = false;
         changed = true;
     }
-    let better = |old: Option<HookTimes>| wanted.hook.is_some() && old != wanted.hook;
-    if better(item.hook) || item.deadline != wanted.deadline || item.handler != wanted.handler {
+    // Who does not know the hook knows nothing better of the deadline.
+    let better = wanted.hook.is_some() || item.hook.is_none();
+    if better && (item.hook != wanted.hook || item.deadline != wanted.deadline) || item.handler != wanted.handler {
         item.hook = wanted.hook.or(item.hook);
         item.deadline = wanted.deadline;
         item.handler = wanted.handler.to_owned();
         changed = true;
     }
     changed
+}
+
+fn after(time: Timestamp, duration: SignedDuration) -> Timestamp {
+    time.saturating_add(duration).unwrap_or(Timestamp::MAX)
 }

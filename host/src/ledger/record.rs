@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::claim::{CLOCK_SKEW, LEASE, MOST_WRONG};
 use crate::dispatch::lifecycle::{HookTimes, LifecycleResult};
 use crate::dispatch::{Completion, Decision};
 use crate::event::Event;
@@ -67,6 +68,8 @@ pub struct Item {
     pub hook: Option<HookTimes>,
     /// When its lifecycle action was last kept alive by us.
     pub heartbeat: Option<Timestamp>,
+    /// Whether Auto Scaling has said that the lifecycle action is over: then there is nothing to keep alive.
+    pub over: bool,
     /// How many attempts were begun.
     pub attempts: u32,
     /// How many of the last ones failed, in a row.
@@ -186,7 +189,7 @@ pub(super) trait Object: Serialize + DeserializeOwned + Default + Clone + Send {
 }
 
 fn mark(generation: &mut u64, writes: &mut Vec<String>, nonce: &str) {
-    *generation += 1;
+    *generation = generation.wrapping_add(1);
     if writes.len() >= WRITES_REMEMBERED {
         writes.remove(0);
     }
@@ -241,18 +244,20 @@ impl Ended {
     /// The end that covers `event`: the same work item, and the same occurrence of it.
     ///
     /// An instance can leave a group more than once (by way of a warm pool), so a second lifecycle action of the same hook is told
-    /// from the first by its token; where one of them has none, by its time.
+    /// from the first by its token; where one of them has none, by its time. An action before one that has ended is over: Auto
+    /// Scaling holds an instance by one action of a hook at a time.
     pub fn covering(&self, id: &str, event: &Event) -> Option<&EndedItem> {
-        let token = event.lifecycle_action.as_ref().and_then(|action| action.token.as_ref());
-        self.items.iter().rev().filter(|item| item.id == id).find(|item| match (&item.token, token) {
-            (Some(then), Some(now)) => then == now,
+        self.items.iter().rev().filter(|item| item.id == id).find(|item| match (&item.token, token(event)) {
+            (Some(then), Some(now)) => then == now || event.time < item.time,
             _ => event.time <= item.ended,
         })
     }
 
-    /// Adds an end, in place of one of the same occurrence.
+    /// Adds an end, unless this occurrence has one: a host that was frozen may come with another, long after the work was taken over.
     pub(super) fn add(&mut self, ended: EndedItem) {
-        self.items.retain(|item| (&item.id, &item.event, item.taken) != (&ended.id, &ended.event, ended.taken));
+        if self.items.iter().any(|item| (&item.id, item.taken) == (&ended.id, ended.taken)) {
+            return;
+        }
         if self.items.len() >= ENDED_KEPT {
             self.items.remove(0);
         }
@@ -260,10 +265,33 @@ impl Ended {
     }
 }
 
+/// The token of the event's lifecycle action.
+pub(super) fn token(event: &Event) -> Option<&String> {
+    event.lifecycle_action.as_ref()?.token.as_ref()
+}
+
+impl Lease {
+    /// From when on another host may take it over.
+    pub fn free_at(&self) -> Timestamp {
+        self.until.saturating_add(CLOCK_SKEW).unwrap_or(Timestamp::MAX)
+    }
+
+    /// Whether it keeps others from the instance.
+    pub(super) fn holds(&self, now: Timestamp) -> bool {
+        self.free_at() > now && self.until <= now + LEASE + MOST_WRONG
+    }
+}
+
 impl Item {
     /// The token of its lifecycle action.
     pub fn token(&self) -> Option<&String> {
-        self.event.lifecycle_action.as_ref()?.token.as_ref()
+        token(&self.event)
+    }
+
+    /// Whether `event` tells of a later lifecycle action of the same hook.
+    pub fn is_before(&self, event: &Event) -> bool {
+        let known = self.token().zip(token(event));
+        known.is_some_and(|(then, now)| then != now) && self.event.time < event.time
     }
 
     /// The instance it is for.
@@ -274,7 +302,7 @@ impl Item {
     /// Writes down that an attempt begins; one before it that never ended was interrupted.
     pub(super) fn begin_attempt(&mut self, now: Timestamp) {
         self.note_interrupted();
-        self.attempts += 1;
+        self.attempts = self.attempts.saturating_add(1);
         if self.told.len() >= ATTEMPTS_TOLD {
             self.told.remove(1);
         }
@@ -286,17 +314,22 @@ impl Item {
     pub(super) fn note_interrupted(&mut self) {
         if let Some(last) = self.told.last_mut().filter(|last| last.outcome.is_none()) {
             last.outcome = Some("interrupted".to_owned());
-            self.interrupted += 1;
+            self.interrupted = self.interrupted.saturating_add(1);
         }
     }
 
     /// The item as it was before the attempt that has just begun; none if that is the first.
     pub(crate) fn before_this_attempt(&self) -> Option<Self> {
         let mut before = self.clone();
-        if before.told.pop_if(|told| told.outcome.is_none()).is_some() {
-            before.attempts -= 1;
-        }
+        before.take_back_attempt();
         (before.attempts > 0).then_some(before)
+    }
+
+    /// Takes back that an attempt begins: it is not made.
+    pub(crate) fn take_back_attempt(&mut self) {
+        if self.told.pop_if(|told| told.outcome.is_none()).is_some() {
+            self.attempts = self.attempts.saturating_sub(1);
+        }
     }
 
     /// What becomes of it when it has ended.

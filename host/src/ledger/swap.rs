@@ -19,13 +19,19 @@ const TRIES: u32 = 8;
 /// The pause after a try that failed; it grows with each.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The largest object that is written, in bytes; a little less than what stores read.
+/// The largest object that is written, in bytes; less than what stores read.
 const MAX_BYTES: usize = 4 << 20;
+
+/// The largest object that something new is added to, in bytes: the rest is for the states and the stories of what is in it, so
+/// that all of it can be brought to its end.
+const MAX_BYTES_TO_ADD: usize = MAX_BYTES / 2;
 
 /// What is to be done with an object, having looked at it.
 pub(super) enum Change<T> {
     /// Write it as it is now.
     Write(T),
+    /// Write it as it is now, if that leaves room for what is still to be written about the rest of it.
+    Add(T),
     /// Leave it.
     Nothing(T),
 }
@@ -76,8 +82,8 @@ async fn set_aside(store: &dyn Store, key: &str, damaged: Stored, damage: &str) 
     let aside = format!("damaged/{key}-{}", random());
     let failed = |source| LedgerError::Damaged { place: store.locate(key), damage: damage.to_owned(), source };
     match store.write(&aside, damaged.bytes, None).await {
-        Ok(_) => {}
-        Err(WriteError::Changed) => return Err(failed(busy())),
+        // Nobody else writes under this name: what stands there is ours, and the answer to it was lost.
+        Ok(_) | Err(WriteError::Changed) => {}
         Err(WriteError::Unknown(error) | WriteError::Refused(error)) => return Err(failed(error)),
     }
     match store.remove(key, &damaged.version).await {
@@ -108,22 +114,23 @@ pub(super) async fn change<O: Object, T>(
         None => read(store, key).await?,
     };
     let mut last = busy();
-    let mut ours: Vec<String> = Vec::new();
+    // What each try comes to if it is the one that took effect: it need not be the last.
+    let mut ours: Vec<(String, T)> = Vec::new();
     for tries in 1..=TRIES {
         let Seen { object, version } = &seen;
         let mut changed = object.clone();
-        let value = match change(&mut changed) {
+        let (value, most) = match change(&mut changed) {
             Change::Nothing(value) => return Ok((value, seen)),
-            Change::Write(value) => value,
+            Change::Write(value) => (value, MAX_BYTES),
+            Change::Add(value) => (value, MAX_BYTES_TO_ADD),
         };
         let nonce = random();
         changed.mark(&nonce);
-        ours.push(nonce);
         let gone = changed.is_empty();
         let result = match (gone, version) {
             (true, None) => return Ok((value, seen)),
             (true, Some(version)) => store.remove(key, version).await.map(|()| None),
-            (false, version) => store.write(key, bytes(store, key, &changed)?, version.as_ref()).await.map(Some),
+            (false, version) => store.write(key, bytes(store, key, &changed, most)?, version.as_ref()).await.map(Some),
         };
         match result {
             Ok(version) => return Ok((value, Seen { object: changed, version })),
@@ -133,28 +140,34 @@ pub(super) async fn change<O: Object, T>(
         }
         tokio::time::sleep(PAUSE * (tries - 1)).await;
         match read::<O>(store, key).await {
+            // Nobody but us removes what is empty for us; and if somebody did, it is done.
+            Ok(now) if gone && now.version.is_none() => return Ok((value, now)),
             Ok(now) => {
-                // Nobody but us removes what is empty for us; and if somebody did, it is done.
-                if now.object.writes().iter().any(|mark| ours.contains(mark)) || (gone && now.version.is_none()) {
-                    return Ok((value, now));
+                ours.push((nonce, value));
+                let writes = now.object.writes();
+                if let Some(place) = ours.iter().rposition(|(mark, _)| writes.contains(mark)) {
+                    return Ok((ours.swap_remove(place).1, now));
                 }
                 seen = now;
             }
             // The same version again: if the write took effect, the next try finds the object changed.
-            Err(LedgerError::Read { source, .. }) => last = source,
+            Err(LedgerError::Read { source, .. }) => {
+                ours.push((nonce, value));
+                last = source;
+            }
             Err(error) => return Err(error),
         }
     }
     Err(LedgerError::Write { place: store.locate(key), source: last })
 }
 
-fn bytes<O: Object>(store: &dyn Store, key: &str, object: &O) -> Result<Vec<u8>, LedgerError> {
+fn bytes<O: Object>(store: &dyn Store, key: &str, object: &O, most: usize) -> Result<Vec<u8>, LedgerError> {
     let page = Page { format: FORMAT, object: object.clone() };
     let bytes = serde_json::to_vec(&page).map_err(|error| LedgerError::Write {
         place: store.locate(key),
         source: PortError::new(PortErrorKind::Other, format!("it cannot be put into words: {error}")),
     })?;
-    if bytes.len() <= MAX_BYTES {
+    if bytes.len() <= most {
         return Ok(bytes);
     }
     Err(LedgerError::Full { place: store.locate(key) })

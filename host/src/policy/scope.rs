@@ -3,9 +3,13 @@
 //! There is one method per host function, each judging from what a port has seen. The ports take nothing but `Granted`
 //! requests, so a host function that forgets the check does not compile, and a grant to read does not pass for a grant to drain.
 
+mod onlooker;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use onlooker::Onlooker;
 
 use super::grants::write_list;
 use super::{

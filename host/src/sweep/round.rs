@@ -93,7 +93,7 @@ impl Sweep {
     async fn of_one_instance(&self, open: &Open, swept: &mut Swept) {
         swept.open += open.items.len();
         let now = self.now();
-        for item in open.items.iter().filter(|item| item.wake + GRACE < now) {
+        for item in open.items.iter().filter(|item| item.wake < now - GRACE) {
             self.give_away(&item.event, "its message has died", swept).await;
         }
     }

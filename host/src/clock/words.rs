@@ -1,0 +1,53 @@
+//! Times as people say them.
+
+use jiff::{SignedDuration, Timestamp};
+
+/// A length of time in one unit, in three characters at most unless it is months: `12s`, `48m`, `30h`, `3d`.
+pub(crate) fn brief(length: SignedDuration) -> String {
+    let seconds = length.as_secs().max(0);
+    match seconds {
+        0..100 => format!("{seconds}s"),
+        100..6_000 => format!("{}m", seconds / 60),
+        6_000..172_800 => format!("{}h", seconds / 3_600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+/// `in 12s` or `12s ago`.
+pub(crate) fn relative(at: Timestamp, now: Timestamp) -> String {
+    let ahead = at.duration_since(now);
+    if ahead.is_negative() { format!("{} ago", brief(-ahead)) } else { format!("in {}", brief(ahead)) }
+}
+
+/// The same where `in 0s` would read strangely.
+pub(crate) fn due(at: Timestamp, now: Timestamp) -> String {
+    if at <= now { "now".to_owned() } else { relative(at, now) }
+}
+
+/// An instant to the second, such as `2026-01-15T03:00:01Z`.
+pub(crate) fn to_the_second(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::START;
+
+    #[test]
+    fn lengths_have_one_unit_and_two_digits() {
+        let told = [0, 99, 100, 5_999, 6_000, 172_799, 172_800, 8_640_000];
+        let told = told.map(|seconds| brief(SignedDuration::from_secs(seconds)));
+        assert_eq!(told, ["0s", "99s", "1m", "99m", "1h", "47h", "2d", "100d"]);
+        assert_eq!(brief(SignedDuration::from_secs(-1)), "0s");
+    }
+
+    #[test]
+    fn what_is_ahead_is_told_from_what_is_past() {
+        let now: Timestamp = START.parse().unwrap();
+        let at = |seconds| now + SignedDuration::from_secs(seconds);
+        assert_eq!([relative(at(12), now), relative(at(-12), now)], ["in 12s", "12s ago"]);
+        assert_eq!([due(at(12), now), due(at(0), now), due(at(-12), now)], ["in 12s", "now", "now"]);
+        assert_eq!(to_the_second(at(1) + SignedDuration::from_millis(7)), "2026-01-15T03:00:01Z");
+    }
+}

@@ -1,0 +1,268 @@
+//! What blocks an instance, from what the ledger says of it; the world is heard where it knows better.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::sight::Sight;
+use super::{Finding, cluster, notes};
+use crate::clock::words::{brief, due, relative};
+use crate::dispatch::{Completion, Decision, End, Worked};
+use crate::ledger::{Ended, EndedItem, Finishing, Item, Open, Standing};
+use crate::policy::{Handler, OnFailure, Policy};
+use crate::ports::{GroupInstance, InstanceId};
+
+/// What is written about an instance.
+#[derive(Debug, Clone, Copy)]
+pub struct Book<'a> {
+    /// The instance.
+    pub instance: &'a InstanceId,
+    /// Its open work.
+    pub open: &'a Open,
+    /// Its work that has ended.
+    pub ended: &'a Ended,
+    /// The policy at hand, which may be another than that of the hosts.
+    pub policy: &'a Policy,
+    /// The time.
+    pub now: Timestamp,
+}
+
+impl Book<'_> {
+    /// The open item that worries most.
+    pub(super) fn worst(&self) -> Option<&Item> {
+        self.open.items.iter().min_by_key(|item| self.open.worry(item, self.now))
+    }
+
+    /// The handler of the item, if the policy at hand has it.
+    pub(super) fn handler(&self, item: &Item) -> Option<&Arc<Handler>> {
+        self.policy.handlers.iter().find(|handler| handler.name == item.handler)
+    }
+
+    /// What blocks an open item: first what makes its work pointless, then what keeps it from being done, then what it waits for.
+    pub(super) fn blocker(&self, item: &Item, sight: Option<&Sight>) -> Finding {
+        let handler = self.handler(item).map(|handler| &**handler);
+        let standing = self.open.standing(item, self.now);
+        sight
+            .and_then(|sight| gone(sight).or_else(|| over(item, sight)))
+            .or_else(|| self.of_standing(item, standing))
+            .or_else(|| notes::trouble(last_note(item)?, handler))
+            .or_else(|| self.failing(item, handler))
+            .or_else(|| cluster::blocker(sight?.node()?, handler))
+            .unwrap_or_else(|| self.going_on(item, standing))
+    }
+
+    fn of_standing(&self, item: &Item, standing: Standing) -> Option<Finding> {
+        match standing {
+            Standing::Overdue => Some(self.overdue(item)),
+            Standing::Finishing => item.finishing.as_ref().map(|finishing| self.finishing(item, finishing)),
+            Standing::Ordered => item.order.as_ref().map(|order| {
+                let (result, by, ago) = (order.result.as_str(), &order.by, relative(order.at, self.now));
+                let next = due(item.wake, self.now);
+                Finding::with(
+                    format!("{by} has ordered {result} for it {ago}; the next host that takes it up carries that out, {next} or sooner"),
+                    "to carry it out at once, give the order again",
+                )
+            }),
+            Standing::Behind => self.open.held(self.now).map(|lease| {
+                let (holder, since) = (&lease.holder, brief(self.now.duration_since(lease.since)));
+                Finding::new(format!(
+                    "{holder} works on other work for the same instance, for {since}: one thing at a time, this comes after it"
+                ))
+            }),
+            Standing::Due | Standing::Waiting | Standing::Working => None,
+        }
+    }
+
+    fn overdue(&self, item: &Item) -> Finding {
+        let since = relative(item.wake, self.now);
+        let conclusion = format!("nobody works on it: its next step was due {since}, and its message has died");
+        Finding::with(
+            conclusion,
+            match &self.policy.sweep {
+                Some(sweep) => format!(
+                    "the sweep takes it up, every {}; if it does not, see whether a host with [sweep] runs at all",
+                    humantime::format_duration(sweep.every)
+                ),
+                None => "the policy has no [sweep], which would take it up: add one, or end it with hostler finish or \
+                         hostler abandon"
+                    .to_owned(),
+            },
+        )
+    }
+
+    fn finishing(&self, item: &Item, finishing: &Finishing) -> Finding {
+        let (decided, ago) = (told(&finishing.decision), relative(finishing.at, self.now));
+        match finishing.result {
+            None => Finding::new(format!("its end is decided ({decided}), and only has to be written down")),
+            Some(result) => Finding::with(
+                format!(
+                    "its end was decided {ago} ({decided}), and Auto Scaling could not be told {} yet; the next try is due {}",
+                    result.as_str(),
+                    due(item.due, self.now)
+                ),
+                format!(
+                    "the host's log says what Auto Scaling answers; to tell it with your own credentials: hostler finish {}",
+                    self.instance
+                ),
+            ),
+        }
+    }
+
+    fn failing(&self, item: &Item, handler: Option<&Handler>) -> Option<Finding> {
+        if item.interrupted > 1 {
+            let attempts = item.interrupted;
+            return Some(Finding::with(
+                format!("its last {attempts} attempts ended with their host, or with the time that its door had"),
+                "see whether hosts are killed (memory, deployments), and whether the function's timeout is longer than the \
+                 handler's wall limit",
+            ));
+        }
+        let times = match item.failures {
+            0 => return None,
+            1 => "its last attempt failed".to_owned(),
+            failures => format!("its last {failures} attempts failed"),
+        };
+        let note = last_note(item).unwrap_or("it does not say why");
+        let most =
+            handler.map(|handler| format!("; after {} in a row {}", handler.finish.max_attempts, on_failure(handler)));
+        Some(Finding::with(
+            format!("{times}: {note}. The next is due {}{}", due(item.due, self.now), most.unwrap_or_default()),
+            "mend the plugin and upload it: the next attempt runs the newest one",
+        ))
+    }
+
+    /// Nothing is in the way: it is being worked on, or waits as its handler has asked.
+    fn going_on(&self, item: &Item, standing: Standing) -> Finding {
+        let lease = self.open.held(self.now).filter(|_| standing == Standing::Working);
+        if let Some(lease) = lease {
+            let since = brief(self.now.duration_since(lease.since));
+            return Finding::new(format!("{} works on it, for {since}: attempt {}", lease.holder, item.attempts));
+        }
+        match last_note(item) {
+            None => Finding::new(format!("nothing: its first attempt is due {}", due(item.due, self.now))),
+            Some(note) => Finding::new(format!(
+                "it waits, as its handler has asked: {note}; the next attempt is due {}",
+                due(item.due, self.now)
+            )),
+        }
+    }
+
+    /// There is no open work. Somebody may be waiting all the same.
+    pub(super) fn nothing_open(&self, sight: Option<&Sight>) -> Finding {
+        let last = self.ended.items.last();
+        let held = sight.and_then(|sight| sight.member.as_ref().ok()?.as_ref()).filter(|member| waits(member));
+        match (held, last) {
+            (Some(member), Some(ended)) if ended.lifecycle == Some(Completion::Left) => Finding::with(
+                format!(
+                    "its group {} holds it in {}, and will until the hook times out: {}",
+                    member.group,
+                    member.lifecycle_state,
+                    self.ended(ended)
+                ),
+                complete_by_hand(self.instance, member),
+            ),
+            (Some(member), _) => Finding::with(
+                format!(
+                    "its group {} holds it in {}, and no host works on it: its event has not come here",
+                    member.group, member.lifecycle_state
+                ),
+                match self.policy.sweep {
+                    Some(_) => {
+                        "the sweep takes it up if a handler takes its event; see the rule that sends events, too"
+                            .to_owned()
+                    }
+                    None => format!(
+                        "see the rule that sends events, and add [sweep] to the policy; {}",
+                        complete_by_hand(self.instance, member)
+                    ),
+                },
+            ),
+            (None, Some(ended)) => Finding::new(format!("nothing: no work is open for it; {}", self.ended(ended))),
+            (None, None) => {
+                let keep = self.policy.ledger.as_ref().map(|ledger| humantime::format_duration(ledger.keep));
+                let older = keep.map(|keep| format!(", or it ended more than {keep} ago")).unwrap_or_default();
+                Finding::new(format!("nothing that the ledger knows: no event about it has come here{older}"))
+            }
+        }
+    }
+
+    fn ended(&self, ended: &EndedItem) -> String {
+        format!("its last ended {}: {}", relative(ended.ended, self.now), end(ended))
+    }
+}
+
+/// The instance is no longer there.
+fn gone(sight: &Sight) -> Option<Finding> {
+    let state = sight.gone()?;
+    Some(Finding::with(
+        format!("the instance is gone (EC2 says: {state}), so that nothing is left to be done on it"),
+        "its handler should see that with its next attempt, and say done; to end it at once: hostler finish",
+    ))
+}
+
+/// Auto Scaling has gone on.
+fn over(item: &Item, sight: &Sight) -> Option<Finding> {
+    let action = item.event.lifecycle_action.as_ref()?;
+    let state = match sight.member.as_ref().ok()? {
+        Some(member) if is_held(member) => return None,
+        Some(member) => format!("is {}", member.lifecycle_state),
+        None => "is in no group any more".to_owned(),
+    };
+    Some(Finding::with(
+        format!(
+            "Auto Scaling waits no longer: the instance {state}, so that hook {} has timed out, or was completed by another hand",
+            action.hook
+        ),
+        "its work can still be brought to its end, and nothing depends on it: hostler finish",
+    ))
+}
+
+/// What an end came to, in a line.
+pub(crate) fn end(ended: &EndedItem) -> End {
+    let EndedItem { handler, decision, attempts, lifecycle, .. } = ended.clone();
+    End::Worked(Worked { handler, decision, attempts, lifecycle })
+}
+
+/// What was decided, in a few words.
+pub(crate) fn told(decision: &Decision) -> String {
+    match decision {
+        Decision::Done => "done".to_owned(),
+        Decision::Abandon { why } => format!("abandoned: {why}"),
+        Decision::GaveUp { why } => format!("gave up: {why}"),
+        Decision::Ordered { result, by } => format!("{} ordered by {by}", result.as_str()),
+    }
+}
+
+/// What the last attempt that has ended said.
+pub(super) fn last_note(item: &Item) -> Option<&str> {
+    Some(item.last_ended()?.note.as_str()).filter(|note| !note.is_empty())
+}
+
+/// What the host does after too many failures.
+fn on_failure(handler: &Handler) -> &'static str {
+    match handler.finish.on_failure {
+        Some(OnFailure::Continue) => "the host gives up, with CONTINUE",
+        Some(OnFailure::Abandon) => "the host gives up, with ABANDON",
+        Some(OnFailure::Leave) => "the host gives up, and leaves it to the hook's timeout",
+        None => "the host gives up, with ABANDON where the instance leaves",
+    }
+}
+
+/// Whether a hook holds the instance back.
+fn waits(member: &GroupInstance) -> bool {
+    crate::sweep::waits(&member.lifecycle_state)
+}
+
+/// The same, or about to.
+fn is_held(member: &GroupInstance) -> bool {
+    let states = ["Pending", "Terminating", "Warmed:Pending", "Warmed:Terminating"];
+    waits(member) || states.contains(&member.lifecycle_state.as_str())
+}
+
+fn complete_by_hand(instance: &InstanceId, member: &GroupInstance) -> String {
+    format!(
+        "to let it go on at once: aws autoscaling complete-lifecycle-action --auto-scaling-group-name {} \
+         --lifecycle-hook-name HOOK --instance-id {instance} --lifecycle-action-result CONTINUE",
+        member.group
+    )
+}

@@ -1,0 +1,1 @@
+//! What is said of an item that is stuck.
