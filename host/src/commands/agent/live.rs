@@ -57,7 +57,7 @@ pub(super) async fn serve(policy: Policy, wanted: Doors) -> anyhow::Result<()> {
     let answers = tokio::spawn(health::serve(listener, Arc::new(vitals)));
     let (place, listen) = (&dispatch.place, dispatch.policy.agent.listen);
     let (policy, handlers) = (&dispatch.policy.digest, dispatch.policy.handlers.len());
-    tracing::info!(policy, handlers, account = %place.account, region = %place.region, %listen, "ready");
+    tracing::info!(policy, handlers, account = %place.account, region = %place.region, %listen, "serving");
 
     let mut served = Ok(());
     loop {
