@@ -30,6 +30,7 @@ use crate::capabilities;
 use crate::diagnosis::Services;
 use crate::dispatch::Place;
 use crate::dispatch::lifecycle::Lifecycle;
+use crate::doors::imds::Membership;
 use crate::doors::queue::{DeadLetters, Queue};
 use crate::modules::S3Source;
 use crate::ports::{AccountId, IdError, PortError, PortErrorKind, Region};
@@ -155,6 +156,11 @@ impl Aws {
 
     /// The port to what waits in Auto Scaling groups, for the host alone.
     pub fn groups(&self) -> Arc<dyn Groups> {
+        Arc::new(groups::AutoScalingGroups::new(self.autoscaling.clone(), self.budget.clone()))
+    }
+
+    /// The port to what Auto Scaling knows of one instance, for the host alone.
+    pub fn membership(&self) -> Arc<dyn Membership> {
         Arc::new(groups::AutoScalingGroups::new(self.autoscaling.clone(), self.budget.clone()))
     }
 
