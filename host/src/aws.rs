@@ -161,6 +161,11 @@ impl Aws {
         Arc::new(groups::AutoScalingGroups::new(self.autoscaling.clone(), self.budget.clone()))
     }
 
+    /// The port to what Auto Scaling knows of one instance, for the host alone.
+    pub fn membership(&self) -> Arc<dyn Membership> {
+        Arc::new(groups::AutoScalingGroups::new(self.autoscaling.clone(), self.budget.clone()))
+    }
+
     /// The modules in `bucket` whose keys begin with `prefix`.
     pub fn modules(&self, bucket: &str, prefix: &str) -> S3Source {
         S3Source::new(self.s3.clone(), bucket, prefix)
@@ -184,11 +189,6 @@ impl Aws {
     /// The queue at `url`, for messages that cannot be handled.
     pub fn dead_letters(&self, url: &str) -> Arc<dyn DeadLetters> {
         Arc::new(sqs::SqsSender::at(self.sqs.clone(), url))
-    }
-
-    /// What Auto Scaling knows of one instance.
-    pub fn membership(&self) -> Arc<dyn Membership> {
-        Arc::new(groups::AutoScalingGroups::new(self.autoscaling.clone(), self.budget.clone()))
     }
 
     /// The ledger in `bucket`, under keys that begin with `prefix`.
