@@ -59,6 +59,7 @@ pub(crate) fn open_item() -> Item {
         deadline: now + SignedDuration::from_hours(1),
         hook: None,
         heartbeat: None,
+        over: false,
         attempts: 0,
         failures: 0,
         interrupted: 0,

@@ -1,12 +1,14 @@
 //! The host as a Lambda function: its binary, as `bootstrap` of runtime `provided.al2023`.
 
 use std::path::Path;
+use std::process::Command;
 use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
 use crate::http::Request;
 use crate::process::poll;
+use crate::queue::Queue;
 use crate::stack::{ACCOUNT, Stack, json_of, run_python, succeed};
 
 /// Where the deployment package is.
@@ -71,6 +73,31 @@ impl<'stack> Function<'stack> {
         let response = succeed(self.stack.ministack("lambda", Request::new("POST", &target, payload.to_string())));
         let failed = response.header("x-amz-function-error").is_some();
         Invocation { payload: json_of(&response), failed }
+    }
+
+    /// Lets it be invoked with what comes from a queue, in batches of ten, and lets it answer for each message.
+    pub fn map(&self, queue: &Queue<'_>) {
+        let input = json!({
+            "EventSourceArn": queue.arn(), "FunctionName": self.name, "BatchSize": 10,
+            "FunctionResponseTypes": ["ReportBatchItemFailures"],
+        });
+        let request = Request::new("POST", "/2015-03-31/event-source-mappings", input.to_string());
+        succeed(self.stack.ministack("lambda", request.header("content-type", "application/json")));
+    }
+
+    /// Kills every instance of it, as nothing kills those of Lambda: in the middle of whatever they do. How many there were.
+    pub fn kill(&self) -> u32 {
+        let mine = format!("HOSTLER_POLICY={}", self.stack.folder(&self.name).join("hostler.toml").display());
+        let mut killed = 0;
+        for process in std::fs::read_dir("/proc").expect("Linux tells of its processes").flatten() {
+            let environment = std::fs::read(process.path().join("environ")).unwrap_or_default();
+            let runs_it = environment.split(|byte| *byte == 0).any(|variable| variable == mine.as_bytes());
+            if runs_it && let Ok(id) = process.file_name().to_string_lossy().parse::<u32>() {
+                let signalled = Command::new("kill").args(["-KILL", &id.to_string()]).status();
+                killed += u32::from(signalled.is_ok_and(|status| status.success()));
+            }
+        }
+        killed
     }
 
     /// Its lines in CloudWatch Logs that are JSON objects, in order: what the host logs.

@@ -14,6 +14,7 @@ pub mod http;
 mod microburst;
 mod node;
 mod process;
+mod queue;
 mod stack;
 
 use std::path::{Path, PathBuf};
@@ -25,6 +26,7 @@ pub use function::{Function, Invocation};
 pub use microburst::Microburst;
 pub use node::Node;
 pub use process::{Process, poll};
+pub use queue::Queue;
 pub use stack::{ACCOUNT, Emulator, REGION, Stack, signed};
 
 /// The root of the repository.

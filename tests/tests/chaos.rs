@@ -228,7 +228,7 @@ impl Assassin {
         let state = Mutex::new((Chance(seed), strike));
         let server = Server::start(move |request: Request| {
             let pass_on = |request: &Request| request.send(autoscaling).unwrap_or_else(|_| Response::none());
-            if !request.text().contains("Action=CompleteLifecycleAction") {
+            if !String::from_utf8_lossy(&request.body).contains("Action=CompleteLifecycleAction") {
                 return pass_on(&request);
             }
             let (strikes, before) = {

@@ -13,6 +13,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use super::policy::{PolicyFile, read_policy};
 use crate::assemble;
 #[cfg(feature = "live")]
+use crate::aws::Aws;
 use crate::dispatch::{Completion, Decision, Dispatch, DispatchError, End, Worked};
 use crate::event::{Delivery, Event, Message, parse_payload};
 use crate::files;
