@@ -38,8 +38,9 @@ pub(super) struct Expectation {
     tasks: Vec<(InstanceId, TaskAtTheEnd)>,
 }
 
-/// What the host says of an attempt that ended inside the plugin.
-const TRAPPED: &str = "the plugin trapped";
+/// What the host says of an attempt that the plugin cannot have meant to end so. The budgets of CPU and wall time are not among
+/// them: the one is spent by a slow machine, the other by a world that does not answer.
+const TRAPPED: [&str; 3] = ["the plugin trapped", "memory budget", "host-calls budget"];
 
 /// A text with `*` for any characters, as it is written in a case.
 #[derive(Debug)]
@@ -175,8 +176,8 @@ impl Expectation {
         self.judge_ends(case, played, explored, found);
         self.judge_always(played, explored, found);
         // A handler that panics is tried again, and may come to a good end: that is luck, and no plan.
-        let traps = attempts(&played.journal).map(|line| line.field("note")).filter(|note| note.starts_with(TRAPPED));
-        if let Some(trap) = traps.last() {
+        let notes = attempts(&played.journal).map(|line| line.field("note"));
+        if let Some(trap) = notes.filter(|note| TRAPPED.iter().any(|trapped| note.starts_with(trapped))).last() {
             match explored {
                 Some(_) => found.push(Deviation::new("run", "no attempt that traps", trap)),
                 None => judgement.hints.push(format!("an attempt failed: {trap}")),

@@ -119,6 +119,12 @@ pub(crate) fn hungry() -> Vec<u8> {
     guest_with("", "", "(loop (br_if 0 (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) unreachable")
 }
 
+/// Traps in its first attempt, then says `done`.
+pub(crate) fn traps_once() -> Vec<u8> {
+    let first = "(if (i32.eq (i32.load offset=96 (local.get $event)) (i32.const 1)) (then unreachable))";
+    guest_with("", "", &format!("{first} i32.const {RESULT}"))
+}
+
 /// Recurses until the stack ends.
 pub(crate) fn deep() -> Vec<u8> {
     guest_with(
@@ -161,15 +167,26 @@ pub(crate) fn drain_blindly(instance: &str) -> Vec<u8> {
 
 /// Drains `instance`, then says `done`, or hands on the error's message as its own.
 pub(crate) fn drain_of(instance: &str) -> Vec<u8> {
-    // The result of `drain` goes to 512: byte 0 is 1 for an error, whose message is a pointer at 520 and a length at 524. It is
-    // handed on as the handler's own error.
+    // In the result of `drain` the error's message is a pointer at 520 and a length at 524. It is handed on as the handler's own
+    // error.
+    let hand_on = "(i32.store8 (i32.const 1024) (i32.const 1))
+        (i32.store (i32.const 1028) (i32.load (i32.const 520)))
+        (i32.store (i32.const 1032) (i32.load (i32.const 524)))";
+    drain_or(instance, hand_on)
+}
+
+/// Drains `instance`, then says `done`, or traps: the mistake of an author who unwraps.
+pub(crate) fn drain_or_trap(instance: &str) -> Vec<u8> {
+    drain_or(instance, "unreachable")
+}
+
+/// Drains `instance`, then says `done`; where it was an error, runs `otherwise` first.
+fn drain_or(instance: &str, otherwise: &str) -> Vec<u8> {
     let data = format!(r#"(data (i32.const 2048) "{instance}")"#);
+    // The result of `drain` goes to 512: byte 0 is 1 for an error.
     let body = format!(
         "(call $drain (i32.const 2048) (i32.const {}) (i32.const 512))
-         (if (i32.load8_u (i32.const 512)) (then
-            (i32.store8 (i32.const 1024) (i32.const 1))
-            (i32.store (i32.const 1028) (i32.load (i32.const 520)))
-            (i32.store (i32.const 1032) (i32.load (i32.const 524)))))
+         (if (i32.load8_u (i32.const 512)) (then {otherwise}))
          i32.const {RESULT}",
         instance.len()
     );

@@ -373,6 +373,24 @@ fn cpu_is_a_hint() {
 }
 
 #[test]
+fn a_trap_is_a_hint() {
+    let hints = |guest: &[u8], policy: &str| {
+        let case = Folder::new().write("hostler.toml", policy).read(&format!("{HEAD}{EVENT}")).unwrap();
+        let verdict = harness::test(&case, &plugins(&case, guest), None);
+        assert!(verdict.holds(), "{:?}", verdict.deviations);
+        verdict.hints.join("\n")
+    };
+    let limited = |limit: &str| super::POLICY.replace("finish = {", &format!("limits = {{ {limit} }}\nfinish = {{"));
+    insta::assert_snapshot!(hints(&guests::traps_once(), super::POLICY), @"an attempt failed: the plugin trapped: wasm trap: wasm `unreachable` instruction executed");
+    insta::assert_snapshot!(hints(&guests::deep(), super::POLICY), @"an attempt failed: the plugin trapped: wasm trap: call stack exhausted");
+    insta::assert_snapshot!(hints(&guests::hungry(), &limited("memory = \"8MiB\"")), @"an attempt failed: memory budget of 8.0 MiB spent");
+    insta::assert_snapshot!(hints(&guests::chatty(), &limited("host-calls = 10")), @"an attempt failed: host-calls budget of 10 spent during clock.now");
+    // How much CPU time an attempt takes is not the plugin's doing alone, and an error that is returned is no trap.
+    assert_eq!(hints(&guests::spin(), &limited("cpu = \"20ms\"")), "");
+    assert_eq!(hints(&guests::error(), super::POLICY), "");
+}
+
+#[test]
 fn instances_at_the_end() {
     let instance = |keys: &str| expecting(&guests::drain_of(INSTANCE), &format!("[[expect.instance]]\n{keys}"));
     assert_eq!(

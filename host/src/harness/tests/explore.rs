@@ -134,6 +134,26 @@ fn a_handler_that_does_not_look_is_found_out_and_the_seed_finds_it_again() {
 }
 
 #[test]
+fn a_trap_that_ended_well_fails_when_more_goes_wrong() {
+    let throttled = "[expect]\noutcome = \"done\"\n[explore]\nfaults = [\"throttled\"]\ndeliveries = false\n";
+    let found = explored(&guests::drain_or_trap(INSTANCE), throttled, 20);
+    // The next attempt drains, so that nothing but the trap is there to be seen.
+    assert_eq!(found.deviations.len(), 1);
+    insta::assert_snapshot!(found.deviations[0], @"
+    run:
+      - no attempt that traps
+      + the plugin trapped: wasm trap: wasm `unreachable` instruction executed
+    ");
+    insta::assert_snapshot!(found.explored.unwrap().failed.unwrap().least, @r#"
+    [[fault]]
+    operation = "ecs.find-container-instance"
+    fault = "throttled"
+    nth = 1
+    "#);
+    assert!(explored(&guests::drain_of(INSTANCE), throttled, 20).holds(), "an error that is handed on is no trap");
+}
+
+#[test]
 fn a_case_that_does_not_hold_as_it_is_written_is_not_explored() {
     let verdict = explored(&guests::abandon(), "[expect]\noutcome = \"done\"", 10);
     assert!(!verdict.holds() && verdict.explored.is_none());
