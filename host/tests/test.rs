@@ -415,6 +415,16 @@ fn a_seed_decides_what_chance_does() {
 }
 
 #[test]
+fn seeds_past_the_last_are_refused_and_the_last_is_played() {
+    let folder = Folder::new().case("drained", "drain", DRAINED);
+    let last = u64::MAX.to_string();
+    let refused = folder.test(&["--seed", &last, "--seeds", "10"]).ends_with(2);
+    assert_eq!(refused.out, "");
+    insta::assert_snapshot!(refused.err, @"error: --seed 18446744073709551615 --seeds 10 goes past 18446744073709551615, the last seed there is: write --seed 18446744073709551606 at most");
+    folder.test(&["--seed", &last, "--seeds", "1"]).ends_with(0);
+}
+
+#[test]
 fn the_schema_is_one() {
     let folder = Folder::new();
     let schema: Value = serde_json::from_str(&folder.test(&["--schema"]).ends_with(0).out).unwrap();

@@ -8,12 +8,14 @@ mod report;
 mod watch;
 
 use std::io::Write;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use clap::Args;
 
 use self::find::Found;
@@ -111,11 +113,12 @@ impl Arguments {
     /// Finds, builds, plays and reports. `built` are the plugins that need not be built again.
     fn once(&self, built: &mut Built) -> anyhow::Result<u8> {
         let began = Instant::now();
+        let seeds = self.seeds()?;
         let found = find::cases(&self.paths, &self.filter)?;
         let read: Vec<_> = found.into_iter().map(|found| (Case::read(&found.path), found)).collect();
         let report = Report::new(self.json, self.seeds, read.len());
         built.bring_up_to_date(read.iter().filter_map(|(case, _)| case.as_ref().ok()), &report)?;
-        let outcomes = self.play(read, built, &report);
+        let outcomes = self.play(read, seeds.as_ref(), built, &report);
         report.finish(&outcomes, began.elapsed());
         if let Some(file) = &self.junit {
             junit::write(file, &outcomes, began.elapsed())?;
@@ -134,7 +137,13 @@ impl Arguments {
 
     /// Plays the cases, on as many threads as were asked for, and reports each as it ends. The outcomes are in the order of
     /// the cases.
-    fn play(&self, read: Vec<(Result<Case, CaseError>, Found)>, built: &Built, report: &Report) -> Vec<Outcome> {
+    fn play(
+        &self,
+        read: Vec<(Result<Case, CaseError>, Found)>,
+        seeds: Option<&RangeInclusive<u64>>,
+        built: &Built,
+        report: &Report,
+    ) -> Vec<Outcome> {
         let threads = (self.jobs() as usize).min(read.len());
         let next = AtomicUsize::new(0);
         let (tell, told) = mpsc::channel();
@@ -145,7 +154,7 @@ impl Arguments {
                     let take = || read.get(next.fetch_add(1, Ordering::Relaxed));
                     while let Some((case, found)) = take() {
                         let began = Instant::now();
-                        let result = self.play_one(case, built);
+                        let result = self.play_one(case, seeds, built);
                         let outcome = Outcome { found: found.clone(), result, took: began.elapsed() };
                         // The other side listens until the last of us has gone.
                         let _ = tell.send(outcome);
@@ -165,17 +174,32 @@ impl Arguments {
         self.jobs.map_or_else(processors, u32::from)
     }
 
-    fn play_one(&self, case: &Result<Case, CaseError>, built: &Built) -> Result<Verdict, Trouble> {
+    /// The seeds to explore, if any.
+    fn seeds(&self) -> anyhow::Result<Option<RangeInclusive<u64>>> {
+        let Some(seeds) = self.seeds else { return Ok(None) };
+        let first = self.seed.unwrap_or(1);
+        let last = first.checked_add(seeds - 1).with_context(|| {
+            let (end, most) = (u64::MAX, u64::MAX - (seeds - 1));
+            format!(
+                "--seed {first} --seeds {seeds} goes past {end}, the last seed there is: write --seed {most} at most"
+            )
+        })?;
+        Ok(Some(first..=last))
+    }
+
+    fn play_one(
+        &self,
+        case: &Result<Case, CaseError>,
+        seeds: Option<&RangeInclusive<u64>>,
+        built: &Built,
+    ) -> Result<Verdict, Trouble> {
         let case = case.as_ref().map_err(CaseError::clone)?;
         if let Some(trouble) = built.trouble(case) {
             return Err(Trouble::Plugin(trouble));
         }
         let plugins = built.plugins();
-        Ok(match self.seeds {
-            Some(seeds) => {
-                let first = self.seed.unwrap_or(1);
-                harness::explore(case, plugins, first..=first.saturating_add(seeds - 1))
-            }
+        Ok(match seeds {
+            Some(seeds) => harness::explore(case, plugins, seeds.clone()),
             None => harness::test(case, plugins, self.seed),
         })
     }

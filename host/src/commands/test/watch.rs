@@ -22,6 +22,8 @@ const PASSED_OVER: [&str; 4] = ["target", "dist", ".git", "node_modules"];
 /// Plays, waits for a change, and plays again, until somebody ends the process. An error is reported, and waited upon: the next save
 /// may mend it.
 pub(super) fn forever(arguments: &Arguments) -> anyhow::Result<u8> {
+    // No save mends the arguments.
+    arguments.seeds()?;
     let (tell, changes) = mpsc::channel();
     let mut watcher = notify::recommended_watcher(tell).context("this machine cannot tell when files change")?;
     let mut watched = BTreeSet::new();
