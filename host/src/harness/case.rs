@@ -84,7 +84,7 @@ impl Case {
 }
 
 /// A file's text, or why there is none.
-fn read(path: &Path) -> Result<String, String> {
+pub(super) fn read(path: &Path) -> Result<String, String> {
     files::read_text(path, MAX_BYTES).map_err(|error| error.to_string())
 }
 

@@ -1,10 +1,13 @@
 //! Where the cases are.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use walkdir::{DirEntry, WalkDir};
+
+use crate::harness::Glance;
 
 /// The folder of a package that holds its cases.
 pub(super) const CASES: &str = "cases";
@@ -64,6 +67,7 @@ pub(super) fn cases(paths: &[PathBuf], filter: &[String]) -> anyhow::Result<Vec<
     }
     found.sort();
     found.dedup();
+    let mut found = without_worlds(found);
     let all = found.len();
     found.retain(|found| filter.is_empty() || filter.iter().any(|text| found.title().contains(text)));
     if found.is_empty() {
@@ -84,6 +88,16 @@ fn in_folder(folder: &Path) -> anyhow::Result<Vec<Found>> {
         }
     }
     Ok(found)
+}
+
+/// Leaves out what others take their world from: that is TOML too, and no case.
+fn without_worlds(found: Vec<Found>) -> Vec<Found> {
+    let glances: Vec<_> = found.iter().map(|found| Glance::at(&found.path)).collect();
+    let worlds = glances.iter().filter_map(|glance| glance.world.as_ref()?.canonicalize().ok());
+    let worlds: BTreeSet<_> = worlds.collect();
+    let is_world = |path: &Path| path.canonicalize().is_ok_and(|path| worlds.contains(&path));
+    let cases = found.into_iter().zip(&glances).filter(|(found, glance)| glance.is_case || !is_world(&found.path));
+    cases.map(|(found, _)| found).collect()
 }
 
 /// A path without a leading `./`, which would stand before everything that is shown.
@@ -111,6 +125,14 @@ mod tests {
         folder
     }
 
+    /// What the cases below `folder` are called, or the complaint.
+    fn titles(folder: &tempfile::TempDir, paths: &[&str], filter: &[&str]) -> Result<Vec<String>, String> {
+        let paths: Vec<_> = paths.iter().map(|path| folder.path().join(path)).collect();
+        let filter: Vec<_> = filter.iter().map(|&text| text.to_owned()).collect();
+        let found = cases(&paths, &filter).map_err(|error| format!("{error:#}"));
+        found.map(|found| found.iter().map(Found::title).collect())
+    }
+
     #[test]
     fn cases_are_found_in_their_folders_and_nowhere_else() {
         let folder = folder(&[
@@ -122,17 +144,31 @@ mod tests {
             "drain/.git/cases/x.toml",
             "stop/cases/late.toml",
         ]);
-        let titles = |paths: &[&str], filter: &[&str]| {
-            let paths: Vec<_> = paths.iter().map(|path| folder.path().join(path)).collect();
-            let filter: Vec<_> = filter.iter().map(|&text| text.to_owned()).collect();
-            let found = cases(&paths, &filter).map_err(|error| format!("{error:#}"));
-            found.map(|found| found.iter().map(Found::title).collect::<Vec<_>>())
-        };
+        let titles = |paths: &[&str], filter: &[&str]| titles(&folder, paths, filter);
         let all = ["drain/late", "drain/spot/early", "stop/late"].map(str::to_owned).to_vec();
         assert_eq!(titles(&["."], &[]), Ok(all));
         assert_eq!(titles(&["drain/cases", "drain"], &["early"]), Ok(vec!["drain/spot/early".to_owned()]));
         assert_eq!(titles(&["stop/cases/late.toml"], &[]), Ok(vec!["stop/late".to_owned()]));
         assert_eq!(titles(&["."], &["q", "?"]), Err("none of the 3 cases has q or ? in its name".to_owned()));
+    }
+
+    #[test]
+    fn what_cases_take_their_world_from_is_no_case() {
+        let folder = folder(&["drain/cases/worlds/large.toml", "drain/cases/unused.toml", "drain/cases/broken.toml"]);
+        let write =
+            |name: &str, text: &str| std::fs::write(folder.path().join("drain/cases").join(name), text).unwrap();
+        write("late.toml", "world = \"worlds/large.toml\"\nmistaken = true\n");
+        write("early.toml", "world = \"../cases/shared.toml\"\n");
+        write("shared.toml", "[[instance]]\nid = \"i-0123456789abcdef0\"\n");
+        // Nothing that is meant to be a case is passed over in silence, whatever refers to it.
+        write("odd.toml", "world = \"early.toml\"\n");
+        write("odder.toml", "world = \"odder.toml\"\n");
+        write("broken.toml", "world = ");
+        let titles = |paths: &[&str]| titles(&folder, paths, &[]).unwrap().join(" ");
+        assert_eq!(titles(&["."]), "drain/broken drain/early drain/late drain/odd drain/odder drain/unused");
+        // As a shell writes `cases/*.toml`.
+        assert_eq!(titles(&["drain/cases/early.toml", "drain/cases/shared.toml"]), "drain/early");
+        assert_eq!(titles(&["drain/cases/shared.toml"]), "drain/shared", "who asks for it is told what it is not");
     }
 
     #[test]
