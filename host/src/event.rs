@@ -6,6 +6,7 @@
 mod eventbridge;
 mod fields;
 mod health;
+mod known;
 mod notification;
 mod payload;
 #[cfg(test)]
@@ -16,6 +17,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use known::{KNOWN, Known};
 pub use payload::{Delivery, MAX_MESSAGE, MAX_PAYLOAD, Message, ParseError, parse_message, parse_payload};
 
 use crate::ports::{AccountId, GroupName, HookName, InstanceId, Region};

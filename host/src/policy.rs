@@ -6,6 +6,7 @@
 mod check;
 mod file;
 mod grants;
+mod kinds;
 mod pattern;
 mod power;
 mod scope;
@@ -31,7 +32,7 @@ pub use scope::{
 
 pub(crate) use wildcard::Wildcard;
 
-use crate::event::Event;
+use crate::event::{Event, Kind};
 pub use crate::reading::{Mistake, Mistakes};
 
 /// A policy that has been read and found sound.
@@ -118,6 +119,11 @@ pub struct Handler {
 }
 
 impl Handler {
+    /// The kinds of events that its pattern could match, whatever earlier handlers take.
+    pub fn kinds(&self) -> Vec<Kind> {
+        kinds::kinds(&self.event)
+    }
+
     /// Whether the pattern names `hook` literally in `detail.LifecycleHookName`: what it takes to be given a hook that
     /// another service installed for itself.
     pub fn names_hook(&self, hook: &str) -> bool {

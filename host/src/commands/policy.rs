@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use crate::event::Kind;
 use crate::files::{self, ReadError};
 use crate::policy::{Grants, Handler, Instances, Mistake, Mistakes, Policy, schema};
 
@@ -131,6 +132,7 @@ fn as_text(name: &str, read: &Result<Policy, PolicyError>) -> String {
             text += &format!("{name}: sound, {handlers}, {}\n", counted(policy.warnings.len(), "warning"));
             for (index, handler) in policy.handlers.iter().enumerate() {
                 text += &format!("\n{}. {}: {}\n", index + 1, handler.name, handler.module);
+                text += &format!("   takes {}\n", kinds(handler).join(", "));
                 for line in powers(handler) {
                     text += &format!("   {line}\n");
                 }
@@ -161,6 +163,7 @@ fn as_json(name: &str, read: &Result<Policy, PolicyError>) -> Value {
             "handlers": policy.handlers.iter().map(|handler| json!({
                 "name": handler.name,
                 "module": handler.module,
+                "takes": kinds(handler),
                 "may": powers(handler),
             })).collect::<Vec<_>>(),
             "mistakes": none,
@@ -180,6 +183,11 @@ pub(super) fn counted(count: usize, what: &str) -> String {
         1 => format!("1 {what}"),
         _ => format!("{count} {what}s"),
     }
+}
+
+/// The kinds of events that a handler takes, in the words of the contract.
+fn kinds(handler: &Handler) -> Vec<&'static str> {
+    handler.kinds().into_iter().map(Kind::as_str).collect()
 }
 
 /// What a handler may do, in words.

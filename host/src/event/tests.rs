@@ -10,7 +10,9 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{Delivery, Event, Kind, MAX_MESSAGE, MAX_PAYLOAD, Message, ParseError, parse_message, parse_payload};
+use super::{
+    Delivery, Event, KNOWN, Kind, Known, MAX_MESSAGE, MAX_PAYLOAD, Message, ParseError, parse_message, parse_payload,
+};
 use crate::ports::Region;
 
 /// Every file of the folder, by name.
@@ -51,6 +53,37 @@ fn every_recorded_payload_says_what_is_expected() {
     }
     assert!(names.len() >= 30, "only {} recorded payloads", names.len());
     assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
+
+#[test]
+fn every_kind_is_among_the_known_ones_and_shows_what_they_say() {
+    let mut met = vec![false; KNOWN.len()];
+    for (name, payload) in payloads() {
+        let events = match parse_payload(payload) {
+            Ok(Delivery::Direct(messages)) => messages,
+            Ok(Delivery::Queue(messages)) => messages.into_iter().filter_map(|(_, said)| said.ok()).collect(),
+            Err(_) => continue,
+        };
+        let events = events.into_iter().flat_map(|message| match message {
+            Message::Events(events) => events,
+            Message::Test => Vec::new(),
+        });
+        for event in events {
+            let of_its_kind = KNOWN.iter().position(|known| known.kind == event.kind && shows(known, &event));
+            assert_eq!(of_its_kind.is_none(), event.kind == Kind::Other, "{name}: {event:?}");
+            of_its_kind.into_iter().for_each(|known| met[known] = true);
+        }
+    }
+    let recorded: Vec<_> = KNOWN.iter().zip(met).filter(|(_, met)| !met).map(|(known, _)| known).collect();
+    assert!(recorded.is_empty(), "no recorded payload is like these: {recorded:#?}");
+}
+
+/// Whether the event says nothing else than what is known. Auto Scaling has not always said where an instance comes from.
+fn shows(known: &Known, event: &Event) -> bool {
+    let (known, envelope) = (known.envelope(), &event.envelope);
+    let detail = known["detail"].as_object().into_iter().flatten();
+    let mut detail = detail.map(|(field, value)| envelope["detail"].get(field).is_none_or(|said| said == value));
+    known["source"] == envelope["source"] && known["detail-type"] == envelope["detail-type"] && detail.all(|same| same)
 }
 
 /// What a payload comes to, in the form of the expectations.

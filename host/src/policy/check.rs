@@ -1,11 +1,12 @@
 //! From what the file says to a [`Policy`]: defaults, bounds, and what only shows when several keys are seen together.
 
+mod warnings;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
-
+use self::warnings::probably_not_meant;
 use super::file::{
     AutoScalingAction, AutoScalingSection, Ec2Action, Ec2Section, EcsAction, EcsSection, File, FinishSection,
     GrantsSection, HandlerSection, LimitsSection, ModulesSection, SshSection,
@@ -85,7 +86,7 @@ fn modules(reading: &mut Reading<'_>, At { at, value }: Section<ModulesSection>)
 }
 
 /// What earlier handlers have taken.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Seen {
     /// The line of each name.
     names: HashMap<String, usize>,
@@ -115,23 +116,6 @@ fn handler(reading: &mut Reading<'_>, At { at, value }: Section<HandlerSection>,
     probably_not_meant(reading, event_at, &event, seen);
     seen.patterns.push((name.clone(), event.clone()));
     Some(Handler { name, module: module?.0, event, finish, limits, grants: grants?, config })
-}
-
-/// Warns of patterns that are sound and yet take events they should not, or none.
-fn probably_not_meant(reading: &mut Reading<'_>, at: usize, event: &Pattern, seen: &Seen) {
-    let lifecycle = ["EC2 Instance-terminate Lifecycle Action", "EC2 Instance-launch Lifecycle Action"]
-        .map(|detail_type| json!({ "source": "aws.autoscaling", "detail-type": detail_type }));
-    if !event.tests(&["detail", "LifecycleHookName"]) && lifecycle.iter().any(|known| event.could_match(known)) {
-        reading.findings.warn(
-            at,
-            "this takes the lifecycle actions of every hook, other people's among them: name yours with \
-             detail.LifecycleHookName = [\"…\"]",
-        );
-    }
-    if let Some((first, _)) = seen.patterns.iter().find(|(_, earlier)| earlier == event) {
-        let message = format!("no event gets here: handler {first:?} has the same pattern and comes first");
-        reading.findings.warn(at, message);
-    }
 }
 
 fn finish(reading: &mut Reading<'_>, section: Option<Section<FinishSection>>) -> Finish {

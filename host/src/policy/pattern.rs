@@ -94,15 +94,7 @@ impl Pattern {
 
     /// Whether the field at `path` is matched against `value` as a plain text.
     pub fn names_literally(&self, path: &[&str], value: &str) -> bool {
-        let Some((first, rest)) = path.split_first() else { return false };
-        let here = self.fields.get(*first).is_some_and(|field| match field {
-            Field::Leaf(tests) => {
-                rest.is_empty()
-                    && tests.iter().any(|test| matches!(test, Test::Text(TextTest::Equals(text)) if text == value))
-            }
-            Field::Nested(pattern) => pattern.names_literally(rest, value),
-        });
-        here || self.either.iter().any(|pattern| pattern.names_literally(path, value))
+        self.texts(path).contains(&value)
     }
 
     /// Whether every event that matches has been tested at `path`.
@@ -115,9 +107,26 @@ impl Pattern {
         here || (!self.either.is_empty() && self.either.iter().all(|pattern| pattern.tests(path)))
     }
 
+    /// The plain texts that the field at `path` is matched against, in any alternative.
+    pub(super) fn texts(&self, path: &[&str]) -> Vec<&str> {
+        let Some((first, rest)) = path.split_first() else { return Vec::new() };
+        let mut texts = match self.fields.get(*first) {
+            Some(Field::Leaf(tests)) if rest.is_empty() => tests.iter().filter_map(Test::text).collect(),
+            Some(Field::Nested(pattern)) => pattern.texts(rest),
+            _ => Vec::new(),
+        };
+        texts.extend(self.either.iter().flat_map(|pattern| pattern.texts(path)));
+        texts
+    }
+
     /// Whether an event of which only `known` is known could match: fields it does not have may be anything.
     pub(super) fn could_match(&self, known: &Value) -> bool {
-        let field = |(name, field): (&String, &Field)| known.get(name).is_none_or(|value| field.holds(Some(value)));
+        let field = |(name, field): (&String, &Field)| {
+            known.get(name).is_none_or(|value| match field {
+                Field::Nested(pattern) if value.is_object() => pattern.could_match(value),
+                _ => field.holds(Some(value)),
+            })
+        };
         self.fields.iter().all(field)
             && (self.either.is_empty() || self.either.iter().any(|pattern| pattern.could_match(known)))
     }
@@ -166,6 +175,11 @@ fn any_leaf(value: &Value, passes: &dyn Fn(&Value) -> bool) -> bool {
 }
 
 impl Test {
+    /// The text that it is a plain comparison with.
+    fn text(&self) -> Option<&str> {
+        if let Self::Text(TextTest::Equals(text)) = self { Some(text) } else { None }
+    }
+
     fn passes(&self, leaf: &Value) -> bool {
         match self {
             Self::Text(test) => leaf.as_str().is_some_and(|text| test.passes(text)),

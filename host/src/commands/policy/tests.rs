@@ -33,6 +33,7 @@ fn a_sound_policy_is_told_in_words() {
     DIR/hostler.toml: sound, 2 handlers, no warnings
 
     1. asg-terminate: asg-lifecycle.wasm
+       takes instance-terminating, instance-returning-to-warm-pool, warm-instance-terminating
        ecs: may read, drain, stop tasks of the event's own instance in clusters "nuproj-*"
        autoscaling: may read the event's own instance in groups "nuproj-*"
        ec2: may read the event's own instance
@@ -41,6 +42,7 @@ fn a_sound_policy_is_told_in_words() {
          ["docker", "ps", "**"]
 
     2. spot-interruption: spot-interruption.wasm
+       takes spot-interruption
        ecs: may read, drain, stop tasks of the event's own instance in clusters "nuproj-*"
     "#);
 }
@@ -55,6 +57,7 @@ fn warnings_are_shown_and_do_not_fail() {
     DIR/hostler.toml: sound, 1 handler, 1 warning
 
     1. a: a.wasm
+       takes instance-terminating, instance-launching, instance-returning-to-warm-pool, instance-entering-warm-pool, warm-instance-terminating, instance-leaving-warm-pool, other
        may do nothing but log, wait and read its settings
 
     DIR/hostler.toml:7:1: warning: this takes the lifecycle actions of every hook, other people's among them: name yours with detail.LifecycleHookName = ["…"]

@@ -376,6 +376,50 @@ fn what_is_probably_not_meant_is_warned_of() {
     assert_eq!(warnings(&named), "");
 }
 
+/// The warnings of a handler with this pattern, and the kinds of events it takes.
+fn taking(pattern: &str) -> String {
+    let text = format!("{MODULES}[[handler]]\nname = \"a\"\nmodule = \"a.wasm\"\n[handler.event]\n{pattern}\n");
+    let kinds: Vec<_> = sound(&text).handlers[0].kinds().into_iter().map(crate::event::Kind::as_str).collect();
+    format!("{}\ntakes {}", warnings(&text), kinds.join(", ")).trim_start().to_owned()
+}
+
+#[test]
+fn the_kinds_of_events_that_a_handler_takes() {
+    let hook = "detail.LifecycleHookName = [\"drain\"]";
+    insta::assert_snapshot!(taking(&format!("source = [\"aws.autoscaling\"]\ndetail.Origin = [\"AutoScalingGroup\"]\n{hook}")), @"takes instance-terminating, instance-returning-to-warm-pool, other");
+    insta::assert_snapshot!(taking(&format!("detail-type = [\"EC2 Instance-launch Lifecycle Action\"]\n{hook}")), @"takes instance-launching, instance-entering-warm-pool, instance-leaving-warm-pool");
+    insta::assert_snapshot!(taking("source = [{ prefix = \"aws.ec2\" }]\ndetail-type = [{ wildcard = \"*Spot*\" }, { wildcard = \"*Fleet*\" }]"), @"takes spot-interruption");
+    insta::assert_snapshot!(taking("\"$or\" = [{ source = [\"aws.health\"] }, { detail-type = [\"EC2 Instance Rebalance Recommendation\"] }]\ndetail.service = [\"EC2\"]"), @"takes rebalance-recommendation, scheduled-maintenance, other");
+}
+
+#[test]
+fn patterns_that_match_no_known_event_are_warned_of() {
+    let misspelt = "source = [\"aws.ec2\"]\ndetail-type = [\"EC2 Spot Interruption Warning\"]";
+    insta::assert_snapshot!(taking(misspelt), @r#"
+    7:1: Hostler knows no detail-type "EC2 Spot Interruption Warning": did you mean "EC2 Spot Instance Interruption Warning"?
+    takes other
+    "#);
+    let one_of_two = "source = [\"aws.ec2\"]\n        detail-type = [\"EC2 Instance Rebalance Recommendation\", \"EC2 Instance State Change Notification\"]";
+    insta::assert_snapshot!(taking(one_of_two), @r#"
+    7:1: Hostler knows no detail-type "EC2 Instance State Change Notification": did you mean "EC2 Instance State-change Notification"?
+    takes rebalance-recommendation
+    "#);
+    let elsewhere = "source = [\"aws.autoscaling\"]\ndetail-type = [\"EC2 Spot Instance Interruption Warning\"]";
+    insta::assert_snapshot!(taking(elsewhere), @r#"
+    7:1: "EC2 Spot Instance Interruption Warning" comes from the source "aws.ec2", which this does not take
+    takes other
+    "#);
+    insta::assert_snapshot!(taking("source = [\"example\"]"), @r#"
+    7:1: no event that Hostler knows matches this: any other reaches the handler as kind "other", which names no instance to act on
+    takes other
+    "#);
+    let contradictory = "source = [\"aws.health\"]\ndetail-type = [\"AWS Health Event\"]\ndetail.service = [\"RDS\"]";
+    insta::assert_snapshot!(taking(contradictory), @r#"
+    7:1: no event that Hostler knows matches this: any other reaches the handler as kind "other", which names no instance to act on
+    takes other
+    "#);
+}
+
 #[test]
 fn a_text_of_nothing_but_mistakes_is_read_in_bounded_time() {
     let keys: String = (0..20_000).map(|index| format!("key-{index} = {index}\n")).collect();

@@ -205,6 +205,11 @@ fn what_is_known_of_an_event_tells_whether_it_could_match() {
     assert!(!pattern("source = [\"aws.ec2\"]").could_match(&known));
     assert!(pattern("\"$or\" = [{ source = [\"aws.ec2\"] }, { id = [\"1\"] }]").could_match(&known));
     assert!(!pattern("\"$or\" = [{ source = [\"aws.ec2\"] }, { source = [\"x\"] }]").could_match(&known));
+    let known = json!({ "detail": { "a": 1 } });
+    assert!(pattern("detail.b = [1]").could_match(&known));
+    assert!(pattern("detail.b = [1]\ndetail.a = [1]").could_match(&known));
+    assert!(!pattern("detail.b = [1]\ndetail.a = [2]").could_match(&known));
+    assert!(!pattern("detail.a.b = [1]").could_match(&known));
 }
 
 #[test]

@@ -1,0 +1,89 @@
+//! The events that have a kind of their own, by what shows of each before it has happened.
+//!
+//! What a message really says is read in [`super::eventbridge`]; a test holds the two together.
+
+use serde_json::{Value, json};
+
+use super::Kind;
+use super::eventbridge::AUTO_SCALING;
+
+/// What all events of a kind have in common. Where a kind has several sources or detail-types, each is one of these.
+#[derive(Debug)]
+pub struct Known {
+    /// The kind.
+    pub kind: Kind,
+    /// EventBridge `source`.
+    pub source: &'static str,
+    /// EventBridge `detail-type`.
+    pub detail_type: &'static str,
+    /// The fields of `detail` that tell the kind from others of the same detail-type.
+    detail: &'static [(&'static str, &'static str)],
+}
+
+/// The detail-types of lifecycle actions.
+const LAUNCH: &str = "EC2 Instance-launch Lifecycle Action";
+const TERMINATE: &str = "EC2 Instance-terminate Lifecycle Action";
+
+/// All of them, in the order of [`Kind`].
+pub const KNOWN: [Known; 14] = [
+    lifecycle(Kind::InstanceTerminating, TERMINATE, &[("Origin", "AutoScalingGroup"), ("Destination", "EC2")]),
+    lifecycle(Kind::InstanceLaunching, LAUNCH, &[("Origin", "EC2"), ("Destination", "AutoScalingGroup")]),
+    lifecycle(
+        Kind::InstanceReturningToWarmPool,
+        TERMINATE,
+        &[("Origin", "AutoScalingGroup"), ("Destination", "WarmPool")],
+    ),
+    lifecycle(Kind::InstanceEnteringWarmPool, LAUNCH, &[("Origin", "EC2"), ("Destination", "WarmPool")]),
+    lifecycle(Kind::WarmInstanceTerminating, TERMINATE, &[("Origin", "WarmPool"), ("Destination", "EC2")]),
+    lifecycle(Kind::InstanceLeavingWarmPool, LAUNCH, &[("Origin", "WarmPool"), ("Destination", "AutoScalingGroup")]),
+    of_ec2(Kind::SpotInterruption, "EC2 Spot Instance Interruption Warning"),
+    Known {
+        kind: Kind::SpotInterruption,
+        source: "aws.ec2spotfleet",
+        detail_type: "EC2 Spot Fleet Instance Change",
+        detail: &[("sub-type", "termination_notified")],
+    },
+    Known {
+        kind: Kind::SpotInterruption,
+        source: "aws.ec2fleet",
+        detail_type: "EC2 Fleet Instance Change",
+        detail: &[("sub-type", "termination_notified")],
+    },
+    of_ec2(Kind::RebalanceRecommendation, "EC2 Instance Rebalance Recommendation"),
+    of_ec2(Kind::InstanceStateChange, "EC2 Instance State-change Notification"),
+    of_ec2(Kind::CapacityReservationInterruption, "EC2 Capacity Reservation Instance Interruption Warning"),
+    of_ec2(
+        Kind::CapacityReservationInterruption,
+        "EC2 Interruptible Capacity Reservation Instance Interruption Warning",
+    ),
+    Known {
+        kind: Kind::ScheduledMaintenance,
+        source: "aws.health",
+        detail_type: "AWS Health Event",
+        detail: &[("service", "EC2"), ("eventTypeCategory", "scheduledChange")],
+    },
+];
+
+const fn lifecycle(kind: Kind, detail_type: &'static str, detail: &'static [(&'static str, &'static str)]) -> Known {
+    Known { kind, source: AUTO_SCALING, detail_type, detail }
+}
+
+const fn of_ec2(kind: Kind, detail_type: &'static str) -> Known {
+    Known { kind, source: "aws.ec2", detail_type, detail: &[] }
+}
+
+impl Known {
+    /// Whether it is a lifecycle action, which a hook holds back.
+    pub fn is_lifecycle_action(&self) -> bool {
+        self.source == AUTO_SCALING
+    }
+
+    /// What shows of such an event, in EventBridge's form.
+    pub fn envelope(&self) -> Value {
+        let mut envelope = json!({ "source": self.source, "detail-type": self.detail_type });
+        for (field, value) in self.detail {
+            envelope["detail"][field] = (*value).into();
+        }
+        envelope
+    }
+}
