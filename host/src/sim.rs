@@ -17,6 +17,7 @@ mod faults;
 mod file;
 mod group;
 mod history;
+mod idle;
 mod journal;
 pub(crate) mod keys;
 mod lifecycle;

@@ -37,6 +37,10 @@ pub struct Case {
     pub(super) handler: Arc<Handler>,
     pub(super) events: Vec<Incident>,
     pub(super) world: Blueprint,
+    /// Whether the world is of this case alone, and not of a file that others may share.
+    pub(super) own_world: bool,
+    /// The handler's settings that are the case's own.
+    pub(super) settings: Vec<String>,
     pub(super) faults: Vec<Fault>,
     pub(super) seed: u64,
     pub(super) expectation: Expectation,
@@ -129,13 +133,16 @@ impl Reader<'_> {
         let policy = policy?;
         let policy_path = self.folder.join(&policy.value);
         let mut policy = self.policy(&policy)?;
+        let settings = keys.config.keys().cloned().collect();
         let handler = self.handler(&mut policy, &handler?, keys.config)?;
         let plugins = self.plugins(&policy, &handler, keys.plugin, keys.plugins);
         if events.is_empty() {
             // What is wrong with the event has been noted, and whatever depends on it would seem wrong.
             return None;
         }
-        let world = self.world(world?, &events, &handler).beginning(beginning(&events));
+        let world = world?;
+        let own_world = matches!(world, Setting::Keys(_));
+        let world = self.world(world, &events, &handler).beginning(beginning(&events));
         let (place, expect) = keys.expect.map_or((0, Default::default()), |section| (section.at, section.value.0));
         let expectation = Expectation::read(&mut self.reading, place, expect, &events);
         let explore =
@@ -149,6 +156,8 @@ impl Reader<'_> {
             handler,
             events,
             world,
+            own_world,
+            settings,
             faults,
             seed,
             expectation,

@@ -3,6 +3,7 @@
 mod at_the_end;
 mod deviation;
 mod ends;
+mod hints;
 mod pattern;
 mod story;
 
@@ -135,24 +136,12 @@ impl Expectation {
         self.judge_handler(case, played, found);
         self.judge_ends(case, played, explored, found);
         self.judge_always(played, explored, found);
-        // A handler that panics is tried again, and may come to a good end: that is luck, and no plan.
-        if let Some(trap) = story::traps(&played.journal).last() {
-            match explored {
-                Some(_) => found.push(Deviation::new("run", "no attempt that traps", trap)),
-                None => judgement.hints.push(format!("an attempt failed: {trap}")),
-            }
-        }
-        let found = &mut judgement.deviations;
         if explored.is_none() {
             self.judge_as_written(played, found);
-            let spent = story::attempts(&played.journal).filter_map(|line| line.field("cpu_ms").parse::<f64>().ok());
-            let most = Duration::from_secs_f64(spent.fold(0.0, f64::max) / 1e3);
-            if let Some(limit) = self.cpu_at_most.filter(|limit| most > *limit) {
-                let limit = humantime::format_duration(limit);
-                judgement
-                    .hints
-                    .push(format!("cpu-at-most: an attempt took {most:.1?} of CPU time, which is more than {limit}"));
-            }
+            judgement.hints = self.hints(case, played);
+        } else if let Some(trap) = story::traps(&played.journal).last() {
+            // A handler that panics is tried again, and may come to a good end: that is luck, and no plan.
+            found.push(Deviation::new("run", "no attempt that traps", trap));
         }
         judgement
     }

@@ -54,6 +54,10 @@ pub(super) struct Played {
     pub(super) ends: Vec<(usize, Ended)>,
     pub(super) journal: Vec<Entry>,
     pub(super) picture: Picture,
+    /// Faults that befell nothing, in words.
+    pub(super) idle_faults: Vec<String>,
+    /// Answers and services of the world that came to nothing, in words.
+    pub(super) idle_parts: Vec<String>,
     /// How long it took by the clock of the world.
     pub(super) virtual_time: Duration,
 }
@@ -87,8 +91,15 @@ pub(super) fn play(case: &Case, plugins: &Plugins, variation: &Variation) -> Pla
         })
     });
     let _entered = runtime.enter();
-    let start = world.start();
-    Played { start, ends, virtual_time, picture: world.picture(), journal: world.journal() }
+    Played {
+        start: world.start(),
+        ends,
+        journal: world.journal(),
+        picture: world.picture(),
+        idle_faults: world.idle_faults(),
+        idle_parts: world.idle_parts(),
+        virtual_time,
+    }
 }
 
 /// Makes every delivery at its time, and waits for all of them to end.

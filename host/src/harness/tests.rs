@@ -4,6 +4,7 @@ mod case;
 mod expect;
 mod explore;
 mod forms;
+mod hints;
 mod play;
 
 use std::path::{Path, PathBuf};

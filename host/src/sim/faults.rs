@@ -172,32 +172,65 @@ impl Fault {
 /// The faults of a world, how far they have come, and the chance they depend on.
 #[derive(Debug)]
 pub(super) struct Faults {
-    /// Each with the number of calls it has looked at.
-    faults: Vec<(Fault, u32)>,
+    faults: Vec<Ordered>,
     chance: ChaCha8Rng,
+}
+
+/// A fault, and how far it has come.
+#[derive(Debug)]
+struct Ordered {
+    fault: Fault,
+    /// The calls that it means, up to now.
+    calls: u32,
+    /// How many of them it has befallen.
+    struck: u32,
 }
 
 impl Faults {
     pub(super) fn new(faults: Vec<Fault>, seed: u64) -> Self {
-        let faults = faults.into_iter().map(|fault| (fault, 0)).collect();
+        let faults = faults.into_iter().map(|fault| Ordered { fault, calls: 0, struck: 0 }).collect();
         Self { faults, chance: ChaCha8Rng::seed_from_u64(seed) }
     }
 
     /// What the next call of `operation` suffers: the first fault that strikes. All of them count the call.
     fn strike(&mut self, operation: &str) -> Option<FaultKind> {
         let mut struck = None;
-        for (fault, calls) in self.faults.iter_mut().filter(|(fault, _)| fault.befalls(operation)) {
-            *calls += 1;
-            let strikes = match &fault.when {
+        for ordered in self.faults.iter_mut().filter(|ordered| ordered.fault.befalls(operation)) {
+            ordered.calls += 1;
+            let strikes = match &ordered.fault.when {
                 When::Always => true,
-                When::Nth(numbers) => numbers.contains(calls),
+                When::Nth(numbers) => numbers.contains(&ordered.calls),
                 When::Probability(probability) => self.chance.random_bool(*probability),
             };
             if strikes && struck.is_none() {
-                struck = Some(fault.kind);
+                ordered.struck += 1;
+                struck = Some(ordered.fault.kind);
             }
         }
         struck
+    }
+
+    /// What of the faults has befallen no call, in words. That chance let a call pass is as it was ordered.
+    pub(super) fn unmet(&self) -> Vec<String> {
+        self.faults.iter().filter_map(Ordered::unmet).collect()
+    }
+}
+
+impl Ordered {
+    fn unmet(&self) -> Option<String> {
+        let Fault { operation, kind, when } = &self.fault;
+        let fault = format!("the fault {kind} of {operation}");
+        let not_reached = match when {
+            When::Nth(numbers) => numbers.iter().filter(|nth| **nth > self.calls).min(),
+            When::Always | When::Probability(_) => None,
+        };
+        match (self.calls, not_reached) {
+            (0, _) => Some(format!("{fault} befell nothing: there was no such call")),
+            (1, Some(nth)) => Some(format!("{fault} did not befall call {nth}: there was only 1")),
+            (calls, Some(nth)) => Some(format!("{fault} did not befall call {nth}: there were only {calls}")),
+            (_, None) if self.struck > 0 || matches!(when, When::Probability(_)) => None,
+            (_, None) => Some(format!("{fault} befell nothing: another fault of these calls comes first")),
+        }
     }
 }
 

@@ -22,6 +22,8 @@ pub(super) struct Script {
     /// To which command, as [`fits`] compares; any when none.
     pub(super) command: Option<Vec<String>>,
     pub(super) behaviour: Behaviour,
+    /// Whether a command has met it.
+    pub(super) met: bool,
 }
 
 /// What a node does when it is asked.
@@ -54,7 +56,7 @@ impl World {
             let mut state = self.lock();
             let now = state.settle();
             let target = format!("{} {:?}", request.instance, request.command);
-            (self.journal.call(now, "ssh.exec", target), now, script(&state, &request))
+            (self.journal.call(now, "ssh.exec", target), now, script(&mut state, &request))
         };
         let result = match script {
             Behaviour::Refuses => Err(unavailable(&request, "refuses the connection; is sshd running there?")),
@@ -103,13 +105,19 @@ impl World {
 }
 
 /// What the node does: what the first fitting script says. A node in no shape to answer is found out in [`World::wait`].
-fn script(state: &State, request: &Exec) -> Behaviour {
+fn script(state: &mut State, request: &Exec) -> Behaviour {
     let running = state.find(&request.instance).is_some_and(|node| is_reachable(&state.nodes[node], request));
-    let fitting = state.scripts.iter().filter(|_| running).find(|script| {
+    let fitting = state.scripts.iter_mut().filter(|_| running).find(|script| {
         script.instance.as_ref().is_none_or(|instance| *instance == request.instance)
             && script.command.as_ref().is_none_or(|pattern| fits(pattern, &request.command))
     });
-    fitting.map_or_else(|| unscripted(request), |script| script.behaviour.clone())
+    fitting.map_or_else(
+        || unscripted(request),
+        |script| {
+            script.met = true;
+            script.behaviour.clone()
+        },
+    )
 }
 
 fn is_reachable(node: &Node, request: &Exec) -> bool {

@@ -157,6 +157,14 @@ pub(crate) fn says(text: &str) -> Vec<u8> {
     guest_with(import, &data, &body)
 }
 
+/// Reads the setting `key`, then says `done`.
+pub(crate) fn reads(key: &str) -> Vec<u8> {
+    let import = r#"(import "hostler:handler/config@0.1.0" "get" (func $get (param i32 i32 i32)))"#;
+    let data = format!("(data (i32.const 2048) {key:?})");
+    let body = format!("(call $get (i32.const 2048) (i32.const {}) (i32.const 512)) i32.const {RESULT}", key.len());
+    guest_with(import, &data, &body)
+}
+
 /// Drains `instance`, then says `done` whatever came of it: the mistake that a test harness is for.
 pub(crate) fn drain_blindly(instance: &str) -> Vec<u8> {
     let data = format!(r#"(data (i32.const 2048) "{instance}")"#);

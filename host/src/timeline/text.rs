@@ -20,6 +20,8 @@ fn line(what: &What) -> Option<String> {
         What::Change { name, target, became } => Some(with(with(format!("~ {name}"), " ", target), ": ", became)),
         // First, so that no guest speaks as the host does.
         What::Guest(line) => Some(with(format!("  | {}", line.message), " ", line.field("fields"))),
+        // Handlers read their settings in every attempt.
+        What::Host(line) if line.message == "setting read" => None,
         What::Host(line) => Some(host(line)),
     }
 }
@@ -88,6 +90,7 @@ mod tests {
             call(Some(FaultKind::Throttled)),
             What::Host(said("WARN", "host call", &of_call)),
             What::Host(said("INFO", "host call", &of_call[..3])),
+            What::Host(said("DEBUG", "setting read", &[("key", "cluster")])),
             What::Host(said("INFO", "attempt", &attempt)),
             What::Host(said("INFO", "attempt", &attempt[..2])),
             What::Guest(said("INFO", "two tasks left", &[("fields", "web=2")])),
@@ -101,14 +104,14 @@ mod tests {
         00:02.000  ! fault throttled: ecs.drain i-1
         00:03.000    ecs.drain i-1 -> throttled slow down
         00:04.000    ecs.drain i-1 -> throttled
-        00:05.000  attempt 2: again, 2 tasks left; log lines dropped: 7
-        00:06.000  attempt 2: again
-        00:07.000    | two tasks left web=2
-        00:08.000    | two tasks left
-        00:09.000  ~ task stopped service:web on i-1
-        00:10.000  ~ lifecycle action ended drain on i-1: completed with CONTINUE
-        00:11.000  WARN: heartbeat failed error=gone
-        00:12.000  done attempts=2
+        00:06.000  attempt 2: again, 2 tasks left; log lines dropped: 7
+        00:07.000  attempt 2: again
+        00:08.000    | two tasks left web=2
+        00:09.000    | two tasks left
+        00:10.000  ~ task stopped service:web on i-1
+        00:11.000  ~ lifecycle action ended drain on i-1: completed with CONTINUE
+        00:12.000  WARN: heartbeat failed error=gone
+        00:13.000  done attempts=2
         ");
     }
 

@@ -29,6 +29,12 @@ pub(super) fn said(journal: &[Entry]) -> impl Iterator<Item = &str> {
         .filter_map(|entry| if let What::Guest(line) = &entry.what { Some(line.message.as_str()) } else { None })
 }
 
+/// Whether a handler read one of its settings.
+pub(super) fn reads(journal: &[Entry], handler: &str, setting: &str) -> bool {
+    let mut read = lines(journal).filter(|line| line.message == "setting read" && line.field("handler") == handler);
+    read.any(|line| line.field("key") == setting)
+}
+
 /// The calls that were made, each as its operation and its target.
 pub(super) fn made(journal: &[Entry]) -> Vec<String> {
     let calls = journal.iter().filter_map(|entry| match &entry.what {

@@ -1,6 +1,6 @@
 //! Each expectation, as it holds and as it does not: the deviation is what an author reads.
 
-use super::{EVENT, Folder, HEAD, INSTANCE, case, deviations, plugins, verdict};
+use super::{EVENT, Folder, HEAD, INSTANCE, case, deviations, plugins};
 use crate::harness;
 use crate::harness::expect::few;
 use crate::harness::play::{Variation, play};
@@ -358,36 +358,6 @@ fn memory() {
       - 1.0 KiB
       + 64.0 KiB
     ");
-}
-
-#[test]
-fn cpu_is_a_hint() {
-    assert!(verdict(&guests::done(), "[expect]\noutcome = \"done\"\ncpu-at-most = \"10s\"").hints.is_empty());
-    let verdict = verdict(&guests::done(), "[expect]\noutcome = \"done\"\ncpu-at-most = \"1ns\"");
-    assert!(verdict.holds());
-    let [hint] = &verdict.hints[..] else { panic!("{:?}", verdict.hints) };
-    assert!(
-        hint.starts_with("cpu-at-most: an attempt took ") && hint.ends_with(" of CPU time, which is more than 1ns"),
-        "{hint}"
-    );
-}
-
-#[test]
-fn a_trap_is_a_hint() {
-    let hints = |guest: &[u8], policy: &str| {
-        let case = Folder::new().write("hostler.toml", policy).read(&format!("{HEAD}{EVENT}")).unwrap();
-        let verdict = harness::test(&case, &plugins(&case, guest), None);
-        assert!(verdict.holds(), "{:?}", verdict.deviations);
-        verdict.hints.join("\n")
-    };
-    let limited = |limit: &str| super::POLICY.replace("finish = {", &format!("limits = {{ {limit} }}\nfinish = {{"));
-    insta::assert_snapshot!(hints(&guests::traps_once(), super::POLICY), @"an attempt failed: the plugin trapped: wasm trap: wasm `unreachable` instruction executed");
-    insta::assert_snapshot!(hints(&guests::deep(), super::POLICY), @"an attempt failed: the plugin trapped: wasm trap: call stack exhausted");
-    insta::assert_snapshot!(hints(&guests::hungry(), &limited("memory = \"8MiB\"")), @"an attempt failed: memory budget of 8.0 MiB spent");
-    insta::assert_snapshot!(hints(&guests::chatty(), &limited("host-calls = 10")), @"an attempt failed: host-calls budget of 10 spent during clock.now");
-    // How much CPU time an attempt takes is not the plugin's doing alone, and an error that is returned is no trap.
-    assert_eq!(hints(&guests::spin(), &limited("cpu = \"20ms\"")), "");
-    assert_eq!(hints(&guests::error(), super::POLICY), "");
 }
 
 #[test]

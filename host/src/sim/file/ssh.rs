@@ -31,7 +31,7 @@ impl Builder<'_, '_> {
         let instance = keys.instance.take().map(|instance| instance.value);
         let command = keys.command.take().map(|command| command.value);
         let behaviour = self.failure(&keys).unwrap_or_else(|| self.answer(keys));
-        self.state.scripts.push(Script { instance, command, behaviour });
+        self.state.scripts.push(Script { instance, command, behaviour, met: false });
     }
 
     /// The failure that is asked for, and nothing else beside it.

@@ -32,6 +32,29 @@ async fn at(world: &World) -> u64 {
 }
 
 #[tokio::test(start_paused = true)]
+async fn answers_that_no_command_meets_are_known() {
+    let world = world(&format!(
+        r#"
+[[ssh]]
+command = ["docker", "**"]
+[[ssh]]
+instance = "{INSTANCE}"
+command = ["docker", "ps"]
+[[ssh]]
+command = ["reboot"]
+[[ssh]]
+instance = "{INSTANCE}"
+"#
+    ));
+    world.run(exec(&["docker", "ps"])).await.unwrap();
+    let idle = world.idle_parts();
+    insta::assert_snapshot!(idle.join("\n"), @r#"
+    no command met the ssh answer to ["docker", "ps"] on i-0aaaaaaaaaaaaaaa1
+    no command met the ssh answer to ["reboot"]
+    "#);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_first_answer_that_fits_is_given() {
     let world = world(&format!(
         r#"

@@ -99,6 +99,7 @@ fn everything_is_told_once_and_an_attempt_stands_before_what_it_did() {
         attempt(1_000, "1", "again", "one task left", "1000.0"),
         call(1_500, "lifecycle.heartbeat", &format!("drain on {INSTANCE}"), ok("accepted")),
         host(1_500, "DEBUG", "heartbeat", &[]),
+        host(1_500, "DEBUG", "setting read", &[("key", "cluster")]),
         change(2_000, "task stopped", &format!("service:web 1 on {INSTANCE}"), ""),
         attempt(3_000, "2", "done", "", "0.0"),
     ];

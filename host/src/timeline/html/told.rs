@@ -138,6 +138,8 @@ impl Teller<'_> {
                 "host call" => self.heard(at, line),
                 // Told by the call.
                 "heartbeat" => {}
+                // Handlers read their settings in every attempt.
+                "setting read" => {}
                 "event taken" => {
                     let taken = Line { message: format!("event taken by {}", line.field("handler")), ..line.clone() };
                     self.line(at, Lane::Host, &taken, format!("deadline {}", line.field("deadline")));
