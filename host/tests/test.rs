@@ -245,7 +245,7 @@ fn cases_are_chosen_by_their_place_and_their_name() {
     assert_eq!(played(&["--filter", "rain/l", "--filter", "none"]), ["drain/left"]);
     assert_eq!(played(&["cases", "--jobs", "8"]), ["drain/drained", "drain/left"]);
     let none = folder.test(&["--filter", "right"]).ends_with(2);
-    assert_eq!((none.err.as_str(), none.out.as_str()), ("error: none of the 2 cases has right in its name\n", ""));
+    assert_eq!((none.err.as_str(), none.out.as_str()), ("error: of 2 cases, none has right in its name\n", ""));
 }
 
 #[test]
