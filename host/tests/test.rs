@@ -231,6 +231,33 @@ fn a_plugin_that_does_not_build_is_named_and_the_others_are_played() {
 }
 
 #[test]
+fn a_plugin_that_is_larger_than_the_policy_allows_is_refused_as_in_production() {
+    let folder = Folder::new()
+        .case("done", "done", "")
+        .write("hostler.toml", POLICY.replace("allow-unsigned", "max-size = \"1KiB\"\nallow-unsigned"));
+    let size = guests::done().len();
+    let padded = [guests::done(), custom_section(1024)].concat();
+    assert!(size < 1024 && folder.test(&[]).code == Some(0), "{size} bytes");
+    let folder = folder.write("done.wasm", &padded);
+    let refused = folder.test(&["--jobs", "1"]).ends_with(2).shown().replace(&padded.len().to_string(), "SIZE");
+    insta::assert_snapshot!(refused, @"
+     ERROR TOOK             drain/done
+
+    ERROR drain/done  cases/done.toml
+      HERE/drain/done.wasm: the host would refuse this plugin: it has SIZE bytes, and max-size allows 1024; make it smaller, or raise max-size in [modules]
+    1 case: 0 passed, 1 not played in TOOK, 00:00.000 of simulated time
+    ");
+}
+
+/// A section of a module that means nothing, with so many bytes of content.
+fn custom_section(bytes: usize) -> Vec<u8> {
+    // Its number, its size in LEB128, the length of its name, and the name.
+    let size = bytes + 2;
+    let header = [0, (size % 128) as u8 | 0x80, (size / 128) as u8, 1, b'x'];
+    header.into_iter().chain(std::iter::repeat_n(0, bytes)).collect()
+}
+
+#[test]
 fn cases_are_chosen_by_their_place_and_their_name() {
     let folder = Folder::new().case("drained", "drain", DRAINED).case("left", "abandon", "");
     let played = |arguments: &[&str]| {
