@@ -424,6 +424,19 @@ fn exploring_finds_what_breaks_a_handler_and_the_command_it_prints_finds_it_agai
 }
 
 #[test]
+fn the_command_that_replays_a_seed_can_be_typed_as_it_is() {
+    let folder = Folder::new().case("it's blind; really", "blind", DRAINED);
+    let found = folder.test(&["--seeds", "100"]).ends_with(1).out;
+    let command = found.lines().map(str::trim).find(|line| line.starts_with("hostler test ")).unwrap();
+    assert!(command.starts_with(r"hostler test 'cases/it'\''s blind; really.toml' --seeds 1 --seed "), "{command}");
+    let mut shell = Command::new("sh");
+    // `hostler` is the one under test, wherever it was built.
+    let function = format!("hostler() {{ '{}' \"$@\"; }}; {command}", env!("CARGO_BIN_EXE_hostler"));
+    let output = shell.current_dir(folder.path("")).args(["-c", &function]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
 fn exploring_what_stands_it_all_passes() {
     let folder = Folder::new().case("drained", "drain", DRAINED);
     let out = folder.test(&["--seeds", "30", "--seed", "1000"]).ends_with(0).shown();
