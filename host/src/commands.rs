@@ -13,7 +13,7 @@ pub mod run;
 pub mod test;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
@@ -80,6 +80,15 @@ fn runtime() -> tokio::runtime::Runtime {
         .global_queue_interval(2)
         .build()
         .expect("the system has threads and a poller to give")
+}
+
+/// Refuses to write over one of the `inputs`, before anything is done: `option` is what names the `output`.
+fn keep_inputs<'p>(option: &str, output: &Path, mut inputs: impl Iterator<Item = &'p PathBuf>) -> anyhow::Result<()> {
+    // Where nothing is yet, nothing can be lost.
+    let Ok(written) = output.canonicalize() else { return Ok(()) };
+    let lost = inputs.any(|input| input.canonicalize().is_ok_and(|input| input == written));
+    ensure!(!lost, "{option} would write over {}, which is an input: name another file", output.display());
+    Ok(())
 }
 
 /// Writes the whole file or nothing: whoever watches the folder never sees half of it. The folder is made where it is missing.

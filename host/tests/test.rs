@@ -374,6 +374,32 @@ fn as_junit_a_build_server_reads_it() {
 }
 
 #[test]
+fn results_take_the_place_of_no_input() {
+    let folder = Folder::new().case("left", "done", "").case("mistaken", "done", "mistaken = true\n");
+    let world = format!("[[instance]]\nid = \"{INSTANCE}\"\n");
+    let event = r#"{ "id": "1", "source": "s", "detail-type": "t", "account": "123456789012", "region": "eu-central-1",
+        "time": "2026-01-15T03:00:00Z", "detail": {} }"#;
+    let keys = "plugin = \"../done.wasm\"\nworld = \"world.toml\"\n[event]\nfile = \"event.json\"\n\
+                [expect]\noutcome = \"no-handler\"\n";
+    let folder = folder.write("cases/world.toml", world).write("cases/event.json", event);
+    let folder = folder.write("cases/other.toml", format!("{HEAD}{keys}"));
+    for input in [
+        "cases/left.toml",
+        "cases/mistaken.toml",
+        "cases/world.toml",
+        "cases/event.json",
+        "hostler.toml",
+        "./done.wasm",
+    ] {
+        let before = fs::read(folder.path(input)).unwrap();
+        let refused = folder.test(&["--junit", input]).ends_with(2);
+        let message = format!("error: --junit would write over {input}, which is an input: name another file\n");
+        assert_eq!((refused.err, refused.out), (message, String::new()));
+        assert_eq!(fs::read(folder.path(input)).unwrap(), before);
+    }
+}
+
+#[test]
 fn exploring_finds_what_breaks_a_handler_and_the_command_it_prints_finds_it_again() {
     let folder = Folder::new().case("blind", "blind", DRAINED);
     folder.test(&[]).ends_with(0);

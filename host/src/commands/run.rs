@@ -89,6 +89,10 @@ impl Arguments {
             !(self.live && self.html.is_some()),
             "--html draws simulated runs: of the real AWS nobody knows what happened when. Leave out --live or --html"
         );
+        if let Some(page) = &self.html {
+            let inputs = [Some(&self.policy.path), Some(&self.event), self.world.as_ref()];
+            super::keep_inputs("--html", page, inputs.into_iter().flatten())?;
+        }
         let policy = read_policy(&self.policy.path)?;
         let events = self.events()?;
         let several = self.record.is_some() && events.len() > 1;
