@@ -77,7 +77,6 @@ pub enum AssembleError {
     #[error(transparent)]
     Aws(#[from] crate::aws::AwsError),
     /// The ledger that the policy names cannot carry work.
-    #[cfg(feature = "live")]
     #[error(transparent)]
     Ledger(#[from] CheckError),
 }

@@ -5,6 +5,7 @@
 
 mod autoscaling;
 mod batch;
+pub(crate) mod body;
 mod budget;
 mod ec2;
 mod ecs;
@@ -30,11 +31,13 @@ use crate::capabilities;
 use crate::diagnosis::Services;
 use crate::dispatch::Place;
 use crate::dispatch::lifecycle::Lifecycle;
+use crate::doors::imds::Membership;
 use crate::doors::queue::{DeadLetters, Queue};
+use crate::ledger::S3Store;
 use crate::modules::S3Source;
 use crate::ports::{AccountId, IdError, PortError, PortErrorKind, Region};
 use crate::recording::{Keep, S3Keep};
-use crate::sweep::Groups;
+use crate::sweep::{Adopt, Groups};
 use budget::Budget;
 use error::Call;
 
@@ -173,9 +176,24 @@ impl Aws {
         Arc::new(sqs::SqsQueue::of_arn(self.sqs.clone(), arn))
     }
 
+    /// The queue at `url`, for events that the sweep has found and that it is to bring.
+    pub fn adopts(&self, url: &str) -> Arc<dyn Adopt> {
+        Arc::new(sqs::SqsSender::at(self.sqs.clone(), url))
+    }
+
     /// The queue at `url`, for messages that cannot be handled.
     pub fn dead_letters(&self, url: &str) -> Arc<dyn DeadLetters> {
-        Arc::new(sqs::SqsDeadLetters::at(self.sqs.clone(), url))
+        Arc::new(sqs::SqsSender::at(self.sqs.clone(), url))
+    }
+
+    /// What Auto Scaling knows of one instance.
+    pub fn membership(&self) -> Arc<dyn Membership> {
+        Arc::new(groups::AutoScalingGroups::new(self.autoscaling.clone(), self.budget.clone()))
+    }
+
+    /// The ledger in `bucket`, under keys that begin with `prefix`.
+    pub fn ledger(&self, bucket: &str, prefix: &str) -> S3Store {
+        S3Store::new(self.s3.clone(), bucket, prefix)
     }
 
     /// A place for recordings in `bucket`, under keys that begin with `prefix`.

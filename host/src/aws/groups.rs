@@ -1,4 +1,4 @@
-//! The host's own port to EC2 Auto Scaling: what the sweep sees.
+//! The host's own port to EC2 Auto Scaling: what the sweep sees, and what an instance is not told of itself.
 
 use async_trait::async_trait;
 use aws_sdk_autoscaling::Client;
@@ -7,8 +7,10 @@ use aws_sdk_autoscaling::types::{AutoScalingInstanceDetails, LifecycleHook};
 use super::budget::Budget;
 use super::error::Call;
 use super::lifecycle::{hook_times, is_no_such_group};
+use crate::doors::imds::Membership;
 use crate::event::Transition;
-use crate::ports::{GroupName, HookName, IdError, InstanceId, PortError};
+use crate::event::imds::Member;
+use crate::ports::{GroupName, HookName, IdError, InstanceId, PortError, PortErrorKind};
 use crate::sweep::{Groups, Hook, Waiting, waits};
 
 /// How many instances a page has at most (API reference, DescribeAutoScalingInstances).
@@ -56,6 +58,24 @@ impl Groups for AutoScalingGroups {
 }
 
 /// The instance, if it waits. One that we cannot name is passed over: the net must hold for all the others.
+#[async_trait]
+impl Membership for AutoScalingGroups {
+    async fn member(&self, instance: &InstanceId) -> Result<Option<Member>, PortError> {
+        let call = Call::new("autoscaling:DescribeAutoScalingInstances", instance.to_string());
+        self.budget.turn(call.operation()).await;
+        let asked = self.client.describe_auto_scaling_instances().instance_ids(instance.as_str());
+        let answer = asked.send().await.map_err(|error| call.failed(&error))?;
+        // What was asked for is a hint; what is answered says which instance it is.
+        let ours = answer.auto_scaling_instances().iter().find(|found| found.instance_id() == Some(instance.as_str()));
+        let Some(ours) = ours else { return Ok(None) };
+        let group = GroupName::parse(ours.auto_scaling_group_name().unwrap_or_default())
+            .map_err(|error| call.error(PortErrorKind::Other, error.to_string()))?;
+        let hooks = self.hooks(&group).await?.into_iter().map(|hook| (hook.name, hook.transition)).collect();
+        let lifecycle_state = ours.lifecycle_state().unwrap_or_default().to_owned();
+        Ok(Some(Member { group, lifecycle_state, hooks }))
+    }
+}
+
 fn waiting(from: &AutoScalingInstanceDetails) -> Option<Waiting> {
     let lifecycle_state = from.lifecycle_state().filter(|state| waits(state))?;
     let named = || -> Result<_, IdError> {

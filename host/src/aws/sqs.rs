@@ -3,6 +3,7 @@
 //! Each call here has less time than others: a message is hidden for half a minute, and what is done about it has to be done
 //! before that is over.
 
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,7 +26,9 @@ use tokio::time::Instant;
 
 use super::error::Call;
 use crate::doors::queue::{Attributes, DeadLetters, Queue, Receipt, Received};
+use crate::event::Event;
 use crate::ports::{PortError, PortErrorKind};
+use crate::sweep::Adopt;
 
 /// For one try of a call, and for a call with all its tries. SQS answers within tens of milliseconds.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -64,9 +67,10 @@ enum Address {
     Arn { arn: String, url: OnceCell<String> },
 }
 
-/// A queue for messages that cannot be handled: `dead-letter` in `[queue]` of the policy.
+/// A queue that messages are sent to: `dead-letter` in `[queue]` of the policy, for what cannot be handled, or `url`, for what the sweep
+/// has found.
 #[derive(Debug)]
-pub(super) struct SqsDeadLetters {
+pub(super) struct SqsSender {
     client: Client,
     url: String,
 }
@@ -271,35 +275,43 @@ impl SqsQueue {
     }
 }
 
-impl SqsDeadLetters {
+impl SqsSender {
     pub(super) fn at(client: Client, url: &str) -> Self {
         Self { client, url: url.to_owned() }
+    }
+
+    /// Sends a message; `key` is what in our hands names the queue.
+    async fn send_message(&self, body: &str, attributes: HashMap<String, MessageAttributeValue>, key: &str) -> Answer {
+        let call = Call::new("sqs:SendMessage", format!("queue {}", self.url));
+        let asked = self.client.send_message().queue_url(&self.url).message_body(body);
+        let asked = asked.set_message_attributes(Some(attributes).filter(|attributes| !attributes.is_empty()));
+        let answer = asked.customize().config_override(in_time()).send().await;
+        answer.map(drop).map_err(|error| failed(&self.client, &call, key, &error, CALL_TIMEOUT))
     }
 }
 
 #[async_trait]
-impl DeadLetters for SqsDeadLetters {
+impl DeadLetters for SqsSender {
     fn name(&self) -> &str {
         &self.url
     }
 
     async fn send(&self, message: &Received, why: &str) -> Answer {
-        let call = Call::new("sqs:SendMessage", format!("queue {}", self.url));
         let text = |text: &str| {
             let text = text.chars().filter(|c| allowed(*c)).take(REASON_CHARS).collect::<String>();
             MessageAttributeValue::builder().data_type("String").string_value(text).build().ok()
         };
         let attributes = [("HostlerReason", text(why)), ("HostlerMessageId", text(&message.id))];
         let attributes = attributes.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
-        let asked = self
-            .client
-            .send_message()
-            .queue_url(&self.url)
-            .message_body(&message.body)
-            .set_message_attributes(Some(attributes));
-        let answer = asked.customize().config_override(in_time()).send().await;
-        let key = "dead-letter in [queue] of the policy";
-        answer.map(drop).map_err(|error| failed(&self.client, &call, key, &error, CALL_TIMEOUT))
+        self.send_message(&message.body, attributes, "dead-letter in [queue] of the policy").await
+    }
+}
+
+/// What nobody brings any more, the queue brings from here on: the one time that an event is sent by us.
+#[async_trait]
+impl Adopt for SqsSender {
+    async fn adopt(&self, event: &Event) -> Result<(), PortError> {
+        self.send_message(&event.envelope.to_string(), HashMap::new(), "url in [queue] of the policy").await
     }
 }
 

@@ -1,6 +1,9 @@
 //! The Lambda function: set up once, then serve.
 
 use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::ensure;
 
 use super::policy::{PolicyFile, read_policy};
 use crate::aws::Aws;
@@ -23,7 +26,19 @@ pub fn run() -> ExitCode {
         let dispatch = assemble::live(&aws, policy, None).await?;
         let place = &dispatch.place;
         tracing::info!(policy = digest, handlers, account = %place.account, region = %place.region, "ready");
+        let (sweeps, queue) = (dispatch.policy.sweep.is_some(), dispatch.policy.queue.as_ref());
+        let (adopt, groups) = (queue.map(|queue| aws.adopts(&queue.url)), aws.groups());
+        ensure!(
+            !sweeps || adopt.is_some(),
+            "the policy has [sweep] and no [queue]: a function does not live long enough to bring what it finds to its end, so name the \
+             queue it is fed from, [queue] with url = \"https://sqs.REGION.amazonaws.com/ACCOUNT/NAME\""
+        );
+        let keep = dispatch.policy.ledger.as_ref().map_or(Duration::MAX, |ledger| ledger.keep);
         let door = Door::new(dispatch, move |arn| aws.queue_of_arn(arn), dead_letters);
+        let door = match adopt {
+            Some(adopt) if sweeps => door.sweeping(groups, adopt, keep),
+            _ => door,
+        };
         door.serve().await.map_err(|error| anyhow::anyhow!(error))
     });
     match served {

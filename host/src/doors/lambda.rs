@@ -19,8 +19,13 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::queue::{DeadLetters, Inbox, Queue, Receipt, Received};
+use super::sweeper;
 use crate::dispatch::{Dispatch, End};
 use crate::event::{Delivery, Event, Message, QueueRecord, parse_payload};
+use crate::sweep::{Adopt, Groups, Sweep};
+
+/// What is kept back of an invocation's time to answer.
+const TO_ANSWER: Duration = Duration::from_secs(2);
 
 /// The queue of an ARN.
 type OfArn = dyn Fn(&str) -> Arc<dyn Queue> + Send + Sync;
@@ -30,6 +35,10 @@ pub struct Door {
     dispatch: Arc<Dispatch>,
     dead_letters: Option<Arc<dyn DeadLetters>>,
     of_arn: Box<OfArn>,
+    /// What the schedule of an EventBridge rule sets going; none if the policy has no sweep.
+    sweep: Option<Sweep>,
+    /// How long ends are kept in the ledger.
+    keep: Duration,
     /// The inbox of each queue that has sent something.
     inboxes: Mutex<HashMap<String, Arc<Inbox>>>,
 }
@@ -42,7 +51,15 @@ impl Door {
         dead_letters: Option<Arc<dyn DeadLetters>>,
     ) -> Self {
         let dispatch = Arc::new(dispatch);
-        Self { dispatch, dead_letters, of_arn: Box::new(of_arn), inboxes: Mutex::default() }
+        let inboxes = Mutex::default();
+        Self { dispatch, dead_letters, of_arn: Box::new(of_arn), sweep: None, keep: Duration::MAX, inboxes }
+    }
+
+    /// The same, and when its schedule says so it sweeps, gives what it finds to `adopt`, and lets go of ends that are older than `keep`.
+    pub fn sweeping(mut self, groups: Arc<dyn Groups>, adopt: Arc<dyn Adopt>, keep: Duration) -> Self {
+        self.sweep = Some(Sweep { dispatch: Arc::clone(&self.dispatch), groups, adopt });
+        self.keep = keep;
+        self
     }
 
     /// Serves invocations until Lambda ends the process.
@@ -61,6 +78,13 @@ impl Door {
         })?;
         match delivery {
             Delivery::Direct(messages) => {
+                if let [Message::Events(events)] = messages.as_slice()
+                    && let [event] = events.as_slice()
+                    && sweeper::is_schedule(event)
+                    && let Some(sweep) = &self.sweep
+                {
+                    return sweep_once(sweep, self.keep, closes).await;
+                }
                 let events = messages.into_iter().flat_map(events).collect();
                 let ends = handle_all(&self.dispatch, events, closes).await?;
                 Ok(json!({ "events": ends }))
@@ -80,6 +104,23 @@ impl Door {
         let mut inboxes = self.inboxes.lock().unwrap_or_else(PoisonError::into_inner);
         let inbox = |arn: &String| Inbox::new((self.of_arn)(arn), self.dead_letters.clone(), self.dispatch.clone());
         Arc::clone(inboxes.entry(arn).or_insert_with_key(|arn| Arc::new(inbox(arn))))
+    }
+}
+
+/// One round of the sweep, as far as it comes before the invocation ends.
+async fn sweep_once(sweep: &Sweep, keep: Duration, closes: Instant) -> Result<Value, Diagnostic> {
+    let stop = closes.checked_sub(TO_ANSWER).unwrap_or_else(Instant::now);
+    let round = async {
+        let swept = sweeper::round(sweep).await;
+        sweeper::tidy(sweep, keep).await;
+        swept
+    };
+    match tokio::time::timeout_at(stop, round).await {
+        Ok(Ok(swept)) => Ok(json!({ "swept": swept })),
+        Ok(Err(error)) => Err(failed("Sweep", &error)),
+        Err(_) => {
+            Err(failed("Sweep", &"the round was not over when the time of the invocation was: give the function more"))
+        }
     }
 }
 

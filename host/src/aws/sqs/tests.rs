@@ -77,7 +77,7 @@ async fn a_queue_that_is_missing_or_forbidden_is_named_with_what_names_it() {
     insta::assert_snapshot!(refused, @"sqs:ReceiveMessage for queue https://sqs.eu-central-1.amazonaws.com/123456789012/events: not allowed by IAM (AccessDeniedException: User: arn:aws:sts::123456789012:assumed-role/hostler/f is not authorized to perform: sqs:receivemessage, HTTP 403, request req-1); allow sqs:ReceiveMessage for the role Hostler runs as; the queue is the one of url in [queue] of the policy");
 
     let fake = Fake::always(no_such_queue());
-    let dead = SqsDeadLetters::at(Client::new(&fake.config()), URL);
+    let dead = SqsSender::at(Client::new(&fake.config()), URL);
     let message = received(Message::builder().message_id("m").receipt_handle("r").body("garbage").build()).unwrap();
     insta::assert_snapshot!(dead.send(&message, "why").await.unwrap_err(), @"sqs:SendMessage for queue https://sqs.eu-central-1.amazonaws.com/123456789012/events: AWS.SimpleQueueService.NonExistentQueue: The specified queue does not exist., HTTP 400, request req-1; there is no such queue in eu-central-1, where Hostler is: correct dead-letter in [queue] of the policy");
 
@@ -213,7 +213,7 @@ async fn the_url_of_an_arn_is_asked_for_once() {
 #[tokio::test(start_paused = true)]
 async fn a_dead_letter_is_the_message_itself_with_the_reason_beside_it() {
     let fake = Fake::always(Reply::json(&json!({ "MessageId": "d1" })));
-    let dead = SqsDeadLetters::at(Client::new(&fake.config()), URL);
+    let dead = SqsSender::at(Client::new(&fake.config()), URL);
     let message = received(Message::builder().message_id("m").receipt_handle("r").body("garbage {").build()).unwrap();
     dead.send(&message, &format!("not JSON\u{1b}: {}", "x".repeat(1000))).await.unwrap();
     let sent = fake.calls()[0].json();
