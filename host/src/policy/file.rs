@@ -84,7 +84,7 @@ pub(super) struct QueueSection {
     /// The URL of a standard queue: https://sqs.REGION.amazonaws.com/ACCOUNT/NAME.
     #[schemars(required)]
     pub(super) url: Option<At<QueueUrl>>,
-    /// The URL of the queue for messages that nobody can work on. Without it they are logged and deleted.
+    /// The URL of the queue for messages that nobody can work on, the Lambda function's among them. Without it, what is no event is logged and deleted.
     pub(super) dead_letter: Option<At<QueueUrl>>,
     /// Messages worked on at once: 16 unless said otherwise, 1 to 1000.
     pub(super) concurrency: Option<At<i64>>,
