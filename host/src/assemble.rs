@@ -81,9 +81,9 @@ pub enum AssembleError {
     Ledger(#[from] CheckError),
 }
 
-/// For the real world: AWS as the environment configures it, and SSH.
+/// For the real world: AWS, and SSH.
 #[cfg(feature = "live")]
-pub async fn live(policy: Policy, modules: Option<&Path>, aws: &Aws) -> Result<Dispatch, AssembleError> {
+pub async fn live(aws: &Aws, policy: Policy, modules: Option<&Path>) -> Result<Dispatch, AssembleError> {
     let source: Arc<dyn Source> = match (modules, &policy.modules.source) {
         (Some(folder), _) => Arc::new(DirSource::new(folder)),
         (None, Location::Dir(folder)) => Arc::new(DirSource::new(folder)),

@@ -5,6 +5,7 @@
 
 mod autoscaling;
 mod batch;
+pub(crate) mod body;
 mod budget;
 mod ec2;
 mod ecs;
@@ -13,7 +14,9 @@ pub(crate) mod error;
 pub(crate) mod fake;
 mod groups;
 mod http;
+pub mod imds;
 mod lifecycle;
+mod sqs;
 pub mod ssh;
 
 use std::sync::Arc;
@@ -28,10 +31,13 @@ use crate::capabilities;
 use crate::diagnosis::Services;
 use crate::dispatch::Place;
 use crate::dispatch::lifecycle::Lifecycle;
+use crate::doors::imds::Membership;
+use crate::doors::queue::{DeadLetters, Queue};
+use crate::ledger::S3Store;
 use crate::modules::S3Source;
 use crate::ports::{AccountId, IdError, PortError, PortErrorKind, Region};
 use crate::recording::{Keep, S3Keep};
-use crate::sweep::Groups;
+use crate::sweep::{Adopt, Groups};
 use budget::Budget;
 use error::Call;
 
@@ -61,6 +67,7 @@ pub struct Aws {
     autoscaling: aws_sdk_autoscaling::Client,
     ec2: aws_sdk_ec2::Client,
     s3: aws_sdk_s3::Client,
+    sqs: aws_sdk_sqs::Client,
 }
 
 /// Why there is no way into AWS. All of it is the operator's to mend.
@@ -104,6 +111,7 @@ impl Aws {
             autoscaling: aws_sdk_autoscaling::Client::from_conf(autoscaling),
             ec2: aws_sdk_ec2::Client::from_conf(ec2),
             s3: aws_sdk_s3::Client::from_conf(s3),
+            sqs: aws_sdk_sqs::Client::new(&config),
             config,
         })
     }
@@ -153,9 +161,39 @@ impl Aws {
         Arc::new(groups::AutoScalingGroups::new(self.autoscaling.clone(), self.budget.clone()))
     }
 
+    /// The port to what Auto Scaling knows of one instance, for the host alone.
+    pub fn membership(&self) -> Arc<dyn Membership> {
+        Arc::new(groups::AutoScalingGroups::new(self.autoscaling.clone(), self.budget.clone()))
+    }
+
     /// The modules in `bucket` whose keys begin with `prefix`.
     pub fn modules(&self, bucket: &str, prefix: &str) -> S3Source {
         S3Source::new(self.s3.clone(), bucket, prefix)
+    }
+
+    /// The queue at `url`.
+    pub fn queue(&self, url: &str) -> Arc<dyn Queue> {
+        Arc::new(sqs::SqsQueue::at(self.sqs.clone(), url))
+    }
+
+    /// The queue that an event source mapping names.
+    pub fn queue_of_arn(&self, arn: &str) -> Arc<dyn Queue> {
+        Arc::new(sqs::SqsQueue::of_arn(self.sqs.clone(), arn))
+    }
+
+    /// The queue at `url`, for events that the sweep has found and that it is to bring.
+    pub fn adopts(&self, url: &str) -> Arc<dyn Adopt> {
+        Arc::new(sqs::SqsSender::at(self.sqs.clone(), url))
+    }
+
+    /// The queue at `url`, for messages that cannot be handled.
+    pub fn dead_letters(&self, url: &str) -> Arc<dyn DeadLetters> {
+        Arc::new(sqs::SqsSender::at(self.sqs.clone(), url))
+    }
+
+    /// The ledger in `bucket`, under keys that begin with `prefix`.
+    pub fn ledger(&self, bucket: &str, prefix: &str) -> S3Store {
+        S3Store::new(self.s3.clone(), bucket, prefix)
     }
 
     /// A place for recordings in `bucket`, under keys that begin with `prefix`.

@@ -1,5 +1,6 @@
 //! The commands: one file each.
 
+pub mod agent;
 pub mod build;
 pub mod check;
 pub mod decide;
@@ -18,7 +19,7 @@ pub mod test;
 pub mod why;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
@@ -43,6 +44,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Arguments),
+    Agent(agent::Arguments),
     Replay(replay::Arguments),
     Status(status::Arguments),
     Why(why::Arguments),
@@ -70,6 +72,7 @@ pub fn run_from_arguments() -> ExitCode {
     let out = &mut std::io::stdout();
     let printed = match Arguments::parse().command {
         Command::Run(arguments) => return arguments.run(),
+        Command::Agent(arguments) => return arguments.run(),
         Command::Replay(arguments) => return arguments.run(),
         Command::Status(arguments) => return arguments.run(),
         Command::Why(arguments) => return arguments.run(),
@@ -98,6 +101,15 @@ fn runtime() -> tokio::runtime::Runtime {
         .global_queue_interval(2)
         .build()
         .expect("the system has threads and a poller to give")
+}
+
+/// Refuses to write over one of the `inputs`, before anything is done: `option` is what names the `output`.
+fn keep_inputs<'p>(option: &str, output: &Path, mut inputs: impl Iterator<Item = &'p PathBuf>) -> anyhow::Result<()> {
+    // Where nothing is yet, nothing can be lost.
+    let Ok(written) = output.canonicalize() else { return Ok(()) };
+    let lost = inputs.any(|input| input.canonicalize().is_ok_and(|input| input == written));
+    ensure!(!lost, "{option} would write over {}, which is an input: name another file", output.display());
+    Ok(())
 }
 
 /// Writes the whole file or nothing: whoever watches the folder never sees half of it. The folder is made where it is missing.

@@ -25,7 +25,7 @@ use tokio::time::Instant;
 
 use crate::capabilities::Ports;
 use crate::event::Event;
-use crate::ledger::{CLOCK_SKEW, Claim, Item, Lease, Ledger, Wanted};
+use crate::ledger::{Claim, Item, LEASE, Lease, Ledger, Wanted};
 use crate::modules::Modules;
 use crate::policy::{Handler, Policy};
 use crate::ports::{AccountId, Region};
@@ -33,6 +33,7 @@ use crate::recording::{Part, Recorder, Recordings};
 use crate::sandbox::Sandbox;
 pub use end::{Already, Completion, Decision, DispatchError, End, Worked};
 pub use judge::Jitter;
+use keep_alive::Heartbeat;
 pub use keep_alive::Hooks;
 use lifecycle::{HookTimes, Lifecycle};
 pub use step::Step;
@@ -165,16 +166,28 @@ impl Dispatch {
             Claim::Busy(item, lease) => {
                 let now = self.ports.clock.now();
                 let note = format!("{} works on {}", lease.holder, told::subject(event));
-                Ok(self.wait(&item, free_at(&lease, now), note, tape).await)
+                Ok(self.wait(*item, free_at(&lease, now), note, tape).await)
             }
-            Claim::NotDue(item) => Ok(self.wait(&item, item.due, "it is not due yet".to_owned(), tape).await),
+            Claim::NotDue(item) => {
+                let due = item.due;
+                Ok(self.wait(*item, due, "it is not due yet".to_owned(), tape).await)
+            }
             Claim::Ours(held) => {
                 let Some(item) = held.item().await else {
                     return Err(crate::ledger::LedgerError::Lost { subject: told::subject(event) }.into());
                 };
                 let recorder = tape.begin(|one_step| self.record(&item, one_step, handler, door_closes));
+                let an_earlier_one = item.is_before(event);
                 let work = Work::new(self, Arc::clone(handler), item, held, door_closes, recorder).await;
-                work.step().await
+                match work.step().await? {
+                    // What has ended is not what was delivered.
+                    Step::Ended(_) if an_earlier_one => {
+                        let now = self.ports.clock.now();
+                        let note = "an earlier lifecycle action of the same hook had to be brought to its end first";
+                        Ok(Step::Later { at: now, due: now, note: note.to_owned() })
+                    }
+                    step => Ok(step),
+                }
             }
         }
     }
@@ -191,23 +204,24 @@ impl Dispatch {
     }
 
     /// Keeps a waiting item's lifecycle action alive: nobody lives between attempts, so its door brings it again for that too.
-    async fn wait(&self, item: &Item, due: Timestamp, note: String, tape: &Tape) -> Step {
+    async fn wait(&self, mut item: Item, due: Timestamp, note: String, tape: &Tape) -> Step {
         let now = self.ports.clock.now();
         let mut next = item.next_heartbeat();
-        if let (Some(action), Some(every), Some(beat)) = (&item.event.lifecycle_action, item.heartbeat_every(), next)
-            && beat <= now
+        if let (Some(action), Some(every)) = (item.event.lifecycle_action.clone(), item.heartbeat_every())
+            && next.is_some_and(|beat| beat <= now)
         {
-            let recorder = tape.recorder();
-            if self.heartbeat(action, &recorder, every / 2).await {
-                let now = self.ports.clock.now();
-                let at = after(now, every).min(due);
-                next = Some(after(now, every));
-                let noted = self.ledger.remark(&item.event, |item| (item.heartbeat, item.wake) = (Some(now), at)).await;
-                if let Err(error) = noted {
-                    tracing::warn!(event = item.event.id, %error, "a heartbeat was sent and could not be written down: the next comes early");
-                }
-            } else {
-                next = Some(after(now, every / 4));
+            let beat = self.heartbeat(&action, &tape.recorder(), every / 2).await;
+            let now = self.ports.clock.now();
+            item.note_heartbeat(beat, now);
+            next = if beat == Heartbeat::Failed { Some(after(now, every / 4)) } else { item.next_heartbeat() };
+            let wake = next.map_or(due, |next| next.min(due));
+            let noted = self.ledger.remark(&item.event, |item| {
+                item.note_heartbeat(beat, now);
+                item.wake = item.wake.max(wake);
+            });
+            if let Err(error) = noted.await {
+                let event = item.event.id.as_str();
+                tracing::warn!(event, %error, "a heartbeat was sent and could not be written down: the next comes early");
             }
         }
         Step::Later { at: next.map_or(due, |next| next.min(due)), due, note }
@@ -267,7 +281,8 @@ impl Deadline {
         let of_hook = hook.map(|hook| after(event.time, hook.global_timeout));
         let of_aws = [of_hook, event.deadline].into_iter().flatten().min();
         // Past AWS's own deadline nothing counts any more, so the last attempt is begun before it.
-        let before_aws = of_aws.map(|of_aws| of_aws - SignedDuration::try_from(TO_FINISH).unwrap_or_default());
+        let to_finish = SignedDuration::try_from(TO_FINISH).unwrap_or_default();
+        let before_aws = of_aws.map(|of_aws| of_aws.saturating_sub(to_finish).unwrap_or(Timestamp::MIN));
         Self {
             of_work: of_aws.map_or(of_policy, |of_aws| of_aws.min(of_policy)),
             last_attempt: before_aws.map_or(of_policy, |before_aws| before_aws.min(of_policy)),
@@ -291,7 +306,9 @@ async fn close(event: &Event, tape: Tape, ended: &Result<End, DispatchError>) {
 /// at the latest when its lease can be taken over.
 fn free_at(lease: &Lease, now: Timestamp) -> Timestamp {
     let half_as_long_again = (time_between(lease.since, now) / 2).max(SHORTEST_BUSY);
-    after(now, half_as_long_again).min(lease.until + CLOCK_SKEW)
+    // By a clock that is behind its holder's, it has not begun: then there is nothing to tell by.
+    let wait = if lease.since > now { Duration::try_from(LEASE).unwrap_or(SHORTEST_BUSY) } else { half_as_long_again };
+    after(now, wait).min(lease.free_at())
 }
 
 /// How long there is before work has to stop for its end to be told before the door closes; none if there is no end to it.

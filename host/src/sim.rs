@@ -117,7 +117,7 @@ impl Blueprint {
         cluster: Option<ClusterName>,
     ) -> Self {
         around::fill(&mut file, events, cluster);
-        Self(file::build(reading, file))
+        Self(file::build(reading, "world.", file))
     }
 
     /// What the clock says at the beginning, if that is said.

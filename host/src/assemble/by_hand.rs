@@ -78,7 +78,7 @@ impl ByHand {
     /// What acts on the world, or why nothing does.
     pub async fn hand(&self) -> Result<Hand, String> {
         let aws = self.aws.as_ref().map_err(told)?;
-        let dispatch = super::live(self.policy.clone(), None, aws).await;
+        let dispatch = super::live(aws, self.policy.clone(), None).await;
         let dispatch = dispatch.map_err(|error| format!("{:#}", anyhow::Error::from(error)))?;
         Ok(Hand { dispatch, caller: aws.caller().to_owned() })
     }
@@ -88,7 +88,7 @@ impl ByHand {
 #[cfg(feature = "live")]
 fn told(error: &AwsError) -> String {
     use std::error::Error;
-    let chain = std::iter::successors(Some(error as &dyn Error), |error| error.source());
+    let chain = std::iter::successors(Some(error as &dyn Error), |&error| error.source());
     chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 

@@ -8,7 +8,7 @@ use super::lifecycle::{Answer, LifecycleResult};
 use super::work::Work;
 use super::{CALL, Completion, Decision, DispatchError, End, Step, Worked, after, told};
 use crate::event::{LifecycleAction, Transition};
-use crate::ledger::Finishing;
+use crate::ledger::{Finishing, Order};
 use crate::policy::{Handler, OnFailure};
 use crate::ports::{PortError, PortErrorKind};
 
@@ -20,14 +20,36 @@ const COMPLETE_TRIES: u32 = 3;
 const TELL_AGAIN_AFTER: std::time::Duration = std::time::Duration::from_secs(15);
 
 impl Work<'_> {
-    /// Writes down how the item ends, and brings it there.
+    /// Writes down how the item ends, and brings it there. What a person has ordered by then goes before what we have decided, and
+    /// before giving up goes the further attempt that one has asked for.
     pub(super) async fn decide(mut self, decision: Decision) -> Result<Step, DispatchError> {
+        let gives_up = matches!(decision, Decision::GaveUp { .. });
+        let ours = self.finishing(decision);
+        // Nothing runs any more that it would be handed to.
+        self.item.state = None;
+        self.dispatch
+            .ledger
+            .note(&self.held, |item| {
+                let another = gives_up && self.asked_for_another(item);
+                self.write_to(item);
+                let ordered = item.order.as_ref().map(|Order { result, by, .. }| {
+                    self.finishing(Decision::Ordered { result: *result, by: by.clone() })
+                });
+                item.finishing = ordered.or_else(|| (!another).then(|| ours.clone()));
+            })
+            .await?;
+        let Some(finishing) = self.held.item().await.and_then(|item| item.finishing) else {
+            let now = self.dispatch.ports.clock.now();
+            return self.give_back(now, "a further attempt was asked for".to_owned()).await;
+        };
+        self.item.finishing = Some(finishing.clone());
+        self.tell_and_end(finishing, false).await
+    }
+
+    fn finishing(&self, decision: Decision) -> Finishing {
         let action = self.event.lifecycle_action.as_ref();
         let result = action.and_then(|action| lifecycle_result(&decision, &self.handler, action));
-        let finishing = Finishing { decision, result, sent: result.is_some(), at: self.dispatch.ports.clock.now() };
-        self.item.finishing = Some(finishing.clone());
-        self.dispatch.ledger.note(&self.held, |item| self.write_to(item)).await?;
-        self.tell_and_end(finishing, false).await
+        Finishing { decision, result, sent: result.is_some(), at: self.dispatch.ports.clock.now() }
     }
 
     /// Repeats what was decided before.
@@ -54,21 +76,20 @@ impl Work<'_> {
         let completion = match (&action, finishing.result) {
             (None, _) => None,
             (Some(_), None) => Some(Completion::Left),
-            (Some(action), Some(result)) => match self.complete(action, result, earlier).await {
-                Ok(completion) => Some(completion),
-                Err((error, unheard)) => {
-                    let (event, instance) = (self.event.id.clone(), action.instance.to_string());
-                    self.item.finishing = Some(Finishing { sent: unheard, ..finishing });
-                    let again = after(self.dispatch.ports.clock.now(), TELL_AGAIN_AFTER);
-                    self.give_back(again, String::new()).await?;
-                    return Err(DispatchError::NotCompleted {
-                        event,
-                        instance,
-                        result: result.as_str(),
-                        source: error,
-                    });
+            (Some(action), Some(result)) => {
+                let completed = tokio::select! {
+                    biased;
+                    lost = self.hold() => return Err(lost.into()),
+                    completed = self.complete(action, result, earlier) => completed,
+                };
+                match completed {
+                    Ok(completion) => Some(completion),
+                    Err((error, unheard)) => {
+                        self.item.finishing = Some(Finishing { sent: unheard, ..finishing });
+                        return self.not_completed(action, result, error).await;
+                    }
                 }
-            },
+            }
         };
         self.dispatch.ledger.end(&self.held, &finishing.decision, completion).await?;
         let worked = Worked {
@@ -79,6 +100,23 @@ impl Work<'_> {
         };
         told::ended(&self, &worked);
         Ok(Step::Ended(End::Worked(worked)))
+    }
+
+    /// Leaves it to a later step to tell Auto Scaling, and keeps the action alive until then.
+    async fn not_completed(
+        mut self,
+        action: &LifecycleAction,
+        result: LifecycleResult,
+        source: PortError,
+    ) -> Result<Step, DispatchError> {
+        let again = after(self.dispatch.ports.clock.now(), TELL_AGAIN_AFTER);
+        if self.item.next_heartbeat().is_some_and(|beat| beat < again) {
+            let beat = self.dispatch.heartbeat(action, &self.recorder, CALL).await;
+            self.item.note_heartbeat(beat, self.dispatch.ports.clock.now());
+        }
+        let (event, instance) = (self.event.id.clone(), action.instance.to_string());
+        self.give_back(again, String::new()).await?;
+        Err(DispatchError::NotCompleted { event, instance, result: result.as_str(), source })
     }
 
     /// Tells Auto Scaling what was decided. An error comes with whether a call may have taken effect all the same.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Decision, after, time_between};
+use super::{Decision, time_between};
 use crate::digest::sha256;
 use crate::ledger::Item;
 use crate::outcome::{Failure, Outcome};
@@ -102,22 +102,5 @@ impl Jitter {
                 wait.saturating_add(wait / 10 * share / 0xffff)
             }
         }
-    }
-}
-
-impl Item {
-    /// How long a heartbeat can be kept from its action: half of what the hook allows.
-    pub(super) fn heartbeat_every(&self) -> Option<Duration> {
-        // The times may come from a recording, which can say anything.
-        let every = self.hook?.heartbeat_timeout / 2;
-        Some(every.clamp(Duration::from_secs(1), Duration::from_secs(3600)))
-    }
-
-    /// When its lifecycle action needs the next heartbeat; none if it has no action, or none that heartbeats can keep alive.
-    pub(super) fn next_heartbeat(&self) -> Option<Timestamp> {
-        self.event.lifecycle_action.as_ref()?;
-        let due = after(self.heartbeat.unwrap_or(self.event.time), self.heartbeat_every()?);
-        let over = after(self.event.time, self.hook?.global_timeout);
-        (due < over).then_some(due)
     }
 }

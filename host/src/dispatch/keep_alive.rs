@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::lifecycle::{Answer, HookTimes};
-use super::{CALL, Dispatch, time_between};
+use super::{CALL, Dispatch, after, time_between};
 use crate::event::LifecycleAction;
 use crate::ledger::Item;
 use crate::ports::{GroupName, HookName};
@@ -22,7 +22,7 @@ const REMEMBERED: Duration = Duration::from_secs(300);
 const MOST_HOOKS: usize = 4096;
 
 /// The hook's times when they cannot be read: the shortest Auto Scaling admits, so that heartbeats are early rather than late.
-const UNKNOWN_HOOK: HookTimes =
+pub(super) const UNKNOWN_HOOK: HookTimes =
     HookTimes { heartbeat_timeout: Duration::from_secs(30), global_timeout: Duration::from_secs(48 * 60 * 60) };
 
 /// What is known of hooks.
@@ -74,45 +74,89 @@ impl Dispatch {
         UNKNOWN_HOOK
     }
 
-    /// Sends heartbeats for as long as it is polled, and notes when the last was accepted.
-    pub(super) async fn keep_alive(
-        &self,
-        item: &Item,
-        recorder: &Recorder,
-        last: &Mutex<Option<Timestamp>>,
-    ) -> Infallible {
-        let (Some(action), Some(every)) = (&item.event.lifecycle_action, item.heartbeat_every()) else {
-            return std::future::pending().await;
-        };
-        let mut alive = item.clone();
-        while let Some(due) = alive.next_heartbeat() {
+    /// Sends heartbeats for as long as it is polled, and notes in `alive` what comes of them.
+    pub(super) async fn keep_alive(&self, alive: &Mutex<Item>, recorder: &Recorder) -> Infallible {
+        let look = || alive.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        loop {
+            let item = look();
+            let (Some(action), Some(every), Some(due)) =
+                (&item.event.lifecycle_action, item.heartbeat_every(), item.next_heartbeat())
+            else {
+                return std::future::pending().await;
+            };
             tokio::time::sleep(time_between(self.ports.clock.now(), due)).await;
-            while !self.heartbeat(action, recorder, every / 2).await {
+            let beat = self.heartbeat(action, recorder, every / 2).await;
+            alive.lock().unwrap_or_else(PoisonError::into_inner).note_heartbeat(beat, self.ports.clock.now());
+            if beat == Heartbeat::Failed {
                 tokio::time::sleep(every / 4).await;
             }
-            alive.heartbeat = Some(self.ports.clock.now());
-            *last.lock().unwrap_or_else(PoisonError::into_inner) = alive.heartbeat;
         }
-        std::future::pending().await
     }
 
-    /// One heartbeat; false if the next should follow soon.
-    pub(super) async fn heartbeat(&self, action: &LifecycleAction, recorder: &Recorder, patience: Duration) -> bool {
+    /// One heartbeat.
+    pub(super) async fn heartbeat(
+        &self,
+        action: &LifecycleAction,
+        recorder: &Recorder,
+        patience: Duration,
+    ) -> Heartbeat {
         let instance = action.instance.as_str();
         let lifecycle = recorder.lifecycle(&self.lifecycle);
         match tokio::time::timeout(patience, lifecycle.heartbeat(action)).await {
-            Ok(Ok(Answer::Accepted)) => tracing::debug!(instance, "heartbeat"),
+            Ok(Ok(Answer::Accepted)) => {
+                tracing::debug!(instance, "heartbeat");
+                Heartbeat::Accepted
+            }
             // The work goes on: it is what the operator asked for, and completing will find the same.
-            Ok(Ok(Answer::Over)) => tracing::warn!(instance, "heartbeat: the lifecycle action is over already"),
+            Ok(Ok(Answer::Over)) => {
+                tracing::warn!(instance, "heartbeat: the lifecycle action is over already; no more are sent");
+                Heartbeat::Over
+            }
             Ok(Err(error)) => {
                 tracing::warn!(instance, %error, "heartbeat failed; the next one follows soon");
-                return false;
+                Heartbeat::Failed
             }
             Err(_) => {
                 tracing::warn!(instance, "heartbeat not answered; the next one follows soon");
-                return false;
+                Heartbeat::Failed
             }
         }
-        true
+    }
+}
+
+/// What came of a heartbeat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Heartbeat {
+    /// The hook's timeout has started again.
+    Accepted,
+    /// There is nothing to keep alive.
+    Over,
+    /// The next should follow soon.
+    Failed,
+}
+
+impl Item {
+    /// How long a heartbeat can be kept from its action: half of what the hook allows.
+    pub(super) fn heartbeat_every(&self) -> Option<Duration> {
+        self.event.lifecycle_action.as_ref()?;
+        // The times may come from a recording, which can say anything.
+        let every = self.hook.unwrap_or(UNKNOWN_HOOK).heartbeat_timeout / 2;
+        Some(every.clamp(Duration::from_secs(1), Duration::from_secs(3600)))
+    }
+
+    /// When its lifecycle action needs the next heartbeat; none if it has no action, or none that heartbeats can keep alive.
+    pub(super) fn next_heartbeat(&self) -> Option<Timestamp> {
+        let due = after(self.heartbeat.unwrap_or(self.event.time), self.heartbeat_every()?);
+        let last = after(self.event.time, self.hook.unwrap_or(UNKNOWN_HOOK).global_timeout);
+        (due < last && !self.over).then_some(due)
+    }
+
+    /// Notes what came of a heartbeat that was sent by `now`.
+    pub(super) fn note_heartbeat(&mut self, heartbeat: Heartbeat, now: Timestamp) {
+        match heartbeat {
+            Heartbeat::Accepted => self.heartbeat = Some(now),
+            Heartbeat::Over => self.over = true,
+            Heartbeat::Failed => {}
+        }
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::judge::{Jitter, MOST_INTERRUPTIONS, Verdict, judge};
 use super::{Deadline, Decision, Dispatch, DispatchError, Step, after, time_to_stop, told};
 use crate::event::Event;
-use crate::ledger::{Held, Item, LEASE, LedgerError};
+use crate::ledger::{Held, Item, LedgerError};
 use crate::outcome::{Failure, Outcome};
 use crate::policy::Handler;
 use crate::recording::Recorder;
@@ -34,6 +34,8 @@ pub(super) struct Work<'a> {
     pub(super) recorder: Recorder,
     pub(super) door_closes: Option<Instant>,
     deadline: Deadline,
+    /// When the item was due as it was claimed. Another time in the ledger means that a person has asked for a further attempt.
+    was_due: Timestamp,
 }
 
 impl<'a> Work<'a> {
@@ -48,10 +50,11 @@ impl<'a> Work<'a> {
         if let Some(action) = item.event.lifecycle_action.clone() {
             item.hook = Some(dispatch.hook_times(&action, &item, &recorder).await);
         }
+        let was_due = item.due;
         let deadline = Deadline::of(&item.event, &handler, item.hook);
         item.deadline = deadline.of_work;
         let event = Arc::new(item.event.clone());
-        Self { dispatch, handler, event, item, held, recorder, door_closes, deadline }
+        Self { dispatch, handler, event, item, held, recorder, door_closes, deadline, was_due }
     }
 
     /// Goes on from where the item stands.
@@ -63,6 +66,7 @@ impl<'a> Work<'a> {
             return self.decide(Decision::Ordered { result: order.result, by: order.by }).await;
         }
         if self.item.interrupted >= MOST_INTERRUPTIONS {
+            self.item.take_back_attempt();
             let why =
                 format!("{MOST_INTERRUPTIONS} attempts in a row ended with their host, or with their door's time");
             return self.decide(Decision::GaveUp { why }).await;
@@ -70,15 +74,16 @@ impl<'a> Work<'a> {
         told::taken(&self.item);
         // The first attempt is made however late the event comes; later ones stop at the deadline.
         let last = self.dispatch.ports.clock.now() >= self.deadline.last_attempt;
-        let heartbeat = Mutex::new(None);
-        // The heartbeats never end by themselves: they stop when the attempt does.
+        let alive = Mutex::new(self.item.clone());
+        // The heartbeats never end by themselves: they stop when the attempt does. The lease is looked at first: a process that was
+        // frozen finds out that it is lost before anything else goes on.
         let (outcome, module) = tokio::select! {
-            attempted = self.attempt() => attempted,
-            never = self.dispatch.keep_alive(&self.item, &self.recorder, &heartbeat) => match never {},
+            biased;
             lost = self.hold() => return Err(lost.into()),
+            never = self.dispatch.keep_alive(&alive, &self.recorder) => match never {},
+            attempted = self.attempt() => attempted,
         };
-        let heartbeat = heartbeat.into_inner().unwrap_or_else(PoisonError::into_inner);
-        self.item.heartbeat = heartbeat.or(self.item.heartbeat);
+        self.item = alive.into_inner().unwrap_or_else(PoisonError::into_inner);
         self.tell(&outcome, module);
         match outcome {
             // An attempt that the door cut short is not the handler's failure.
@@ -121,36 +126,54 @@ impl<'a> Work<'a> {
         let at = self.item.next_heartbeat().map_or(due, |beat| beat.min(due));
         (self.item.due, self.item.wake) = (due, at);
         self.dispatch.ledger.release(&self.held, |item| self.write_to(item)).await?;
+        // As it was written: a person may have had a say meanwhile.
+        let (at, due) = self.held.item().await.map_or((at, due), |item| (item.wake, item.due));
         Ok(Step::Later { at, due, note })
     }
 
     /// Puts what we know into the ledger's item, and leaves alone what others may have written meanwhile.
     pub(super) fn write_to(&self, item: &mut Item) {
         let ours = self.item.clone();
-        let heartbeat = ours.heartbeat.max(item.heartbeat);
-        *item = Item { order: item.order.clone(), event: item.event.clone(), heartbeat, ..ours };
+        let theirs = std::mem::replace(item, ours);
+        item.heartbeat = item.heartbeat.max(theirs.heartbeat);
+        item.over |= theirs.over;
+        if self.asked_for_another(&theirs) {
+            (item.failures, item.interrupted) = (0, 0);
+            (item.due, item.wake) = (theirs.due, theirs.due);
+        }
+        if theirs.order.is_some() && item.finishing.is_none() {
+            item.wake = item.wake.min(self.dispatch.ports.clock.now());
+        }
+        (item.order, item.event) = (theirs.order, theirs.event);
+    }
+
+    /// Whether a person has asked for a further attempt while this one was made.
+    pub(super) fn asked_for_another(&self, item: &Item) -> bool {
+        item.due != self.was_due
     }
 
     /// Keeps the lease for as long as it is polled; ends with why that is no longer possible.
-    async fn hold(&self) -> LedgerError {
-        let mut ends = Instant::now() + Duration::try_from(LEASE).unwrap_or_default() - BEFORE_ITS_END;
+    pub(super) async fn hold(&self) -> LedgerError {
+        let lost = || LedgerError::Lost { subject: told::subject(&self.event) };
+        let until = self.held.until();
+        // What is left of it by the clock, however long it took to get it.
+        let left = || until.left(self.dispatch.ports.clock.now()).saturating_sub(BEFORE_ITS_END);
         let mut wait = RENEW_EVERY;
         loop {
-            tokio::time::sleep(wait).await;
-            let asked = Instant::now();
-            match tokio::time::timeout_at(ends, self.dispatch.ledger.renew(&self.held)).await {
-                Ok(Ok(())) => {
-                    ends = asked + Duration::try_from(LEASE).unwrap_or_default() - BEFORE_ITS_END;
-                    wait = RENEW_EVERY;
-                }
-                Ok(Err(lost @ LedgerError::Lost { .. })) => return lost,
-                Ok(Err(error)) if Instant::now() + RENEW_AGAIN >= ends => return error,
+            tokio::time::sleep(wait.min(left() / 2)).await;
+            let left = left();
+            if left.is_zero() {
+                return lost();
+            }
+            wait = match tokio::time::timeout(left, self.dispatch.ledger.renew(&self.held)).await {
+                Ok(Ok(())) => RENEW_EVERY,
+                Ok(Err(error @ LedgerError::Lost { .. })) => return error,
                 Ok(Err(error)) => {
                     tracing::warn!(event = self.event.id, %error, "the lease could not be renewed; trying again");
-                    wait = RENEW_AGAIN;
+                    RENEW_AGAIN
                 }
-                Err(_) => return LedgerError::Lost { subject: told::subject(&self.event) },
-            }
+                Err(_) => return lost(),
+            };
         }
     }
 

@@ -51,7 +51,8 @@ pub(super) struct File {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct ModulesSection {
-    /// The place: s3://BUCKET/PREFIX/ or dir:PATH.
+    /// The place: s3://BUCKET/PREFIX/ or dir:PATH. A relative PATH begins in the folder that Hostler is started in, not in that of
+    /// the policy.
     #[schemars(required)]
     pub(super) source: Option<Location>,
     /// How stale a module may be: 10s unless said otherwise, 0s to ask before every event, at most 1 day.
@@ -119,7 +120,7 @@ pub(super) struct SweepSection {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct RecordingsSection {
-    /// The place, with an object or a file for each event: s3://BUCKET/PREFIX/ or dir:PATH.
+    /// The place, with an object or a file for each event: s3://BUCKET/PREFIX/ or dir:PATH, as in modules.source.
     #[schemars(required)]
     pub(super) store: Option<Location>,
 }

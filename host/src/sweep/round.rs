@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
 use serde_json::json;
 
 use super::{Groups, Hook, Waiting};
@@ -32,7 +33,7 @@ pub trait Adopt: Send + Sync {
 }
 
 /// What a round came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Swept {
     /// Instances that lifecycle hooks hold back.
     pub waiting: usize,
@@ -93,7 +94,7 @@ impl Sweep {
     async fn of_one_instance(&self, open: &Open, swept: &mut Swept) {
         swept.open += open.items.len();
         let now = self.now();
-        for item in open.items.iter().filter(|item| item.wake + GRACE < now) {
+        for item in open.items.iter().filter(|item| item.wake < now - GRACE) {
             self.give_away(&item.event, "its message has died", swept).await;
         }
     }
