@@ -29,8 +29,8 @@ pub(super) const WIDTH: usize = 100;
 /// Why a command cannot do its work, with its exit code.
 #[derive(Debug)]
 pub(super) struct Refusal {
-    code: u8,
-    error: anyhow::Error,
+    pub(super) code: u8,
+    pub(super) error: anyhow::Error,
 }
 
 impl Refusal {
@@ -167,8 +167,11 @@ pub(super) fn write_lines<'l>(out: &mut dyn Write, lines: impl IntoIterator<Item
     lines.into_iter().try_for_each(|line| writeln!(out, "{}", wrapped(&visible(line))))
 }
 
-/// A line broken at spaces, its further lines as far in as the first and two more.
+/// A line broken at spaces, its further lines as far in as the first and two more. Commands are to be copied, and stay as they are.
 fn wrapped(line: &str) -> String {
+    if line.trim_start().starts_with("$ ") {
+        return line.to_owned();
+    }
     let (mut text, mut column) = (String::new(), 0);
     let indent = line.len() - line.trim_start_matches(' ').len() + 2;
     for (index, word) in line.split(' ').enumerate() {
@@ -207,8 +210,14 @@ mod tests {
     #[test]
     fn long_lines_are_broken_at_spaces_and_go_on_further_in() {
         assert_eq!(wrapped("  short"), "  short");
+        let command = format!("  $ {}", "word ".repeat(30));
+        assert_eq!(wrapped(&command), command);
         let broken = wrapped(&format!("  {}{}", "word ".repeat(30), "x".repeat(120)));
-        insta::assert_snapshot!(broken, @"");
+        insta::assert_snapshot!(broken, @"
+        word word word word word word word word word word word word word word word word word word word
+          word word word word word word word word word word word
+          xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
+        ");
     }
 
     #[test]

@@ -52,7 +52,7 @@ Each line of --json has `instance` (null where the event names none), `account`,
 `handler`, `standing` (overdue, finishing, ordered, due, waiting, behind or working), `overdue`, `taken`, `age-seconds`, `deadline`, `due`, \
 `wake` (when its door brings it again), `attempts`, `failures` and `interrupted` (in a row), `outcome`, `note` and `digest` of the last \
 attempt that ended, `lease` (`holder`, `item`, `since`, `until`, or null), `order` (`result`, `by`, `at`, or null) and `finishing` \
-(`decision`, `result`, `sent`, `at`, and `why` or `by`; or null). An object that cannot be read has `error` and nothing else. The story has \
+(`decision`, with `why`, or `result` and `by`; `tell`, what Auto Scaling is told; `sent`, `at`; or null). An object that cannot be read has `error` and nothing else. The story has \
 `instance`, `account`, `region`, `open` (items as above, each with `told`, its attempts) and `ended` (each with `item`, `event`, `kind`, \
 `handler`, `happened`, `taken`, `ended`, `decision`, and `why` or `result` and `by`, `lifecycle`, `attempts` and `told`). An attempt has \
 `attempt`, `began`, `ended`, `outcome`, `note` and `module`. Keys may be added.";

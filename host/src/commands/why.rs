@@ -105,10 +105,17 @@ fn seen_from(ours: &Place, theirs: Option<&Place>) -> Result<(), String> {
     }
 }
 
+/// What a command is printed after.
+const COMMAND: &str = "  $ ";
+
 fn lines(instance: &InstanceId, diagnosis: &Diagnosis, place: &str, unasked: Option<String>) -> Vec<String> {
     let Diagnosis { finding, ledger, world, unknown } = diagnosis;
     let mut lines = vec![format!("{instance}: {}.", finding.conclusion)];
-    lines.extend(finding.remedy.as_ref().map(|remedy| format!("What to do: {remedy}.")));
+    lines.extend(finding.remedy.as_ref().map(|remedy| {
+        let end = if finding.command.is_some() { ':' } else { '.' };
+        format!("What to do: {remedy}{end}")
+    }));
+    lines.extend(finding.command.as_ref().map(|command| format!("{COMMAND}{command}")));
     let mut section = |heading: String, rest: &[String]| {
         lines.extend([String::new(), heading]);
         lines.extend(rest.iter().map(|line| format!("  {line}")));

@@ -44,11 +44,23 @@ impl Book<'_> {
         let standing = self.open.standing(item, self.now);
         sight
             .and_then(|sight| gone(sight).or_else(|| over(item, sight)))
+            .or_else(|| self.said_to_be_over(item))
             .or_else(|| self.of_standing(item, standing))
             .or_else(|| notes::trouble(last_note(item)?, handler))
             .or_else(|| self.failing(item, handler))
             .or_else(|| cluster::blocker(sight?.node()?, handler))
             .unwrap_or_else(|| self.going_on(item, standing))
+    }
+
+    /// Auto Scaling has said so when a host sent a heartbeat.
+    fn said_to_be_over(&self, item: &Item) -> Option<Finding> {
+        item.over.then(|| {
+            Finding::with(
+                "Auto Scaling waits no longer: it has said so to a heartbeat, so that the hook has timed out, or was completed by \
+                 another hand",
+                "its work can still be brought to its end, and nothing depends on it: hostler finish",
+            )
+        })
     }
 
     fn of_standing(&self, item: &Item, standing: Standing) -> Option<Finding> {
@@ -100,10 +112,7 @@ impl Book<'_> {
                     result.as_str(),
                     due(item.due, self.now)
                 ),
-                format!(
-                    "the host's log says what Auto Scaling answers; to tell it with your own credentials: hostler finish {}",
-                    self.instance
-                ),
+                "the host's log says what Auto Scaling answers; hostler finish tells it with your own credentials",
             ),
         }
     }
@@ -159,8 +168,9 @@ impl Book<'_> {
                     member.lifecycle_state,
                     self.ended(ended)
                 ),
-                complete_by_hand(self.instance, member),
-            ),
+                "to let it go on at once",
+            )
+            .and(complete_by_hand(self.instance, member)),
             (Some(member), _) => Finding::with(
                 format!(
                     "its group {} holds it in {}, and no host works on it: its event has not come here",
@@ -168,15 +178,12 @@ impl Book<'_> {
                 ),
                 match self.policy.sweep {
                     Some(_) => {
-                        "the sweep takes it up if a handler takes its event; see the rule that sends events, too"
-                            .to_owned()
+                        "see the rule that sends events; the sweep takes it up if a handler takes its event. To let it go on at once"
                     }
-                    None => format!(
-                        "see the rule that sends events, and add [sweep] to the policy; {}",
-                        complete_by_hand(self.instance, member)
-                    ),
+                    None => "see the rule that sends events, and add [sweep] to the policy. To let it go on at once",
                 },
-            ),
+            )
+            .and(complete_by_hand(self.instance, member)),
             (None, Some(ended)) => Finding::new(format!("nothing: no work is open for it; {}", self.ended(ended))),
             (None, None) => {
                 let keep = self.policy.ledger.as_ref().map(|ledger| humantime::format_duration(ledger.keep));
@@ -259,9 +266,10 @@ fn is_held(member: &GroupInstance) -> bool {
     waits(member) || states.contains(&member.lifecycle_state.as_str())
 }
 
+/// The command without a host.
 fn complete_by_hand(instance: &InstanceId, member: &GroupInstance) -> String {
     format!(
-        "to let it go on at once: aws autoscaling complete-lifecycle-action --auto-scaling-group-name {} \
+        "aws autoscaling complete-lifecycle-action --auto-scaling-group-name {} \
          --lifecycle-hook-name HOOK --instance-id {instance} --lifecycle-action-result CONTINUE",
         member.group
     )

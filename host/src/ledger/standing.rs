@@ -5,7 +5,6 @@ use std::cmp::Reverse;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::claim::CLOCK_SKEW;
 use super::record::{Item, Lease, Open, Told};
 
 /// How long after the time of its next step an item is overdue. A queue may be behind, and a message that a host has died with is
@@ -86,7 +85,7 @@ impl Open {
 
     /// The lease, as long as nobody else may take it.
     pub fn held(&self, now: Timestamp) -> Option<&Lease> {
-        self.lease.as_ref().filter(|lease| lease.until + CLOCK_SKEW > now)
+        self.lease.as_ref().filter(|lease| lease.holds(now))
     }
 
     /// Where one of its items stands.
@@ -98,7 +97,8 @@ impl Open {
             None => {}
         }
         match item {
-            item if item.wake + OVERDUE < now => Standing::Overdue,
+            // Somebody may have edited it by hand, to any time.
+            item if now.duration_since(item.wake) > OVERDUE => Standing::Overdue,
             Item { finishing: Some(_), .. } => Standing::Finishing,
             Item { order: Some(_), .. } => Standing::Ordered,
             item if item.due <= now => Standing::Due,

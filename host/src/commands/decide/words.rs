@@ -72,9 +72,10 @@ impl Order<'_> {
     /// Nobody here can act on the world.
     pub(super) fn left_to_hosts(&self, item: &Item, why: &str, now: Timestamp) -> String {
         format!(
-            "{}; the next host that takes the work up carries it out, {}. It was not done from here: {why}",
+            "{}, and the next host that comes for the work carries it out, {} or sooner. It was not done from here: {why}",
             self.stands(item),
-            due(item.wake, now)
+            // As it was before the order: that is when its message comes back.
+            due(self.item.wake, now)
         )
     }
 
@@ -85,11 +86,12 @@ impl Order<'_> {
         };
         let wall = self.policy.handlers.iter().find(|handler| handler.name == self.item.handler);
         let wall = wall.and_then(|handler| SignedDuration::try_from(handler.limits.wall).ok());
-        let ends = wall.map(|wall| lease.since + wall);
+        let ends = wall.and_then(|wall| lease.since.checked_add(wall).ok());
         let until = ends.map(|ends| format!(", which ends by {}", to_the_second(ends))).unwrap_or_default();
         // A door brings what waits at the latest when its lifecycle action needs a heartbeat.
         let beat = self.item.hook.and_then(|hook| SignedDuration::try_from(hook.heartbeat_timeout / 2).ok());
-        let latest = ends.zip(beat).map(|(ends, beat)| format!(", at the latest at {}", to_the_second(ends + beat)));
+        let latest = ends.zip(beat).and_then(|(ends, beat)| ends.checked_add(beat).ok());
+        let latest = latest.map(|latest| format!(", at the latest at {}", to_the_second(latest)));
         format!(
             "{}, and {} is at work: it takes effect with the next step after this attempt{until}{}. To have it then at once, give \
              the order again",

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::item::OpenItem;
 use super::row::{COLUMNS, Row};
 use super::{PARTLY, READ};
-use crate::commands::desk::Refusal;
+use crate::commands::desk::{Refusal, write_lines};
 use crate::commands::policy::counted;
 use crate::ledger::{Item, Ledger, LedgerError, Open, Standing};
 use crate::telemetry::{visible, visible_json};
@@ -113,7 +113,7 @@ impl Table {
         if open == 0 && self.unreadable == 0 {
             return writeln!(out, "nothing is open in {}", visible(place));
         }
-        writeln!(out, "{}\n", self.summary(open))?;
+        write_lines(out, [&*self.summary(open), ""])?;
         let shown = self.rows.len();
         let rows = self.rows.into_sorted_vec();
         let mut widths = COLUMNS.map(|(name, _)| name.len());
@@ -122,16 +122,16 @@ impl Table {
                 *width = (*width).max(cell.chars().count());
             }
         }
-        let mut line = |cells: &[String]| {
+        let line = |out: &mut dyn Write, cells: &[String]| {
             let padded = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
             writeln!(out, "{}", padded.collect::<Vec<_>>().join("  ").trim_end())
         };
-        line(&COLUMNS.map(|(name, _)| name.to_owned()))?;
+        line(out, &COLUMNS.map(|(name, _)| name.to_owned()))?;
         for row in &rows {
             if !row.cells.is_empty() {
-                line(&row.cells)?;
+                line(out, &row.cells)?;
             }
-            line(std::slice::from_ref(&row.more))?;
+            write_lines(out, [&*row.more])?;
         }
         let hidden = open + self.unreadable - shown;
         if hidden > 0 {

@@ -41,7 +41,7 @@ impl Row {
 
     /// An object that cannot be read, in its place.
     pub(super) fn unreadable(error: &LedgerError) -> Self {
-        Self { worry: Worry::MOST, cells: Vec::new(), more: line(&format!("cannot be read: {error}")) }
+        Self { worry: Worry::MOST, cells: Vec::new(), more: format!("cannot be read: {error}") }
     }
 }
 

@@ -82,6 +82,7 @@ fn of_open(open: &Open, item: &Item, now: Timestamp) -> Vec<String> {
 fn stands(open: &Open, item: &Item, now: Timestamp) -> String {
     let failed = match item.failures {
         0 => String::new(),
+        1 => ", after a failure".to_owned(),
         failures => format!(", after {failures} failures in a row"),
     };
     match (open.standing(item, now), open.held(now)) {
