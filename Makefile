@@ -51,9 +51,12 @@ test: build browser emulators sshd
 
 check: check-format check-lints check-guests check-docs check-dependencies check-spelling
 
-bench: build
+bench: build emulators
 	@echo '==> measuring what an event costs, and a case'
 	@cargo bench --locked -p hostler
+	@echo '==> measuring an agent on a queue, against an emulator of SQS and S3 (minutes)'
+	@$(HOSTLER) build $(TEST_GUESTS) --out $(TARGET)/guests
+	@HOSTLER_BIN=$(HOSTLER) cargo bench --locked -p hostler-tests
 
 # The release binary, and the plugins as it builds them.
 build: guest

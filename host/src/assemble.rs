@@ -1,11 +1,15 @@
 //! Puts the parts together: once at start, for the real world or for a simulated one.
 
+mod by_hand;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 #[cfg(feature = "live")]
-use crate::aws::Aws;
+use crate::aws::{Aws, ssh::SshPort};
 use crate::capabilities::Ports;
+#[cfg(feature = "live")]
+use crate::clock::SystemClock;
 use crate::dispatch::lifecycle::Lifecycle;
 use crate::dispatch::{Dispatch, Hooks, Jitter, Place};
 use crate::ledger::{CheckError, Ledger, MemoryStore};
@@ -18,6 +22,8 @@ use crate::policy::{Location, Policy};
 use crate::recording::{Recordings, Replay};
 use crate::sandbox::{Capacity, Pace, Sandbox};
 use crate::sim::World;
+
+pub use by_hand::{ByHand, Eyes, Hand, ledger_alone};
 
 /// Attempts side by side: a full batch of an SQS event source mapping, and some.
 const ATTEMPTS: u32 = 16;
@@ -51,6 +57,21 @@ pub enum AssembleError {
     /// What was named as the plugin cannot be one.
     #[error("{} names no file: give the .wasm file of the plugin", .0.display())]
     NoPlugin(PathBuf),
+    /// Who asks about work has to say where it is written down.
+    #[error(
+        "the policy has no [ledger], so that its hosts keep their work in their own memory, where nobody else sees it; name one in \
+         the policy, for the hosts too: [ledger] with store = \"s3://BUCKET/PREFIX/\" or \"dir:PATH\""
+    )]
+    NoLedger,
+    /// This build does not reach the ledger.
+    #[cfg(not(feature = "live"))]
+    #[error(
+        "the policy keeps its ledger in s3://{bucket}/, and this build has no AWS: use one that was made with the feature `live`"
+    )]
+    NoAws {
+        /// The bucket.
+        bucket: String,
+    },
     /// AWS cannot be reached, or does not know us.
     #[cfg(feature = "live")]
     #[error(transparent)]
@@ -60,24 +81,15 @@ pub enum AssembleError {
     Ledger(#[from] CheckError),
 }
 
-/// For the real world: AWS as the environment configures it, and SSH.
+/// For the real world: AWS, and SSH.
 #[cfg(feature = "live")]
-pub async fn live(policy: Policy, modules: Option<&Path>, aws: &Aws) -> Result<Dispatch, AssembleError> {
-    use crate::aws::ssh::SshPort;
-    use crate::clock::SystemClock;
-
+pub async fn live(aws: &Aws, policy: Policy, modules: Option<&Path>) -> Result<Dispatch, AssembleError> {
     let source: Arc<dyn Source> = match (modules, &policy.modules.source) {
         (Some(folder), _) => Arc::new(DirSource::new(folder)),
         (None, Location::Dir(folder)) => Arc::new(DirSource::new(folder)),
         (None, Location::S3 { bucket, prefix }) => Arc::new(aws.modules(bucket, prefix)),
     };
-    let ports = Ports {
-        ecs: aws.ecs(),
-        autoscaling: aws.autoscaling(),
-        ec2: aws.ec2(),
-        ssh: Arc::new(SshPort::new(aws.config())),
-        clock: Arc::new(SystemClock),
-    };
+    let ports = ports(aws);
     let place = aws.place().clone();
     let recordings = policy.recordings.as_ref().map(|store| match store {
         Location::Dir(folder) => Recordings::folder(folder),
@@ -96,6 +108,18 @@ pub async fn live(policy: Policy, modules: Option<&Path>, aws: &Aws) -> Result<D
     };
     let dispatch = assemble(policy, source, ports, aws.lifecycle(), place, Pace::Real)?;
     Ok(Dispatch { recordings, ledger: kept.unwrap_or(dispatch.ledger), ..dispatch })
+}
+
+/// What handlers reach of the real world.
+#[cfg(feature = "live")]
+fn ports(aws: &Aws) -> Ports {
+    Ports {
+        ecs: aws.ecs(),
+        autoscaling: aws.autoscaling(),
+        ec2: aws.ec2(),
+        ssh: Arc::new(SshPort::new(aws.config())),
+        clock: Arc::new(SystemClock),
+    }
 }
 
 /// The store of a ledger: a bucket, or a folder.
@@ -126,9 +150,14 @@ pub fn holder() -> String {
     if let Ok(log) = std::env::var("AWS_LAMBDA_LOG_STREAM_NAME") {
         return format!("lambda {log}");
     }
+    format!("{} (process {})", machine(), std::process::id())
+}
+
+/// The name of the machine, for people.
+pub(crate) fn machine() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok().or_else(|| std::env::var("HOSTNAME").ok());
-    let name = name.as_deref().map(str::trim).filter(|name| !name.is_empty()).unwrap_or("this machine");
-    format!("{name} (process {})", std::process::id())
+    let name = name.as_deref().map(str::trim).filter(|name| !name.is_empty());
+    name.unwrap_or("this machine").to_owned()
 }
 
 /// For a simulated world, under virtual time: the caller pauses tokio's clock. Modules come from a folder.

@@ -5,6 +5,7 @@
 
 mod autoscaling;
 mod batch;
+pub(crate) mod body;
 mod budget;
 mod ec2;
 mod ecs;
@@ -13,7 +14,9 @@ pub(crate) mod error;
 pub(crate) mod fake;
 mod groups;
 mod http;
+pub mod imds;
 mod lifecycle;
+mod sqs;
 pub mod ssh;
 
 use std::sync::Arc;
@@ -25,12 +28,16 @@ use aws_config::{BehaviorVersion, SdkConfig};
 use aws_types::service_config::ServiceConfigKey;
 
 use crate::capabilities;
+use crate::diagnosis::Services;
 use crate::dispatch::Place;
 use crate::dispatch::lifecycle::Lifecycle;
+use crate::doors::imds::Membership;
+use crate::doors::queue::{DeadLetters, Queue};
+use crate::ledger::S3Store;
 use crate::modules::S3Source;
 use crate::ports::{AccountId, IdError, PortError, PortErrorKind, Region};
 use crate::recording::{Keep, S3Keep};
-use crate::sweep::Groups;
+use crate::sweep::{Adopt, Groups};
 use budget::Budget;
 use error::Call;
 
@@ -54,11 +61,13 @@ const TRIES: u32 = 4;
 pub struct Aws {
     config: SdkConfig,
     place: Place,
+    caller: String,
     budget: Budget,
     ecs: aws_sdk_ecs::Client,
     autoscaling: aws_sdk_autoscaling::Client,
     ec2: aws_sdk_ec2::Client,
     s3: aws_sdk_s3::Client,
+    sqs: aws_sdk_sqs::Client,
 }
 
 /// Why there is no way into AWS. All of it is the operator's to mend.
@@ -88,7 +97,7 @@ impl Aws {
     }
 
     async fn with(config: SdkConfig) -> Result<Self, AwsError> {
-        let place = place(&config).await?;
+        let (place, caller) = identity(&config).await?;
         let budget = Budget::new();
         let ecs = aws_sdk_ecs::config::Builder::from(&config).interceptor(budget.clone()).build();
         let autoscaling = aws_sdk_autoscaling::config::Builder::from(&config).interceptor(budget.clone()).build();
@@ -96,11 +105,13 @@ impl Aws {
         let s3 = aws_sdk_s3::config::Builder::from(&config).force_path_style(has_own_s3_endpoint(&config)).build();
         Ok(Self {
             place,
+            caller,
             budget,
             ecs: aws_sdk_ecs::Client::from_conf(ecs),
             autoscaling: aws_sdk_autoscaling::Client::from_conf(autoscaling),
             ec2: aws_sdk_ec2::Client::from_conf(ec2),
             s3: aws_sdk_s3::Client::from_conf(s3),
+            sqs: aws_sdk_sqs::Client::new(&config),
             config,
         })
     }
@@ -110,6 +121,11 @@ impl Aws {
         &self.place
     }
 
+    /// Who we are: the ARN of a user or of an assumed role.
+    pub fn caller(&self) -> &str {
+        &self.caller
+    }
+
     /// What every client is made from, for clients of other services.
     pub fn config(&self) -> &SdkConfig {
         &self.config
@@ -117,6 +133,11 @@ impl Aws {
 
     /// The port to Amazon ECS.
     pub fn ecs(&self) -> Arc<dyn capabilities::ecs::Ecs> {
+        Arc::new(ecs::AmazonEcs::new(self.ecs.clone(), self.budget.clone()))
+    }
+
+    /// The port to ECS services, for who asks what keeps their tasks.
+    pub fn services(&self) -> Arc<dyn Services> {
         Arc::new(ecs::AmazonEcs::new(self.ecs.clone(), self.budget.clone()))
     }
 
@@ -140,9 +161,39 @@ impl Aws {
         Arc::new(groups::AutoScalingGroups::new(self.autoscaling.clone(), self.budget.clone()))
     }
 
+    /// The port to what Auto Scaling knows of one instance, for the host alone.
+    pub fn membership(&self) -> Arc<dyn Membership> {
+        Arc::new(groups::AutoScalingGroups::new(self.autoscaling.clone(), self.budget.clone()))
+    }
+
     /// The modules in `bucket` whose keys begin with `prefix`.
     pub fn modules(&self, bucket: &str, prefix: &str) -> S3Source {
         S3Source::new(self.s3.clone(), bucket, prefix)
+    }
+
+    /// The queue at `url`.
+    pub fn queue(&self, url: &str) -> Arc<dyn Queue> {
+        Arc::new(sqs::SqsQueue::at(self.sqs.clone(), url))
+    }
+
+    /// The queue that an event source mapping names.
+    pub fn queue_of_arn(&self, arn: &str) -> Arc<dyn Queue> {
+        Arc::new(sqs::SqsQueue::of_arn(self.sqs.clone(), arn))
+    }
+
+    /// The queue at `url`, for events that the sweep has found and that it is to bring.
+    pub fn adopts(&self, url: &str) -> Arc<dyn Adopt> {
+        Arc::new(sqs::SqsSender::at(self.sqs.clone(), url))
+    }
+
+    /// The queue at `url`, for messages that cannot be handled.
+    pub fn dead_letters(&self, url: &str) -> Arc<dyn DeadLetters> {
+        Arc::new(sqs::SqsSender::at(self.sqs.clone(), url))
+    }
+
+    /// The ledger in `bucket`, under keys that begin with `prefix`.
+    pub fn ledger(&self, bucket: &str, prefix: &str) -> S3Store {
+        S3Store::new(self.s3.clone(), bucket, prefix)
     }
 
     /// A place for recordings in `bucket`, under keys that begin with `prefix`.
@@ -151,7 +202,8 @@ impl Aws {
     }
 }
 
-async fn place(config: &SdkConfig) -> Result<Place, AwsError> {
+/// Where we are, and who (STS GetCallerIdentity).
+async fn identity(config: &SdkConfig) -> Result<(Place, String), AwsError> {
     let region = Region::parse(config.region().ok_or(AwsError::NoRegion)?.as_ref())?;
     let call = Call::new("sts:GetCallerIdentity", format!("region {region}"));
     let identity = aws_sdk_sts::Client::new(config)
@@ -162,7 +214,8 @@ async fn place(config: &SdkConfig) -> Result<Place, AwsError> {
     let account = identity
         .account()
         .ok_or_else(|| AwsError::Identity(call.error(PortErrorKind::Other, "the answer names no account")))?;
-    Ok(Place { account: AccountId::parse(account)?, region })
+    let caller = identity.arn().unwrap_or(account).to_owned();
+    Ok((Place { account: AccountId::parse(account)?, region }, caller))
 }
 
 fn timeouts() -> TimeoutConfig {
@@ -190,7 +243,10 @@ mod tests {
     use super::*;
 
     fn identity(account: &str) -> Reply {
-        Reply::query("GetCallerIdentity", &format!("<Account>{account}</Account>"))
+        Reply::query(
+            "GetCallerIdentity",
+            &format!("<Arn>arn:aws:iam::{account}:user/ops</Arn><Account>{account}</Account>"),
+        )
     }
 
     /// The whole chain of an error, as `main` prints it.
@@ -206,6 +262,7 @@ mod tests {
         let fake = Fake::always(identity("123456789012"));
         let aws = Aws::with(fake.config()).await.unwrap();
         assert_eq!((aws.place().account.as_str(), aws.place().region.as_str()), ("123456789012", "eu-central-1"));
+        assert_eq!(aws.caller(), "arn:aws:iam::123456789012:user/ops");
     }
 
     #[tokio::test(start_paused = true)]

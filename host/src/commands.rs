@@ -1,7 +1,10 @@
 //! The commands: one file each.
 
+pub mod agent;
 pub mod build;
 pub mod check;
+pub mod decide;
+mod desk;
 pub mod inspect;
 #[cfg(feature = "live")]
 pub mod lambda;
@@ -9,15 +12,20 @@ mod module_file;
 pub mod new;
 pub mod policy;
 pub mod replay;
+pub mod retry;
 pub mod run;
+pub mod status;
 pub mod test;
+pub mod why;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
 use clap::{Parser, Subcommand};
+
+use crate::dispatch::lifecycle::LifecycleResult;
 
 /// Handles EC2 instances that are about to go, with sandboxed plugins.
 ///
@@ -36,7 +44,15 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Arguments),
+    Agent(agent::Arguments),
     Replay(replay::Arguments),
+    Status(status::Arguments),
+    Why(why::Arguments),
+    /// Ends the work on an instance with CONTINUE, whatever its handler says
+    Finish(decide::Arguments),
+    /// Ends the work on an instance with ABANDON, whatever its handler says
+    Abandon(decide::Arguments),
+    Retry(retry::Arguments),
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
     Test(test::Arguments),
@@ -56,7 +72,13 @@ pub fn run_from_arguments() -> ExitCode {
     let out = &mut std::io::stdout();
     let printed = match Arguments::parse().command {
         Command::Run(arguments) => return arguments.run(),
+        Command::Agent(arguments) => return arguments.run(),
         Command::Replay(arguments) => return arguments.run(),
+        Command::Status(arguments) => return arguments.run(),
+        Command::Why(arguments) => return arguments.run(),
+        Command::Finish(arguments) => return arguments.run(LifecycleResult::Continue),
+        Command::Abandon(arguments) => return arguments.run(LifecycleResult::Abandon),
+        Command::Retry(arguments) => return arguments.run(),
         Command::Test(arguments) => return arguments.run(),
         Command::Build(arguments) => return arguments.run(),
         Command::New(arguments) => return arguments.run(),
@@ -72,7 +94,6 @@ pub fn run_from_arguments() -> ExitCode {
 ///
 /// With tokio's defaults, healthy attempts beside spinning ones wait 300 ms and more; these intervals bring that to
 /// under ten.
-#[cfg(feature = "live")]
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -80,6 +101,15 @@ fn runtime() -> tokio::runtime::Runtime {
         .global_queue_interval(2)
         .build()
         .expect("the system has threads and a poller to give")
+}
+
+/// Refuses to write over one of the `inputs`, before anything is done: `option` is what names the `output`.
+fn keep_inputs<'p>(option: &str, output: &Path, mut inputs: impl Iterator<Item = &'p PathBuf>) -> anyhow::Result<()> {
+    // Where nothing is yet, nothing can be lost.
+    let Ok(written) = output.canonicalize() else { return Ok(()) };
+    let lost = inputs.any(|input| input.canonicalize().is_ok_and(|input| input == written));
+    ensure!(!lost, "{option} would write over {}, which is an input: name another file", output.display());
+    Ok(())
 }
 
 /// Writes the whole file or nothing: whoever watches the folder never sees half of it. The folder is made where it is missing.

@@ -13,6 +13,7 @@ mod sight;
 mod tests;
 
 pub use book::Book;
+pub(crate) use book::{end, told};
 pub use services::{Service, Services, Strategy, obstacle};
 pub use sight::Sight;
 
@@ -36,15 +37,21 @@ pub struct Finding {
     pub conclusion: String,
     /// What can be done about it, if anybody can do anything.
     pub remedy: Option<String>,
+    /// The command that does it, where there is one: to be copied, not to be broken.
+    pub command: Option<String>,
 }
 
 impl Finding {
     fn new(conclusion: impl Into<String>) -> Self {
-        Self { conclusion: conclusion.into(), remedy: None }
+        Self { conclusion: conclusion.into(), remedy: None, command: None }
     }
 
     fn with(conclusion: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { conclusion: conclusion.into(), remedy: Some(remedy.into()) }
+        Self { remedy: Some(remedy.into()), ..Self::new(conclusion) }
+    }
+
+    fn and(self, command: impl Into<String>) -> Self {
+        Self { command: Some(command.into()), ..self }
     }
 }
 

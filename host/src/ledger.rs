@@ -15,6 +15,8 @@ mod dir;
 mod memory;
 mod places;
 mod record;
+#[cfg(feature = "live")]
+mod s3;
 mod standing;
 mod store;
 mod swap;
@@ -32,6 +34,8 @@ pub use claim::{CLOCK_SKEW, LEASE, Wanted};
 pub use dir::DirStore;
 pub use memory::MemoryStore;
 pub use record::{ATTEMPTS_TOLD, Ended, EndedItem, FORMAT, Finishing, Item, Lease, Open, Order, Told};
+#[cfg(feature = "live")]
+pub use s3::S3Store;
 pub use standing::{OVERDUE, Standing, Worry};
 pub use store::{Listed, MAX_BYTES, Page, Store, Stored, Version, WriteError};
 

@@ -35,5 +35,6 @@ mod bindings;
 mod digest;
 mod files;
 mod reading;
+mod shell;
 #[cfg(test)]
 mod testing;

@@ -94,6 +94,16 @@ pub struct ModulesPolicy {
     pub allow_unsigned: bool,
 }
 
+impl ModulesPolicy {
+    /// Why a module of `size` bytes is refused, if it is: a sentence whose subject is the module.
+    pub fn too_large(&self, size: u64) -> Option<String> {
+        let max_size = self.max_size;
+        (size > max_size).then(|| {
+            format!("has {size} bytes, and max-size allows {max_size}; make it smaller, or raise max-size in [modules]")
+        })
+    }
+}
+
 /// Where plugins come from, and where recordings and the ledger are kept: `s3://BUCKET/PREFIX/` or `dir:PATH`.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(try_from = "String")]

@@ -11,6 +11,7 @@ mod agent;
 mod around;
 mod arrival;
 mod autoscaling;
+mod described;
 mod ec2;
 mod ecs;
 mod faults;
@@ -116,7 +117,7 @@ impl Blueprint {
         cluster: Option<ClusterName>,
     ) -> Self {
         around::fill(&mut file, events, cluster);
-        Self(file::build(reading, file))
+        Self(file::build(reading, "world.", file))
     }
 
     /// What the clock says at the beginning, if that is said.

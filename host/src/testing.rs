@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::capabilities::Ports;
@@ -14,8 +15,9 @@ use crate::capabilities::ec2::Ec2;
 use crate::capabilities::ecs::Ecs;
 use crate::capabilities::ssh::Ssh;
 use crate::clock::Clock;
+use crate::dispatch::{Completion, Decision};
 use crate::event::{Event, Message, parse_message};
-use crate::ledger::Item;
+use crate::ledger::{Ended, EndedItem, Item, Open, Store, Told};
 use crate::policy::{
     DescribeGroupInstance, DescribeInstance, Drain, Exec, FindContainerInstance, Granted, Handler, ListTasks, Policy,
     SetInstanceProtection, StopTask,
@@ -69,6 +71,56 @@ pub(crate) fn open_item() -> Item {
         order: None,
         finishing: None,
         told: Vec::new(),
+    }
+}
+
+/// Puts the open work of an instance into a ledger, as a host would have.
+pub(crate) async fn put_open(store: &dyn Store, open: &Open) {
+    let event = &open.items[0].event;
+    let instance = event.instance.as_ref().expect("an instance");
+    put(store, &format!("open/{}/{}/{instance}.json", event.account, event.region), open).await;
+}
+
+/// Puts the ended work of [`INSTANCE`] into a ledger.
+pub(crate) async fn put_ended(store: &dyn Store, ended: &Ended) {
+    put(store, &format!("ended/123456789012/eu-central-1/{INSTANCE}.json"), ended).await;
+}
+
+async fn put(store: &dyn Store, key: &str, object: &impl Serialize) {
+    let mut page = serde_json::to_value(object).expect("JSON");
+    page["format"] = crate::ledger::FORMAT.into();
+    store.write(key, page.to_string().into_bytes(), None).await.expect("a store that takes it");
+}
+
+/// An attempt of a minute that ended a minute before [`START`].
+pub(crate) fn told(outcome: &str, note: &str) -> Told {
+    let start: Timestamp = START.parse().expect("a timestamp");
+    Told {
+        attempt: 1,
+        began: start - SignedDuration::from_secs(120),
+        ended: Some(start - SignedDuration::from_secs(60)),
+        outcome: Some(outcome.to_owned()),
+        note: note.to_owned(),
+        module: "0123456789abcdef".repeat(4),
+    }
+}
+
+/// The end of [`open_item`], a minute before [`START`], as it was decided.
+pub(crate) fn ended_item(decision: Decision, lifecycle: Option<Completion>) -> EndedItem {
+    let Item { id, event, handler, taken, .. } = open_item();
+    EndedItem {
+        id,
+        token: event.lifecycle_action.and_then(|action| action.token),
+        event: event.id,
+        kind: event.kind.as_str().to_owned(),
+        time: event.time,
+        handler,
+        taken: taken - SignedDuration::from_secs(300),
+        ended: taken - SignedDuration::from_secs(60),
+        decision,
+        lifecycle,
+        attempts: 1,
+        told: vec![told("done", "")],
     }
 }
 

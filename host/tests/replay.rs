@@ -235,6 +235,17 @@ fn a_recording_takes_the_place_of_nothing() {
 }
 
 #[test]
+fn a_case_takes_the_place_of_no_input() {
+    let case = Case::recorded();
+    let (whole, policy) = (case.recording(), fs::read_to_string(case.path("hostler.toml")).unwrap());
+    for input in ["a.jsonl", "./hostler.toml"] {
+        let ran = case.replay(&["--to-case", "--out", input]).ends_with(2);
+        assert_eq!(ran.err, format!("error: --out would write over {input}, which is an input: name another file\n"));
+    }
+    assert_eq!((case.recording(), fs::read_to_string(case.path("hostler.toml")).unwrap()), (whole, policy));
+}
+
+#[test]
 fn an_incident_becomes_a_case() {
     let case = Case::recorded();
     let printed = case.replay(&["--to-case"]).ends_with(0).out;

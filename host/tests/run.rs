@@ -153,6 +153,21 @@ fn the_page_tells_what_the_lines_tell_with_and_without_json() {
 }
 
 #[test]
+fn a_page_takes_the_place_of_no_input() {
+    let case = Case::new(&guests::done()).write("world.toml", b"");
+    for input in ["event.json", "./hostler.toml", "world.toml"] {
+        let before = fs::read(case.0.path().join(input)).unwrap();
+        let ran = case.run(&["--world", "world.toml", "--html", input]);
+        ran.ends_with(2);
+        assert_eq!(
+            ran.err(),
+            format!("error: --html would write over {input}, which is an input: name another file\n")
+        );
+        assert_eq!((ran.out(), fs::read(case.0.path().join(input)).unwrap()), (String::new(), before));
+    }
+}
+
+#[test]
 fn a_page_that_cannot_be_written_takes_nothing_from_the_result() {
     for (module, code) in [(guests::done(), 2), (guests::abandon(), 4)] {
         let ran = Case::new(&module).run(&["--html", "event.json/run.html"]);

@@ -231,6 +231,33 @@ fn a_plugin_that_does_not_build_is_named_and_the_others_are_played() {
 }
 
 #[test]
+fn a_plugin_that_is_larger_than_the_policy_allows_is_refused_as_in_production() {
+    let folder = Folder::new()
+        .case("done", "done", "")
+        .write("hostler.toml", POLICY.replace("allow-unsigned", "max-size = \"1KiB\"\nallow-unsigned"));
+    let size = guests::done().len();
+    let padded = [guests::done(), custom_section(1024)].concat();
+    assert!(size < 1024 && folder.test(&[]).code == Some(0), "{size} bytes");
+    let folder = folder.write("done.wasm", &padded);
+    let refused = folder.test(&["--jobs", "1"]).ends_with(2).shown().replace(&padded.len().to_string(), "SIZE");
+    insta::assert_snapshot!(refused, @"
+     ERROR TOOK             drain/done
+
+    ERROR drain/done  cases/done.toml
+      HERE/drain/done.wasm: the host would refuse this plugin: it has SIZE bytes, and max-size allows 1024; make it smaller, or raise max-size in [modules]
+    1 case: 0 passed, 1 not played in TOOK, 00:00.000 of simulated time
+    ");
+}
+
+/// A section of a module that means nothing, with so many bytes of content.
+fn custom_section(bytes: usize) -> Vec<u8> {
+    // Its number, its size in LEB128, the length of its name, and the name.
+    let size = bytes + 2;
+    let header = [0, (size % 128) as u8 | 0x80, (size / 128) as u8, 1, b'x'];
+    header.into_iter().chain(std::iter::repeat_n(0, bytes)).collect()
+}
+
+#[test]
 fn cases_are_chosen_by_their_place_and_their_name() {
     let folder = Folder::new().case("drained", "drain", DRAINED).case("left", "abandon", "");
     let played = |arguments: &[&str]| {
@@ -245,7 +272,7 @@ fn cases_are_chosen_by_their_place_and_their_name() {
     assert_eq!(played(&["--filter", "rain/l", "--filter", "none"]), ["drain/left"]);
     assert_eq!(played(&["cases", "--jobs", "8"]), ["drain/drained", "drain/left"]);
     let none = folder.test(&["--filter", "right"]).ends_with(2);
-    assert_eq!((none.err.as_str(), none.out.as_str()), ("error: none of the 2 cases has right in its name\n", ""));
+    assert_eq!((none.err.as_str(), none.out.as_str()), ("error: of 2 cases, none has right in its name\n", ""));
 }
 
 #[test]
@@ -347,6 +374,32 @@ fn as_junit_a_build_server_reads_it() {
 }
 
 #[test]
+fn results_take_the_place_of_no_input() {
+    let folder = Folder::new().case("left", "done", "").case("mistaken", "done", "mistaken = true\n");
+    let world = format!("[[instance]]\nid = \"{INSTANCE}\"\n");
+    let event = r#"{ "id": "1", "source": "s", "detail-type": "t", "account": "123456789012", "region": "eu-central-1",
+        "time": "2026-01-15T03:00:00Z", "detail": {} }"#;
+    let keys = "plugin = \"../done.wasm\"\nworld = \"world.toml\"\n[event]\nfile = \"event.json\"\n\
+                [expect]\noutcome = \"no-handler\"\n";
+    let folder = folder.write("cases/world.toml", world).write("cases/event.json", event);
+    let folder = folder.write("cases/other.toml", format!("{HEAD}{keys}"));
+    for input in [
+        "cases/left.toml",
+        "cases/mistaken.toml",
+        "cases/world.toml",
+        "cases/event.json",
+        "hostler.toml",
+        "./done.wasm",
+    ] {
+        let before = fs::read(folder.path(input)).unwrap();
+        let refused = folder.test(&["--junit", input]).ends_with(2);
+        let message = format!("error: --junit would write over {input}, which is an input: name another file\n");
+        assert_eq!((refused.err, refused.out), (message, String::new()));
+        assert_eq!(fs::read(folder.path(input)).unwrap(), before);
+    }
+}
+
+#[test]
 fn exploring_finds_what_breaks_a_handler_and_the_command_it_prints_finds_it_again() {
     let folder = Folder::new().case("blind", "blind", DRAINED);
     folder.test(&[]).ends_with(0);
@@ -394,6 +447,19 @@ fn exploring_finds_what_breaks_a_handler_and_the_command_it_prints_finds_it_agai
         serde_json::from_str(folder.test(&["--seeds", "100", "--json"]).out.lines().next().unwrap()).unwrap();
     assert!(json["failed-seed"]["least"].as_str().unwrap().starts_with("[[fault]]\n"), "{json}");
     assert_eq!(json["failed-seed"]["seed"], json["seeds"]);
+}
+
+#[test]
+fn the_command_that_replays_a_seed_can_be_typed_as_it_is() {
+    let folder = Folder::new().case("it's blind; really", "blind", DRAINED);
+    let found = folder.test(&["--seeds", "100"]).ends_with(1).out;
+    let command = found.lines().map(str::trim).find(|line| line.starts_with("hostler test ")).unwrap();
+    assert!(command.starts_with(r"hostler test 'cases/it'\''s blind; really.toml' --seeds 1 --seed "), "{command}");
+    let mut shell = Command::new("sh");
+    // `hostler` is the one under test, wherever it was built.
+    let function = format!("hostler() {{ '{}' \"$@\"; }}; {command}", env!("CARGO_BIN_EXE_hostler"));
+    let output = shell.current_dir(folder.path("")).args(["-c", &function]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]

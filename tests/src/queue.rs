@@ -57,10 +57,17 @@ impl<'stack> Queue<'stack> {
 
     /// How many messages there are, hidden ones included.
     pub fn len(&self) -> usize {
+        let (shown, hidden) = self.counts();
+        shown + hidden
+    }
+
+    /// How many messages there are to be received, and how many are hidden.
+    pub fn counts(&self) -> (usize, usize) {
         let asked = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"];
         let told = self.call("GetQueueAttributes", json!({ "AttributeNames": asked }));
         let count = |name: &str| told["Attributes"][name].as_str().and_then(|count| count.parse::<usize>().ok());
-        asked.iter().map(|name| count(name).unwrap_or_else(|| panic!("no {name}: {told}"))).sum()
+        let [shown, hidden] = asked.map(|name| count(name).unwrap_or_else(|| panic!("no {name}: {told}")));
+        (shown, hidden)
     }
 
     /// Whether there is no message.

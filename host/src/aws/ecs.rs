@@ -5,6 +5,7 @@
 
 mod find;
 mod members;
+mod services;
 mod tasks;
 
 use async_trait::async_trait;

@@ -68,8 +68,8 @@ impl Call {
         }
     }
 
-    /// AWS answered with an error.
-    fn refused(
+    /// AWS answered with an error, for the whole call or for a part of it.
+    pub(crate) fn refused(
         &self,
         code: Option<&str>,
         message: Option<&str>,
@@ -168,9 +168,11 @@ impl Refusal {
             | "TooManyRequests"
             | "TooManyRequestsException" => Self::Throttling,
             "RequestTimeout" | "RequestTimeoutException" => Self::Other(Timeout),
-            "ClusterNotFoundException"
+            "AWS.SimpleQueueService.NonExistentQueue"
+            | "ClusterNotFoundException"
             | "EC2InstanceNotFoundException"
             | "InvalidInstanceID.NotFound"
+            | "QueueDoesNotExist"
             | "ResourceNotFoundException" => Self::Other(NotFound),
             "EC2InstanceStateInvalidException" => Self::Other(Conflict),
             "InvalidInstanceID.Malformed"
@@ -204,7 +206,7 @@ fn signed(mut what: String, status: Option<u16>, request_id: Option<&str>) -> St
 }
 
 /// A text from outside as part of one line, cut to a sensible length.
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     // EC2 appends a blob of several kilobytes that is useless once cut, and CloudTrail has it whole.
     let text = text.split("Encoded authorization failure message:").next().unwrap_or_default().trim();
     let mut line: String = text.chars().take(MESSAGE_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect();
@@ -215,16 +217,16 @@ fn one_line(text: &str) -> String {
 }
 
 /// The error at the bottom of a chain: those above it say "dispatch failure", "io error" and the like.
-fn innermost(error: &(dyn Error + 'static)) -> String {
+pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
     one_line(&chain(error).last().unwrap_or(error).to_string())
 }
 
 /// The first error of type `T` in a chain.
-fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
+pub(super) fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
     chain(error).find_map(|error| error.downcast_ref())
 }
 
-fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+pub(super) fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| error.source())
 }
 

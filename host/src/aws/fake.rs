@@ -26,7 +26,9 @@ pub(crate) struct Received {
     /// The operation; empty in the protocol of S3.
     pub(crate) operation: String,
     pub(crate) at: Instant,
+    pub(crate) method: String,
     pub(crate) uri: String,
+    pub(crate) if_match: Option<String>,
     pub(crate) if_none_match: Option<String>,
     pub(crate) body: String,
 }
@@ -158,7 +160,9 @@ impl HttpConnector for Fake {
         let received = Received {
             operation: target.or(action).unwrap_or_default().to_owned(),
             at: Instant::now(),
+            method: request.method().to_owned(),
             uri: request.uri().to_owned(),
+            if_match: request.headers().get("if-match").map(str::to_owned),
             if_none_match: request.headers().get("if-none-match").map(str::to_owned),
             body,
         };

@@ -1,4 +1,4 @@
-//! The host's own port to EC2 Auto Scaling: what the sweep sees.
+//! The host's own port to EC2 Auto Scaling: what the sweep sees of all instances, and the agent on a node of its own.
 
 use async_trait::async_trait;
 use aws_sdk_autoscaling::Client;
@@ -7,8 +7,10 @@ use aws_sdk_autoscaling::types::{AutoScalingInstanceDetails, LifecycleHook};
 use super::budget::Budget;
 use super::error::Call;
 use super::lifecycle::{hook_times, is_no_such_group};
+use crate::doors::imds::Membership;
 use crate::event::Transition;
-use crate::ports::{GroupName, HookName, IdError, InstanceId, PortError};
+use crate::event::imds::Member;
+use crate::ports::{GroupName, HookName, IdError, InstanceId, PortError, PortErrorKind};
 use crate::sweep::{Groups, Hook, Waiting, waits};
 
 /// How many instances a page has at most (API reference, DescribeAutoScalingInstances).
@@ -52,6 +54,25 @@ impl Groups for AutoScalingGroups {
             Err(error) if is_no_such_group(&error) => Ok(Vec::new()),
             Err(error) => Err(call.failed(&error)),
         }
+    }
+}
+
+#[async_trait]
+impl Membership for AutoScalingGroups {
+    async fn member(&self, instance: &InstanceId) -> Result<Option<Member>, PortError> {
+        let call = Call::new("autoscaling:DescribeAutoScalingInstances", instance.as_str());
+        self.budget.turn(call.operation()).await;
+        let request = self.client.describe_auto_scaling_instances().instance_ids(instance.as_str());
+        let answer = request.send().await.map_err(|error| call.failed(&error))?;
+        let ours = |found: &&AutoScalingInstanceDetails| found.instance_id() == Some(instance.as_str());
+        let Some(found) = answer.auto_scaling_instances().iter().find(ours) else { return Ok(None) };
+        let group = GroupName::parse(found.auto_scaling_group_name().unwrap_or_default())
+            .map_err(|error| call.error(PortErrorKind::Other, error.to_string()))?;
+        let lifecycle_state = found.lifecycle_state().unwrap_or_default().to_owned();
+        // Its hooks matter only while one of them holds it back.
+        let hooks = if waits(&lifecycle_state) { self.hooks(&group).await? } else { Vec::new() };
+        let hooks = hooks.into_iter().map(|hook| (hook.name, hook.transition)).collect();
+        Ok(Some(Member { group, lifecycle_state, hooks }))
     }
 }
 
@@ -197,6 +218,35 @@ mod tests {
             port(&Fake::always(reply)).hooks(&web()).await,
             Ok(vec![named("drain", Transition::Terminating), named("prepare", Transition::Launching)])
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_instance_is_told_with_the_hooks_that_may_hold_it_back() {
+        let instance = InstanceId::parse("i-00000000000000002").unwrap();
+        let fake = |state: &'static str| {
+            Fake::new(move |call| match call.body.contains("Action=DescribeLifecycleHooks") {
+                true => Reply::query(
+                    "DescribeLifecycleHooks",
+                    "<LifecycleHooks><member><LifecycleHookName>drain</LifecycleHookName>\
+                     <LifecycleTransition>autoscaling:EC2_INSTANCE_TERMINATING</LifecycleTransition></member></LifecycleHooks>",
+                ),
+                // Emulators do not always keep to the filter.
+                false => page(&[("i-00000000000000001", "Pending:Wait"), ("i-00000000000000002", state)], None),
+            })
+        };
+        let held = fake("Terminating:Wait");
+        let drain = (HookName::parse("drain").unwrap(), Transition::Terminating);
+        let member = Member { group: web(), lifecycle_state: "Terminating:Wait".to_owned(), hooks: vec![drain] };
+        assert_eq!(port(&held).member(&instance).await, Ok(Some(member)));
+        assert!(held.calls()[0].body.contains("InstanceIds.member.1=i-00000000000000002"));
+
+        let free = fake("InService");
+        let member = Member { group: web(), lifecycle_state: "InService".to_owned(), hooks: vec![] };
+        assert_eq!(port(&free).member(&instance).await, Ok(Some(member)));
+        assert_eq!(free.calls().len(), 1);
+
+        let nobody = Fake::always(page(&[("i-00000000000000001", "Terminating:Wait")], None));
+        assert_eq!(port(&nobody).member(&instance).await, Ok(None));
     }
 
     #[tokio::test(start_paused = true)]

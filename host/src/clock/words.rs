@@ -13,15 +13,19 @@ pub(crate) fn brief(length: SignedDuration) -> String {
     }
 }
 
-/// `in 12s` or `12s ago`.
+/// `in 12s`, `12s ago` or, within a second, `just now`.
 pub(crate) fn relative(at: Timestamp, now: Timestamp) -> String {
     let ahead = at.duration_since(now);
-    if ahead.is_negative() { format!("{} ago", brief(-ahead)) } else { format!("in {}", brief(ahead)) }
+    match ahead.as_secs() {
+        0 => "just now".to_owned(),
+        1.. => format!("in {}", brief(ahead)),
+        _ => format!("{} ago", brief(-ahead)),
+    }
 }
 
-/// The same where `in 0s` would read strangely.
+/// When something is due: `in 12s`, or `now` as well if it was due before.
 pub(crate) fn due(at: Timestamp, now: Timestamp) -> String {
-    if at <= now { "now".to_owned() } else { relative(at, now) }
+    if at.duration_since(now).as_secs() <= 0 { "now".to_owned() } else { relative(at, now) }
 }
 
 /// An instant to the second, such as `2026-01-15T03:00:01Z`.
@@ -46,7 +50,10 @@ mod tests {
     fn what_is_ahead_is_told_from_what_is_past() {
         let now: Timestamp = START.parse().unwrap();
         let at = |seconds| now + SignedDuration::from_secs(seconds);
-        assert_eq!([relative(at(12), now), relative(at(-12), now)], ["in 12s", "12s ago"]);
+        assert_eq!(
+            [relative(at(12), now), relative(now, now), relative(at(-12), now)],
+            ["in 12s", "just now", "12s ago"]
+        );
         assert_eq!([due(at(12), now), due(at(0), now), due(at(-12), now)], ["in 12s", "now", "now"]);
         assert_eq!(to_the_second(at(1) + SignedDuration::from_millis(7)), "2026-01-15T03:00:01Z");
     }

@@ -145,13 +145,7 @@ impl Arguments {
 
 /// Why a host with this policy would refuse the file: nothing, when it would not.
 fn refused(file: &ModuleFile, policy: &Policy) -> anyhow::Result<Vec<String>> {
-    let mut reasons = Vec::new();
-    let (size, max_size) = (file.bytes.len() as u64, policy.modules.max_size);
-    if size > max_size {
-        reasons.push(format!(
-            "has {size} bytes, and max-size allows {max_size}; make it smaller, or raise max-size in [modules]"
-        ));
-    }
+    let mut reasons: Vec<_> = policy.modules.too_large(file.bytes.len() as u64).into_iter().collect();
     let sandbox = Sandbox::new(Capacity { attempts: 1, memory: policy.most_memory() }, Pace::Virtual)
         .map_err(|error| anyhow::anyhow!("cannot start the sandbox: {error:#}"))?;
     if let Err(refusal) = modules::load(&sandbox, &file.bytes) {

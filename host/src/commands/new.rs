@@ -15,6 +15,8 @@ use clap::{Args, ValueEnum};
 
 use name::Name;
 
+use crate::shell;
+
 /// Makes a plugin to begin with: a folder with a handler, its tests, two cases and a policy.
 ///
 /// The handler drains an instance that is about to go. It builds and passes its tests as it is, without a network: the SDK is
@@ -48,9 +50,8 @@ impl Arguments {
     pub fn run(&self) -> ExitCode {
         match self.make() {
             Ok(folder) => {
-                let folder = folder.display();
-                println!("made {folder}: a plugin that drains an instance before it goes. Now:\n");
-                println!("  cd {folder}\n  hostler test --watch");
+                println!("made {}: a plugin that drains an instance before it goes. Now:\n", folder.display());
+                println!("  cd {}\n  hostler test --watch", shell::typed(&folder.to_string_lossy()));
                 ExitCode::SUCCESS
             }
             Err(error) => {

@@ -73,6 +73,9 @@ impl Arguments {
     }
 
     fn replay(&self) -> anyhow::Result<u8> {
+        if let Some(out) = &self.out {
+            super::keep_inputs("--out", out, [&self.recording, &self.policy.path].into_iter())?;
+        }
         let name = self.recording.display().to_string();
         let bytes = files::read_bounded(&self.recording, MAX_BYTES as u64);
         let recorded = Recording::parse(&name, &bytes.with_context(|| format!("cannot read {name}"))?)?;

@@ -89,6 +89,10 @@ impl Arguments {
             !(self.live && self.html.is_some()),
             "--html draws simulated runs: of the real AWS nobody knows what happened when. Leave out --live or --html"
         );
+        if let Some(page) = &self.html {
+            let inputs = [Some(&self.policy.path), Some(&self.event), self.world.as_ref()];
+            super::keep_inputs("--html", page, inputs.into_iter().flatten())?;
+        }
         let policy = read_policy(&self.policy.path)?;
         let events = self.events()?;
         let several = self.record.is_some() && events.len() > 1;
@@ -107,11 +111,11 @@ impl Arguments {
             let aws = match Aws::connect().await {
                 Ok(aws) => aws,
                 Err(error) => {
-                    eprintln!("error: {:#}", anyhow::Error::from(error));
+                    super::complain(&error.into());
                     return Ok(NOT_COMPLETED);
                 }
             };
-            let dispatch = self.recorded(assemble::live(policy, self.modules.as_deref(), &aws).await?)?;
+            let dispatch = self.recorded(assemble::live(&aws, policy, self.modules.as_deref()).await?)?;
             Ok(self.report(&handle_all(&dispatch, events).await))
         })
     }

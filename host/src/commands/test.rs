@@ -116,6 +116,11 @@ impl Arguments {
         let seeds = self.seeds()?;
         let found = find::cases(&self.paths, &self.filter)?;
         let read: Vec<_> = found.into_iter().map(|found| (Case::read(&found.path), found)).collect();
+        if let Some(file) = &self.junit {
+            let cases = read.iter().filter_map(|(case, _)| case.as_ref().ok());
+            let of_cases = cases.flat_map(|case| case.inputs.iter().chain(case.plugins.values()));
+            super::keep_inputs("--junit", file, read.iter().map(|(_, found)| &found.path).chain(of_cases))?;
+        }
         let report = Report::new(self.json, self.seeds, read.len());
         built.bring_up_to_date(read.iter().filter_map(|(case, _)| case.as_ref().ok()), &report)?;
         let outcomes = self.play(read, seeds.as_ref(), built, &report);

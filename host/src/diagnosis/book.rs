@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::sight::Sight;
 use super::{Finding, cluster, notes};
 use crate::clock::words::{brief, due, relative};
-use crate::dispatch::{Completion, End, Worked};
+use crate::dispatch::{Completion, Decision, End, Worked};
 use crate::ledger::{Ended, EndedItem, Finishing, Item, Open, Standing};
 use crate::policy::{Handler, OnFailure, Policy};
 use crate::ports::{GroupInstance, InstanceId};
@@ -44,11 +44,23 @@ impl Book<'_> {
         let standing = self.open.standing(item, self.now);
         sight
             .and_then(|sight| gone(sight).or_else(|| over(item, sight)))
+            .or_else(|| self.said_to_be_over(item))
             .or_else(|| self.of_standing(item, standing))
             .or_else(|| notes::trouble(last_note(item)?, handler))
             .or_else(|| self.failing(item, handler))
             .or_else(|| cluster::blocker(sight?.node()?, handler))
             .unwrap_or_else(|| self.going_on(item, standing))
+    }
+
+    /// Auto Scaling has said so when a host sent a heartbeat.
+    fn said_to_be_over(&self, item: &Item) -> Option<Finding> {
+        item.over.then(|| {
+            Finding::with(
+                "Auto Scaling waits no longer: it has said so to a heartbeat, so that the hook has timed out, or was completed by \
+                 another hand",
+                "its work can still be brought to its end, and nothing depends on it: hostler finish",
+            )
+        })
     }
 
     fn of_standing(&self, item: &Item, standing: Standing) -> Option<Finding> {
@@ -100,10 +112,7 @@ impl Book<'_> {
                     result.as_str(),
                     due(item.due, self.now)
                 ),
-                format!(
-                    "the host's log says what Auto Scaling answers; to tell it with your own credentials: hostler finish {}",
-                    self.instance
-                ),
+                "the host's log says what Auto Scaling answers; hostler finish tells it with your own credentials",
             ),
         }
     }
@@ -123,10 +132,8 @@ impl Book<'_> {
             failures => format!("its last {failures} attempts failed"),
         };
         let note = last_note(item).unwrap_or("it does not say why");
-        let most = handler.map(|handler| {
-            let OnFailureWords(then) = on_failure(handler);
-            format!("; after {} in a row {then}", handler.finish.max_attempts)
-        });
+        let most =
+            handler.map(|handler| format!("; after {} in a row {}", handler.finish.max_attempts, on_failure(handler)));
         Some(Finding::with(
             format!("{times}: {note}. The next is due {}{}", due(item.due, self.now), most.unwrap_or_default()),
             "mend the plugin and upload it: the next attempt runs the newest one",
@@ -161,8 +168,9 @@ impl Book<'_> {
                     member.lifecycle_state,
                     self.ended(ended)
                 ),
-                complete_by_hand(self.instance, member),
-            ),
+                "to let it go on at once",
+            )
+            .and(complete_by_hand(self.instance, member)),
             (Some(member), _) => Finding::with(
                 format!(
                     "its group {} holds it in {}, and no host works on it: its event has not come here",
@@ -170,15 +178,12 @@ impl Book<'_> {
                 ),
                 match self.policy.sweep {
                     Some(_) => {
-                        "the sweep takes it up if a handler takes its event; see the rule that sends events, too"
-                            .to_owned()
+                        "see the rule that sends events; the sweep takes it up if a handler takes its event. To let it go on at once"
                     }
-                    None => format!(
-                        "see the rule that sends events, and add [sweep] to the policy; {}",
-                        complete_by_hand(self.instance, member)
-                    ),
+                    None => "see the rule that sends events, and add [sweep] to the policy. To let it go on at once",
                 },
-            ),
+            )
+            .and(complete_by_hand(self.instance, member)),
             (None, Some(ended)) => Finding::new(format!("nothing: no work is open for it; {}", self.ended(ended))),
             (None, None) => {
                 let keep = self.policy.ledger.as_ref().map(|ledger| humantime::format_duration(ledger.keep));
@@ -226,8 +231,7 @@ pub(crate) fn end(ended: &EndedItem) -> End {
 }
 
 /// What was decided, in a few words.
-pub(crate) fn told(decision: &crate::dispatch::Decision) -> String {
-    use crate::dispatch::Decision;
+pub(crate) fn told(decision: &Decision) -> String {
     match decision {
         Decision::Done => "done".to_owned(),
         Decision::Abandon { why } => format!("abandoned: {why}"),
@@ -238,19 +242,17 @@ pub(crate) fn told(decision: &crate::dispatch::Decision) -> String {
 
 /// What the last attempt that has ended said.
 pub(super) fn last_note(item: &Item) -> Option<&str> {
-    let last = item.told.iter().rev().find(|told| told.ended.is_some())?;
-    Some(last.note.as_str()).filter(|note| !note.is_empty())
+    Some(item.last_ended()?.note.as_str()).filter(|note| !note.is_empty())
 }
 
-struct OnFailureWords(&'static str);
-
-fn on_failure(handler: &Handler) -> OnFailureWords {
-    OnFailureWords(match handler.finish.on_failure {
+/// What the host does after too many failures.
+fn on_failure(handler: &Handler) -> &'static str {
+    match handler.finish.on_failure {
         Some(OnFailure::Continue) => "the host gives up, with CONTINUE",
         Some(OnFailure::Abandon) => "the host gives up, with ABANDON",
         Some(OnFailure::Leave) => "the host gives up, and leaves it to the hook's timeout",
         None => "the host gives up, with ABANDON where the instance leaves",
-    })
+    }
 }
 
 /// Whether a hook holds the instance back.
@@ -264,9 +266,10 @@ fn is_held(member: &GroupInstance) -> bool {
     waits(member) || states.contains(&member.lifecycle_state.as_str())
 }
 
+/// The command without a host.
 fn complete_by_hand(instance: &InstanceId, member: &GroupInstance) -> String {
     format!(
-        "to let it go on at once: aws autoscaling complete-lifecycle-action --auto-scaling-group-name {} \
+        "aws autoscaling complete-lifecycle-action --auto-scaling-group-name {} \
          --lifecycle-hook-name HOOK --instance-id {instance} --lifecycle-action-result CONTINUE",
         member.group
     )

@@ -32,10 +32,9 @@ fn disconnected(node: &Node, tasks: &[Task]) -> Option<Finding> {
     (!seen.agent_connected).then(|| {
         let conclusion =
             format!("its ECS agent is not connected, so {} may never be reported as stopped", counted(tasks));
-        let remedy = "look at the agent on the node (systemctl status ecs); if the node is dead, there is nothing to \
-                      drain any more: hostler finish"
-            .to_owned();
-        Finding { conclusion, remedy: Some(remedy) }
+        let remedy = "look at the agent on the node (systemctl status ecs); if the node is dead, there is nothing to drain any \
+                      more: hostler finish";
+        Finding::with(conclusion, remedy)
     })
 }
 
@@ -49,7 +48,7 @@ fn not_draining(node: &Node, tasks: &[Task], handler: Option<&Handler>) -> Optio
         );
         let lack = handler.and_then(|handler| handler.grants.lack(Power::Ecs(EcsCall::Drain)));
         let remedy = lack.map(|lack| format!("its handler cannot: {}; {}", lack.rule, lack.remedy));
-        Finding { conclusion, remedy }
+        Finding { remedy, ..Finding::new(conclusion) }
     })
 }
 
@@ -73,11 +72,11 @@ fn deadlocked(node: &Node, service: &Service, tasks: &[&Task]) -> Option<Finding
              running, and its maximum percent allows {maximum}, so that it may neither stop one nor start another first",
             number(tasks.len())
         );
-        let remedy = format!(
-            "allow more or fewer for the time being: aws ecs update-service --cluster {cluster} --service {name} \
-             --deployment-configuration maximumPercent=200,minimumHealthyPercent=100"
-        );
-        Finding { conclusion, remedy: Some(remedy) }
+        let remedy = "let it start another before it stops one, by raising the maximum, or stop one first, by lowering the minimum";
+        Finding::with(conclusion, remedy).and(format!(
+            "aws ecs update-service --cluster {cluster} --service {name} --deployment-configuration \
+             maximumPercent=200,minimumHealthyPercent=100"
+        ))
     })
 }
 
@@ -93,7 +92,7 @@ fn obstructed(service: &Service, tasks: &[&Task]) -> Option<Finding> {
     let remedy = format!(
         "make room for {name} in the cluster (more container instances, or fewer tasks), or lower its minimum healthy percent"
     );
-    Some(Finding { conclusion, remedy: Some(remedy) })
+    Some(Finding::with(conclusion, remedy))
 }
 
 /// "Draining": tasks of no service are left alone.
@@ -106,12 +105,11 @@ fn standalone(node: &Node, tasks: &[Task], handler: Option<&Handler>) -> Option<
     );
     let lack = handler.and_then(|handler| handler.grants.lack(Power::Ecs(EcsCall::StopTask)));
     let (cluster, id) = (&node.container_instance.cluster, first.arn.as_str().rsplit('/').next().unwrap_or_default());
-    let by_hand = format!("aws ecs stop-task --cluster {cluster} --task {id}");
     let remedy = match lack {
-        Some(lack) => format!("its handler may not stop tasks: {}; {}. By hand: {by_hand}", lack.rule, lack.remedy),
-        None => format!("its handler may stop them, and may be giving them time; by hand: {by_hand}"),
+        Some(lack) => format!("its handler may not stop tasks: {}; {}. By hand", lack.rule, lack.remedy),
+        None => "its handler may stop them, and may be giving them time. By hand".to_owned(),
     };
-    Some(Finding { conclusion, remedy: Some(remedy) })
+    Some(Finding::with(conclusion, remedy).and(format!("aws ecs stop-task --cluster {cluster} --task {id}")))
 }
 
 /// "Amazon ECS task lifecycle".
@@ -133,7 +131,7 @@ fn stopping(tasks: &[Task]) -> Option<Finding> {
         ),
     };
     let conclusion = format!("ECS {conclusion}: {}, last seen {}", counted(&told), first.last_status);
-    Some(Finding { conclusion, remedy: Some(remedy.to_owned()) })
+    Some(Finding::with(conclusion, remedy))
 }
 
 /// It goes on by itself.

@@ -4,7 +4,7 @@ use super::book::{Book, last_note, told};
 use super::cluster::name;
 use super::services::{Service, Strategy};
 use super::sight::{Node, Sight};
-use crate::clock::words::{brief, due, relative};
+use crate::clock::words::{due, relative};
 use crate::ledger::{Item, Standing};
 
 /// How many tasks are told one by one.
@@ -43,7 +43,7 @@ fn of_item(book: &Book<'_>, item: &Item) -> Vec<String> {
         (Standing::Overdue, _) => say(format!("overdue: its next step was due {}", relative(item.wake, now))),
         _ => say(format!("its next attempt is due {}", due(item.due, now))),
     }
-    if let Some(last) = item.told.iter().rev().find(|told| told.ended.is_some()) {
+    if let Some(last) = item.last_ended() {
         let outcome = last.outcome.as_deref().unwrap_or("unknown");
         let at = last.ended.map(|at| relative(at, now)).unwrap_or_default();
         let note = last_note(item).map(|note| format!(": {note}")).unwrap_or_default();

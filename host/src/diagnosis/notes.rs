@@ -37,8 +37,7 @@ fn denied(note: &str, handler: Option<&Handler>) -> Option<Finding> {
         return Some(Finding::new(conclusion));
     };
     let conclusion = format!("its handler may not call {call}: {}", lack.rule);
-    let remedy = format!("{}, and give the policy to the hosts", lack.remedy);
-    Some(Finding { conclusion, remedy: Some(remedy) })
+    Some(Finding::with(conclusion, format!("{}, and give the policy to the hosts", lack.remedy)))
 }
 
 fn not_allowed(note: &str) -> Option<Finding> {
@@ -47,7 +46,7 @@ fn not_allowed(note: &str) -> Option<Finding> {
     let action = after.rsplit_once("; allow ").and_then(|(_, rest)| rest.split(' ').next()).or(call);
     let action = action.unwrap_or("a call of AWS");
     let conclusion = format!("the role that its host runs as lacks a permission of IAM: {action}");
-    Some(Finding { conclusion, remedy: Some(format!("allow {action} for that role")) })
+    Some(Finding::with(conclusion, format!("allow {action} for that role")))
 }
 
 fn unreachable(note: &str) -> Option<Finding> {
@@ -65,5 +64,5 @@ fn unreachable(note: &str) -> Option<Finding> {
     } else {
         return None;
     };
-    Some(Finding { conclusion: format!("{conclusion}: {note}"), remedy: Some(remedy.to_owned()) })
+    Some(Finding::with(format!("{conclusion}: {note}"), remedy))
 }

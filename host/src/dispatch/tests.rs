@@ -21,7 +21,7 @@ pub(crate) struct Recorder {
     /// How many heartbeats fail before one is accepted.
     deaf: AtomicUsize,
     /// What completing is answered, in order; accepted after that.
-    answers: Mutex<Vec<Result<Answer, PortError>>>,
+    pub(crate) answers: Mutex<Vec<Result<Answer, PortError>>>,
 }
 
 #[async_trait]

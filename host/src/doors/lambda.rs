@@ -1,10 +1,15 @@
 //! The Lambda function: bare events, SNS records and SQS batches.
 //!
 //! Everything that can be is set up once, before the first invocation. A failed invocation is an error for Lambda, which
-//! delivers the event again; of an SQS batch, only the messages that did not come to their end are.
+//! delivers the event again. Of an SQS batch, Lambda deletes what is not named in `batchItemFailures`: so what comes again is
+//! named there, whether it failed or only waits, and is hidden for as long as it waits.
+//!
+//! That takes an event source mapping with `ReportBatchItemFailures`. Without it Lambda does not read the answer, deletes the
+//! whole batch, and what only waits is left to the sweep. No invocation says whether the mapping has it, and only
+//! `lambda:GetEventSourceMapping` would: whoever deploys the function has to see to it.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
@@ -13,20 +18,110 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::queue::{DeadLetters, Inbox, Queue, Receipt, Received};
+use super::sweeper;
 use crate::dispatch::{Dispatch, End};
-use crate::event::{Delivery, Event, Message, parse_payload};
+use crate::event::{Delivery, Event, Message, QueueRecord, parse_payload};
+use crate::sweep::{Adopt, Groups, Sweep};
 
-/// Serves invocations until Lambda ends the process.
-pub async fn serve(dispatch: Dispatch) -> Result<(), Error> {
-    let dispatch = Arc::new(dispatch);
-    lambda_runtime::run(service_fn(|invocation: LambdaEvent<Box<RawValue>>| {
-        let dispatch = Arc::clone(&dispatch);
-        async move {
-            let closes = closes(invocation.context.deadline());
-            invoke(dispatch, invocation.payload.get().as_bytes(), closes).await
+/// What is kept back of an invocation's time to answer.
+const TO_ANSWER: Duration = Duration::from_secs(2);
+
+/// The queue of an ARN.
+type OfArn = dyn Fn(&str) -> Arc<dyn Queue> + Send + Sync;
+
+/// The function.
+pub struct Door {
+    dispatch: Arc<Dispatch>,
+    dead_letters: Option<Arc<dyn DeadLetters>>,
+    of_arn: Box<OfArn>,
+    /// What the schedule of an EventBridge rule sets going; none if the policy has no sweep.
+    sweep: Option<Sweep>,
+    /// How long ends are kept in the ledger.
+    keep: Duration,
+    /// The inbox of each queue that has sent something.
+    inboxes: Mutex<HashMap<String, Arc<Inbox>>>,
+}
+
+impl Door {
+    /// A function that takes messages from the queues that `of_arn` gives, and sends to `dead_letters` what cannot be handled.
+    pub fn new(
+        dispatch: Dispatch,
+        of_arn: impl Fn(&str) -> Arc<dyn Queue> + Send + Sync + 'static,
+        dead_letters: Option<Arc<dyn DeadLetters>>,
+    ) -> Self {
+        let dispatch = Arc::new(dispatch);
+        let inboxes = Mutex::default();
+        Self { dispatch, dead_letters, of_arn: Box::new(of_arn), sweep: None, keep: Duration::MAX, inboxes }
+    }
+
+    /// The same, and when its schedule says so it sweeps, gives what it finds to `adopt`, and lets go of ends that are older than `keep`.
+    pub fn sweeping(mut self, groups: Arc<dyn Groups>, adopt: Arc<dyn Adopt>, keep: Duration) -> Self {
+        self.sweep = Some(Sweep { dispatch: Arc::clone(&self.dispatch), groups, adopt });
+        self.keep = keep;
+        self
+    }
+
+    /// Serves invocations until Lambda ends the process.
+    pub async fn serve(self) -> Result<(), Error> {
+        lambda_runtime::run(service_fn(async |invocation: LambdaEvent<Box<RawValue>>| {
+            self.invoke(invocation.payload.get().as_bytes(), closes(invocation.context.deadline())).await
+        }))
+        .await
+    }
+
+    /// One invocation: what Lambda is answered.
+    async fn invoke(&self, payload: &[u8], closes: Instant) -> Result<Value, Diagnostic> {
+        let delivery = parse_payload(payload).map_err(|error| {
+            tracing::error!(%error, "not an event");
+            failed("NotAnEvent", &error)
+        })?;
+        match delivery {
+            Delivery::Direct(messages) => {
+                if let [Message::Events(events)] = messages.as_slice()
+                    && let [event] = events.as_slice()
+                    && sweeper::is_schedule(event)
+                    && let Some(sweep) = &self.sweep
+                {
+                    return sweep_once(sweep, self.keep, closes).await;
+                }
+                let events = messages.into_iter().flat_map(events).collect();
+                let ends = handle_all(&self.dispatch, events, closes).await?;
+                Ok(json!({ "events": ends }))
+            }
+            Delivery::Queue(records) => {
+                // A batch is of one queue.
+                let arn = records.first().and_then(|record| record.queue.clone()).unwrap_or_default();
+                let batch = records.into_iter().map(received).collect();
+                let again = self.inbox(arn).bring_batch_on(batch, closes).await;
+                let failures: Vec<_> = again.into_iter().map(|id| json!({ "itemIdentifier": id })).collect();
+                Ok(json!({ "batchItemFailures": failures }))
+            }
         }
-    }))
-    .await
+    }
+
+    fn inbox(&self, arn: String) -> Arc<Inbox> {
+        let mut inboxes = self.inboxes.lock().unwrap_or_else(PoisonError::into_inner);
+        let inbox = |arn: &String| Inbox::new((self.of_arn)(arn), self.dead_letters.clone(), self.dispatch.clone());
+        Arc::clone(inboxes.entry(arn).or_insert_with_key(|arn| Arc::new(inbox(arn))))
+    }
+}
+
+/// One round of the sweep, as far as it comes before the invocation ends.
+async fn sweep_once(sweep: &Sweep, keep: Duration, closes: Instant) -> Result<Value, Diagnostic> {
+    let stop = closes.checked_sub(TO_ANSWER).unwrap_or_else(Instant::now);
+    let round = async {
+        let swept = sweeper::round(sweep).await;
+        sweeper::tidy(sweep, keep).await;
+        swept
+    };
+    match tokio::time::timeout_at(stop, round).await {
+        Ok(Ok(swept)) => Ok(json!({ "swept": swept })),
+        Ok(Err(error)) => Err(failed("Sweep", &error)),
+        Err(_) => {
+            Err(failed("Sweep", &"the round was not over when the time of the invocation was: give the function more"))
+        }
+    }
 }
 
 /// When the invocation ends, on the clock that waits are measured by.
@@ -34,48 +129,12 @@ fn closes(deadline: SystemTime) -> Instant {
     Instant::now() + deadline.duration_since(SystemTime::now()).unwrap_or(Duration::ZERO)
 }
 
-/// One invocation: what Lambda is answered.
-async fn invoke(dispatch: Arc<Dispatch>, payload: &[u8], closes: Instant) -> Result<Value, Diagnostic> {
-    let delivery = parse_payload(payload).map_err(|error| {
-        tracing::error!(%error, "not an event");
-        failed("NotAnEvent", &error)
-    })?;
-    match delivery {
-        Delivery::Direct(messages) => {
-            let events = messages.into_iter().flat_map(events).collect();
-            let ends = handle_all(dispatch, events, closes).await?;
-            Ok(json!({ "events": ends }))
-        }
-        Delivery::Queue(messages) => {
-            let mut failures = Vec::new();
-            let mut deliveries = JoinSet::new();
-            let mut messages_of = HashMap::new();
-            for (id, message) in messages {
-                match message {
-                    Ok(message) => {
-                        let delivery = deliveries.spawn(handle_all(Arc::clone(&dispatch), events(message), closes));
-                        messages_of.insert(delivery.id(), id);
-                    }
-                    Err(error) => {
-                        tracing::error!(message = id, %error, "not an event: left to the queue's dead-letter policy");
-                        failures.push(id);
-                    }
-                }
-            }
-            while let Some(delivery) = deliveries.join_next_with_id().await {
-                let (task, handled) = match delivery {
-                    Ok((task, handled)) => (task, handled.is_ok()),
-                    // A fault of ours, which must not take the neighbours with it.
-                    Err(panic) => (panic.id(), false),
-                };
-                if !handled {
-                    failures.extend(messages_of.remove(&task));
-                }
-            }
-            let failures: Vec<_> = failures.into_iter().map(|id| json!({ "itemIdentifier": id })).collect();
-            Ok(json!({ "batchItemFailures": failures }))
-        }
-    }
+/// A record as a message that was received just now, and what it says.
+fn received(record: QueueRecord) -> (Received, Result<Message, crate::event::ParseError>) {
+    let QueueRecord { id, receipt, receives, body, says, .. } = record;
+    // A record without a receipt was made by hand. Hiding it fails, and that is said.
+    let receipt = Receipt(receipt.unwrap_or_default());
+    (Received { id, receipt, at: Instant::now(), body, receives }, says)
 }
 
 /// The events of a message; none for a test.
@@ -90,11 +149,11 @@ fn events(message: Message) -> Vec<Event> {
 }
 
 /// Handles events side by side. All of them are brought as far as they go; then the first failure is reported.
-async fn handle_all(dispatch: Arc<Dispatch>, events: Vec<Event>, closes: Instant) -> Result<Vec<End>, Diagnostic> {
+async fn handle_all(dispatch: &Arc<Dispatch>, events: Vec<Event>, closes: Instant) -> Result<Vec<End>, Diagnostic> {
     let mut handling = JoinSet::new();
     let count = events.len();
     for (index, event) in events.into_iter().enumerate() {
-        let dispatch = Arc::clone(&dispatch);
+        let dispatch = Arc::clone(dispatch);
         handling.spawn(async move { (index, dispatch.handle(event, Some(closes)).await) });
     }
     let mut ends = Vec::with_capacity(count);
@@ -122,11 +181,42 @@ fn failed(name: &str, error: &impl std::fmt::Display) -> Diagnostic {
 mod tests {
     use super::*;
     use crate::dispatch::tests::host;
+    use crate::ports::PortErrorKind;
+    use crate::sim::queue::{QueueCall, SimQueue};
     use crate::testing::{guests, terminating};
 
+    const ARN: &str = "arn:aws:sqs:eu-central-1:123456789012:events";
+
+    /// A function with one plugin, on a queue in memory.
+    fn door(guest: Vec<u8>, queue: &SimQueue, dead_letters: bool) -> Door {
+        let (queue, dead) = (Arc::new(queue.clone()), Arc::new(queue.clone()) as Arc<dyn DeadLetters>);
+        let of_arn = move |arn: &str| -> Arc<dyn Queue> {
+            assert_eq!(arn, ARN);
+            queue.clone()
+        };
+        Door::new(host(Some(guest), "").dispatch, of_arn, dead_letters.then_some(dead))
+    }
+
+    fn queue() -> SimQueue {
+        SimQueue::new(Duration::from_secs(720), None)
+    }
+
     async fn answer(payload: Value) -> Result<Value, Diagnostic> {
-        let dispatch = Arc::new(host(Some(guests::done()), "").dispatch);
-        invoke(dispatch, payload.to_string().as_bytes(), Instant::now() + Duration::from_secs(60)).await
+        let closes = Instant::now() + Duration::from_secs(60);
+        door(guests::done(), &queue(), false).invoke(payload.to_string().as_bytes(), closes).await
+    }
+
+    /// What Lambda makes of all messages that are visible.
+    async fn batch(queue: &SimQueue) -> Value {
+        let received = queue.receive(10, Duration::ZERO, Duration::from_secs(720)).await.unwrap();
+        let record = |message: Received| {
+            json!({
+                "messageId": message.id, "receiptHandle": message.receipt.0, "body": message.body,
+                "attributes": { "ApproximateReceiveCount": message.receives.to_string() },
+                "eventSource": "aws:sqs", "eventSourceARN": ARN,
+            })
+        };
+        json!({ "Records": received.into_iter().map(record).collect::<Vec<_>>() })
     }
 
     /// The event of [`terminating`], of another account when `elsewhere`.
@@ -139,23 +229,52 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn of_a_batch_only_the_messages_that_failed_are_reported() {
-        let record = |id: &str, body: String| {
-            json!({
-                "messageId": id, "body": body, "eventSource": "aws:sqs",
-                "eventSourceARN": "arn:aws:sqs:eu-central-1:123456789012:events",
-            })
-        };
+    async fn of_a_batch_what_comes_again_is_reported_and_hidden_until_then() {
+        let queue = queue();
         let test = json!({ "Event": "autoscaling:TEST_NOTIFICATION", "Service": "AWS Auto Scaling" });
-        let records = [
-            record("good", event(false).to_string()),
-            record("garbage", "garbage {".into()),
-            record("elsewhere", event(true).to_string()),
-            record("test", test.to_string()),
-        ];
-        let answer = answer(json!({ "Records": records })).await.unwrap();
-        let failures = [json!({ "itemIdentifier": "garbage" }), json!({ "itemIdentifier": "elsewhere" })];
-        assert_eq!(answer, json!({ "batchItemFailures": failures }));
+        let bodies = [event(false).to_string(), "garbage {".into(), event(true).to_string(), test.to_string()];
+        for body in bodies {
+            queue.send(body);
+        }
+        let door = door(guests::again(40, 2), &queue, false);
+        let closes = Instant::now() + Duration::from_secs(120);
+        let failures = [json!({ "itemIdentifier": "m1" }), json!({ "itemIdentifier": "m3" })];
+        let mut answer = door.invoke(batch(&queue).await.to_string().as_bytes(), closes).await.unwrap();
+        let told = answer["batchItemFailures"].as_array_mut().unwrap();
+        told.sort_by_key(|failure| failure["itemIdentifier"].to_string());
+        assert_eq!(answer, json!({ "batchItemFailures": failures }), "what waits is not waited for");
+        assert_eq!(queue.calls().last().unwrap(), "0ns hide m1 40s, m3 30s");
+
+        tokio::time::sleep(Duration::from_secs(40)).await;
+        let again = batch(&queue).await;
+        let first =
+            json!({ "Records": [again["Records"].as_array().unwrap().iter().find(|one| one["messageId"] == "m1")] });
+        let closes = Instant::now() + Duration::from_secs(120);
+        let answer = door.invoke(first.to_string().as_bytes(), closes).await.unwrap();
+        assert_eq!(answer, json!({ "batchItemFailures": [] }));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_of_no_use_here_is_sent_to_the_dead_letter_queue_where_there_is_one() {
+        let queue = queue();
+        queue.send("garbage {");
+        queue.send(event(true).to_string());
+        let closes = Instant::now() + Duration::from_secs(120);
+        let payload = batch(&queue).await.to_string();
+        let answer = door(guests::done(), &queue, true).invoke(payload.as_bytes(), closes).await.unwrap();
+        assert_eq!(answer, json!({ "batchItemFailures": [] }));
+        assert_eq!(queue.dead().len(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_function_that_may_not_hide_messages_reports_them_all_the_same() {
+        let queue = queue();
+        queue.send(event(false).to_string());
+        queue.fail(QueueCall::Hide, None, 10, PortErrorKind::Denied);
+        let closes = Instant::now() + Duration::from_secs(120);
+        let payload = batch(&queue).await.to_string();
+        let answer = door(guests::again(40, 2), &queue, true).invoke(payload.as_bytes(), closes).await.unwrap();
+        assert_eq!(answer, json!({ "batchItemFailures": [{ "itemIdentifier": "m1" }] }));
     }
 
     #[tokio::test(start_paused = true)]

@@ -31,8 +31,8 @@ pub struct Case {
     pub path: PathBuf,
     /// Where the plugins of the policy's handlers come from, by the name of their module.
     pub plugins: BTreeMap<String, PathBuf>,
-    /// The file of the policy.
-    pub policy_path: PathBuf,
+    /// The files it was read from: its own, those of its policy and its world, and those of its events.
+    pub inputs: Vec<PathBuf>,
     pub(super) policy: Policy,
     pub(super) handler: Arc<Handler>,
     pub(super) events: Vec<Incident>,
@@ -68,7 +68,7 @@ impl Case {
     pub fn read(path: &Path) -> Result<Self, CaseError> {
         let text = read(path).map_err(|why| CaseError::Unreadable { path: path.to_owned(), why })?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        let mut reader = Reader { folder, reading: Reading::new(&text) };
+        let mut reader = Reader { folder, reading: Reading::new(&text), inputs: vec![path.to_owned()] };
         let keys = reader.reading.read::<File>(&text);
         let case = keys.and_then(|keys| reader.case(path, keys));
         let (mistakes, _) = reader.reading.findings.finish();
@@ -111,6 +111,7 @@ impl Setting {
 struct Reader<'t> {
     folder: &'t Path,
     reading: Reading<'t>,
+    inputs: Vec<PathBuf>,
 }
 
 impl Reader<'_> {
@@ -131,7 +132,6 @@ impl Reader<'_> {
         let faults = keys.fault.into_iter().flat_map(|faults| faults.0);
         let faults = faults.filter_map(|fault| self.fault(fault.at, fault.value.0)).collect();
         let policy = policy?;
-        let policy_path = self.folder.join(&policy.value);
         let mut policy = self.policy(&policy)?;
         let settings = keys.config.keys().cloned().collect();
         let handler = self.handler(&mut policy, &handler?, keys.config)?;
@@ -151,7 +151,7 @@ impl Reader<'_> {
         Some(Case {
             path: path.to_owned(),
             plugins,
-            policy_path,
+            inputs: std::mem::take(&mut self.inputs),
             policy,
             handler,
             events,
@@ -165,9 +165,16 @@ impl Reader<'_> {
         })
     }
 
+    /// The text of a file that the case refers to, or why there is none.
+    fn read(&mut self, path: &Path) -> Result<String, String> {
+        self.inputs.push(path.to_owned());
+        read(path)
+    }
+
     fn policy(&mut self, path: &At<PathBuf>) -> Option<Policy> {
-        let name = self.folder.join(&path.value).display().to_string();
-        match read(Path::new(&name)) {
+        let file = self.folder.join(&path.value);
+        let name = file.display().to_string();
+        match self.read(&file) {
             Ok(text) => Policy::parse(&name, &text)
                 .map_err(|mistakes| self.mistake(path.at, format!("the policy is not sound:\n{mistakes}")))
                 .ok(),
@@ -291,7 +298,7 @@ impl Reader<'_> {
             TextOrTable::Text(path) => self.folder.join(path),
         };
         let name = path.display().to_string();
-        let text = read(&path).map_err(|why| format!("the world {name} cannot be read: {why}"));
+        let text = self.read(&path).map_err(|why| format!("the world {name} cannot be read: {why}"));
         let blueprint = text.and_then(|text| Blueprint::parse(&name, &text).map_err(|error| error.to_string()));
         blueprint.map(Setting::File).map_err(|message| self.mistake(at, message)).ok()
     }

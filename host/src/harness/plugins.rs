@@ -64,6 +64,14 @@ impl Plugins {
         Ok(())
     }
 
+    /// Why the host would refuse a plugin of this case, whose policy says how large one may be.
+    pub fn refused(&self, case: &Case) -> Option<PluginError> {
+        case.plugins.values().find_map(|path| {
+            let why = case.policy.modules.too_large(self.by_path.get(path)?.size as u64)?;
+            Some(PluginError::Refused { path: path.clone(), why })
+        })
+    }
+
     pub(super) fn sandbox(&self) -> Arc<Sandbox> {
         Arc::clone(&self.sandbox)
     }

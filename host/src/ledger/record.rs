@@ -125,6 +125,7 @@ pub struct Finishing {
     #[serde(flatten)]
     pub decision: Decision,
     /// What Auto Scaling is to be told; none if nothing.
+    #[serde(rename = "tell")] // An order has a `result` of its own, beside this.
     pub result: Option<LifecycleResult>,
     /// Whether a call with it may have taken effect: written before each call, and taken back only when the call is known to have
     /// done nothing.
@@ -347,6 +348,28 @@ impl Item {
             lifecycle,
             attempts: self.attempts,
             told: self.told.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_is_decided_can_be_read_again() {
+        let (why, by, result) = ("because".to_owned(), "me".to_owned(), LifecycleResult::Abandon);
+        for decision in [
+            Decision::Done,
+            Decision::Abandon { why: why.clone() },
+            Decision::GaveUp { why },
+            Decision::Ordered { result, by },
+        ] {
+            for result in [None, Some(LifecycleResult::Continue)] {
+                let finishing = Finishing { decision: decision.clone(), result, sent: true, at: Timestamp::UNIX_EPOCH };
+                let written = serde_json::to_string(&finishing).unwrap();
+                assert_eq!(serde_json::from_str::<Finishing>(&written).unwrap(), finishing, "{written}");
+            }
         }
     }
 }

@@ -5,8 +5,7 @@ use std::cmp::Reverse;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::claim::CLOCK_SKEW;
-use super::record::{Item, Lease, Open};
+use super::record::{Item, Lease, Open, Told};
 
 /// How long after the time of its next step an item is overdue. A queue may be behind, and a message that a host has died with is
 /// hidden for a while, so this is more than a moment.
@@ -64,6 +63,13 @@ impl Worry {
     pub const MOST: Self = Self { rank: 0, failures: Reverse(u32::MAX), deadline: Timestamp::MIN };
 }
 
+impl Item {
+    /// The last attempt that came to its end.
+    pub fn last_ended(&self) -> Option<&Told> {
+        self.told.iter().rev().find(|told| told.ended.is_some())
+    }
+}
+
 impl Open {
     /// How worrying one of its items is.
     pub fn worry(&self, item: &Item, now: Timestamp) -> Worry {
@@ -79,7 +85,7 @@ impl Open {
 
     /// The lease, as long as nobody else may take it.
     pub fn held(&self, now: Timestamp) -> Option<&Lease> {
-        self.lease.as_ref().filter(|lease| lease.until + CLOCK_SKEW > now)
+        self.lease.as_ref().filter(|lease| lease.holds(now))
     }
 
     /// Where one of its items stands.
@@ -91,7 +97,8 @@ impl Open {
             None => {}
         }
         match item {
-            item if item.wake + OVERDUE < now => Standing::Overdue,
+            // Somebody may have edited it by hand, to any time.
+            item if now.duration_since(item.wake) > OVERDUE => Standing::Overdue,
             Item { finishing: Some(_), .. } => Standing::Finishing,
             Item { order: Some(_), .. } => Standing::Ordered,
             item if item.due <= now => Standing::Due,

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_s3::Client;
-use aws_sdk_s3::operation::get_object::{GetObjectError, GetObjectOutput};
+use aws_sdk_s3::operation::get_object::GetObjectError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 use bytesize::ByteSize;
-use tokio::time::timeout;
 
 use super::{Fetched, Source, SourceError, SourceErrorKind};
+use crate::aws::body::{BodyError, read_body};
 use crate::aws::error::Call;
 use crate::ports::PortErrorKind;
 
@@ -85,31 +85,14 @@ impl S3Source {
         }
     }
 
-    /// Reads the body, never more than `max_size` bytes of it, whatever its announced length.
-    async fn read(&self, module: &str, object: GetObjectOutput, max_size: u64) -> Result<Vec<u8>, SourceError> {
-        let announced = object.content_length().and_then(|length| u64::try_from(length).ok());
-        if let Some(length) = announced.filter(|length| *length > max_size) {
-            return Err(self.too_large(module, Some(length), max_size));
-        }
-        let mut bytes =
-            Vec::with_capacity(announced.and_then(|length| usize::try_from(length).ok()).unwrap_or_default());
-        let mut body = object.body;
-        while let Some(chunk) = body.next().await {
-            let chunk = chunk.map_err(|error| self.broken_off(module, bytes.len(), &error))?;
-            if (bytes.len() + chunk.len()) as u64 > max_size {
-                return Err(self.too_large(module, None, max_size));
-            }
-            bytes.extend_from_slice(&chunk);
-        }
-        Ok(bytes)
-    }
-
-    fn broken_off(&self, module: &str, after: usize, error: &dyn std::error::Error) -> SourceError {
-        let place = self.locate(module);
-        let why = std::iter::successors(Some(error), |&error| error.source()).last().unwrap_or(error);
-        SourceError {
-            kind: SourceErrorKind::Unavailable,
-            message: format!("the download of {place} broke off after {after} bytes: {why}"),
+    /// Why the body of `module` was not read.
+    fn unread(&self, module: &str, max_size: u64, error: BodyError) -> SourceError {
+        match error {
+            BodyError::TooLarge(has) => self.too_large(module, has, max_size),
+            BodyError::BrokenOff { .. } | BodyError::Slow(_) => SourceError {
+                kind: SourceErrorKind::Unavailable,
+                message: format!("the download of {} {error}", self.locate(module)),
+            },
         }
     }
 }
@@ -133,13 +116,9 @@ impl Source for S3Source {
             Err(error) => return Err(self.refused(module, &error)),
         };
         let version = object.e_tag().unwrap_or_default().to_owned();
-        match timeout(DOWNLOAD_TIMEOUT, self.read(module, object, max_size)).await {
-            Ok(read) => Ok(Fetched::New { bytes: read?, version }),
-            Err(_) => Err(SourceError {
-                kind: SourceErrorKind::Unavailable,
-                message: format!("the download of {} took longer than {DOWNLOAD_TIMEOUT:?}", self.locate(module)),
-            }),
-        }
+        let read = read_body(object.body, object.content_length, max_size, DOWNLOAD_TIMEOUT).await;
+        let bytes = read.map_err(|error| self.unread(module, max_size, error))?;
+        Ok(Fetched::New { bytes, version })
     }
 
     fn locate(&self, module: &str) -> String {

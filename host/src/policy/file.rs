@@ -51,7 +51,8 @@ pub(super) struct File {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct ModulesSection {
-    /// The place: s3://BUCKET/PREFIX/ or dir:PATH.
+    /// The place: s3://BUCKET/PREFIX/ or dir:PATH. A relative PATH begins in the folder that Hostler is started in, not in that of
+    /// the policy.
     #[schemars(required)]
     pub(super) source: Option<Location>,
     /// How stale a module may be: 10s unless said otherwise, 0s to ask before every event, at most 1 day.
@@ -83,7 +84,7 @@ pub(super) struct QueueSection {
     /// The URL of a standard queue: https://sqs.REGION.amazonaws.com/ACCOUNT/NAME.
     #[schemars(required)]
     pub(super) url: Option<At<QueueUrl>>,
-    /// The URL of the queue for messages that nobody can work on. Without it they are logged and deleted.
+    /// The URL of the queue for messages that nobody can work on, the Lambda function's among them. Without it, what is no event is logged and deleted.
     pub(super) dead_letter: Option<At<QueueUrl>>,
     /// Messages worked on at once: 16 unless said otherwise, 1 to 1000.
     pub(super) concurrency: Option<At<i64>>,
@@ -119,7 +120,7 @@ pub(super) struct SweepSection {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct RecordingsSection {
-    /// The place, with an object or a file for each event: s3://BUCKET/PREFIX/ or dir:PATH.
+    /// The place, with an object or a file for each event: s3://BUCKET/PREFIX/ or dir:PATH, as in modules.source.
     #[schemars(required)]
     pub(super) store: Option<Location>,
 }

@@ -60,4 +60,10 @@ impl PortError {
     pub fn retryable(&self) -> bool {
         matches!(self.kind, PortErrorKind::Throttled | PortErrorKind::Unavailable | PortErrorKind::Timeout)
     }
+
+    /// Whether the call may succeed later without anybody doing something about it. More than [`retryable`](Self::retryable): what
+    /// cannot be told is hoped for.
+    pub fn passes(&self) -> bool {
+        !matches!(self.kind, PortErrorKind::Denied | PortErrorKind::NotFound | PortErrorKind::Invalid)
+    }
 }

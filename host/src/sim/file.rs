@@ -38,14 +38,15 @@ pub(super) fn parse(name: &str, text: &str) -> Result<State, Mistakes> {
         reading.findings.mistake(0, message);
         None
     } else {
-        reading.read::<File>(text).map(|file| build(&mut reading, file))
+        reading.read::<File>(text).map(|file| build(&mut reading, "", file))
     };
     let (mistakes, _) = reading.findings.finish();
     state.filter(|_| mistakes.is_empty()).ok_or_else(|| Mistakes { name: name.to_owned(), mistakes })
 }
 
-/// The world that a file describes. It is sound only if `reading` has found no mistake.
-pub(super) fn build(reading: &mut Reading<'_>, file: File) -> State {
+/// The world that a file describes. It is sound only if `reading` has found no mistake. `above` is what the names of its tables
+/// begin with: nothing in a file of its own, `world.` in a case.
+pub(super) fn build(reading: &mut Reading<'_>, above: &'static str, file: File) -> State {
     let place = Place {
         account: file.account.unwrap_or_else(|| AccountId::parse(ACCOUNT).expect("twelve digits")),
         region: file.region.unwrap_or_else(|| Region::parse(REGION).expect("a region of AWS")),
@@ -53,7 +54,7 @@ pub(super) fn build(reading: &mut Reading<'_>, file: File) -> State {
     let mut state = State::empty(place, file.start.map(|start| start.0));
     state.history.lag =
         reading.within("eventually-consistent", file.eventually_consistent, Time::seconds(0), NO_TIME..=MAX_LAG).0;
-    let mut builder = Builder { reading, state };
+    let mut builder = Builder { reading, above, state };
     // In the order in which one thing refers to another.
     for keys in tables(file.cluster) {
         builder.cluster(keys);
@@ -89,6 +90,7 @@ fn tables<T>(tables: Option<Tables<T>>) -> impl Iterator<Item = Section<T>> {
 /// A world being put together.
 struct Builder<'r, 't> {
     reading: &'r mut Reading<'t>,
+    above: &'static str,
     state: State,
 }
 
@@ -116,9 +118,14 @@ impl Builder<'_, '_> {
         let known: Vec<_> = known.iter().map(String::as_str).collect();
         let mend = match nearest(name, &known) {
             Some(meant) => format!("did you mean {meant}?"),
-            None => format!("add a [[{kind}]] for it"),
+            None => format!("add a {} for it", self.table(kind)),
         };
         self.mistake(at, format!("{from} refers to the {kind} {name}, which is not in the world; {mend}"));
+    }
+
+    /// The heading of a table, as it has to be written where the world is.
+    fn table(&self, name: &str) -> String {
+        format!("[[{}{name}]]", self.above)
     }
 
     /// Keys that mean nothing without another.

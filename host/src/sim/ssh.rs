@@ -126,8 +126,7 @@ fn is_reachable(node: &Node, request: &Exec) -> bool {
 
 /// The end of a command that the world knows nothing of: as on a node that does not have it, and with the reason to be read.
 fn unscripted(request: &Exec) -> Behaviour {
-    let stderr =
-        format!("the simulated world has no [[ssh]] answer for {:?} on {}\n", request.command, request.instance);
+    let stderr = format!("the simulated world has no ssh answer for {:?} on {}\n", request.command, request.instance);
     let output =
         CommandOutput { exit_status: Some(COMMAND_NOT_FOUND), stderr: stderr.into_bytes(), ..CommandOutput::default() };
     Behaviour::Answers { output, delay: Duration::ZERO }

@@ -172,7 +172,11 @@ impl State {
         self.note(at, "instance shutting down", id.clone(), "");
         if let Some(registration) = registration.filter(|registration| registration.registered) {
             let lost = registration.tasks.iter().filter(|task| task.phase != Phase::Stopped).count();
-            let became = if lost == 0 { String::new() } else { format!("{lost} tasks lost") };
+            let became = match lost {
+                0 => String::new(),
+                1 => "1 task lost".to_owned(),
+                _ => format!("{lost} tasks lost"),
+            };
             self.note(at, "container instance deregistered", id, &became);
             self.nodes[node].deregistered = Some(registration);
         }

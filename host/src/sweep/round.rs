@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
 use serde_json::json;
 
 use super::{Groups, Hook, Waiting};
@@ -32,7 +33,7 @@ pub trait Adopt: Send + Sync {
 }
 
 /// What a round came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Swept {
     /// Instances that lifecycle hooks hold back.
     pub waiting: usize,

@@ -1,6 +1,7 @@
 //! From a program and its arguments to the one line that SSH can carry.
 
 use crate::ports::{PortError, PortErrorKind};
+use crate::shell;
 
 /// The longest line Linux lets a shell take as one argument: `MAX_ARG_STRLEN`, 32 pages, less the NUL at its end.
 const LONGEST_LINE: usize = 128 * 1024 - 1;
@@ -23,10 +24,7 @@ pub(super) fn command_line(command: &[String]) -> Result<String, PortError> {
         if position > 0 {
             line.push(' ');
         }
-        line.push('\'');
-        // A single quote cannot stand within single quotes: close, escape one, open again.
-        line.push_str(&argument.replace('\'', r"'\''"));
-        line.push('\'');
+        line.push_str(&shell::quoted(argument));
     }
     if line.len() > LONGEST_LINE {
         let message = format!(

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use walkdir::{DirEntry, WalkDir};
 
+use crate::commands::policy::counted;
 use crate::harness::Glance;
 
 /// The folder of a package that holds its cases.
@@ -71,7 +72,7 @@ pub(super) fn cases(paths: &[PathBuf], filter: &[String]) -> anyhow::Result<Vec<
     let all = found.len();
     found.retain(|found| filter.is_empty() || filter.iter().any(|text| found.title().contains(text)));
     if found.is_empty() {
-        bail!("none of the {all} cases has {} in its name", filter.join(" or "));
+        bail!("of {}, none has {} in its name", counted(all, "case"), filter.join(" or "));
     }
     Ok(found)
 }
@@ -149,7 +150,7 @@ mod tests {
         assert_eq!(titles(&["."], &[]), Ok(all));
         assert_eq!(titles(&["drain/cases", "drain"], &["early"]), Ok(vec!["drain/spot/early".to_owned()]));
         assert_eq!(titles(&["stop/cases/late.toml"], &[]), Ok(vec!["stop/late".to_owned()]));
-        assert_eq!(titles(&["."], &["q", "?"]), Err("none of the 3 cases has q or ? in its name".to_owned()));
+        assert_eq!(titles(&["."], &["q", "?"]), Err("of 3 cases, none has q or ? in its name".to_owned()));
     }
 
     #[test]

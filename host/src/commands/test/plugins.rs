@@ -72,7 +72,8 @@ impl Built {
 
     /// Why the case cannot be played.
     pub(super) fn trouble(&self, case: &Case) -> Option<String> {
-        case.plugins.values().find_map(|path| self.troubles.get(path)).cloned()
+        let trouble = case.plugins.values().find_map(|path| self.troubles.get(path));
+        trouble.cloned().or_else(|| self.plugins().refused(case).map(|refused| refused.to_string()))
     }
 
     /// The plugins.

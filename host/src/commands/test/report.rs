@@ -11,6 +11,7 @@ use serde_json::json;
 use super::Outcome;
 use crate::commands::policy::counted;
 use crate::harness::Verdict;
+use crate::shell;
 use crate::telemetry::visible;
 use crate::timeline;
 
@@ -113,7 +114,7 @@ impl Report {
         };
         self.line(&title());
         if let Some(failed) = verdict.explored.as_ref().and_then(|explored| explored.failed.as_ref()) {
-            let path = outcome.found.path.display();
+            let path = visible(&shell::typed(&outcome.found.path.to_string_lossy()));
             self.line(&format!("  holds as it is written, and not under seed {}: replay it with", failed.seed));
             self.line(&format!("    hostler test {path} --seeds 1 --seed {}", failed.seed));
             self.line("  the least that has to go wrong:");

@@ -70,12 +70,12 @@ fn watch(
     Ok(())
 }
 
-/// The folders that a case depends on: its own, and those of its plugins and of its policy.
+/// The folders that a case depends on: its own, and those of its plugins and of whatever it refers to.
 fn folders(found: &Found) -> Vec<PathBuf> {
     let mut folders = vec![found.path.parent().map_or_else(|| PathBuf::from("."), here)];
     if let Ok(case) = Case::read(&found.path) {
         folders.extend(case.plugins.into_values());
-        folders.extend(case.policy_path.parent().map(here));
+        folders.extend(case.inputs.iter().filter_map(|input| input.parent()).map(here));
     }
     folders
 }

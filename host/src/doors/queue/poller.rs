@@ -3,6 +3,7 @@
 use std::collections::hash_map::RandomState;
 use std::future::pending;
 use std::hash::BuildHasher;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout
 use super::in_flight::InFlight;
 use super::inbox::Inbox;
 use super::{EXTEND_EVERY, FIRST_HIDE, Received};
+use crate::doors::vitals::{Pulse, Readiness};
 use crate::event::parse_message;
 use crate::ports::{PortError, PortErrorKind, Region};
 
@@ -30,36 +32,42 @@ const TO_HAND_BACK: Duration = Duration::from_secs(2);
 
 /// Takes messages from a queue for as long as the agent lives.
 pub struct Poller {
-    inbox: Arc<Inbox>,
+    /// The queue, and who brings on what comes from it.
+    pub inbox: Arc<Inbox>,
     /// Where the queue is: some events do not say it.
-    region: Region,
-    /// How many messages are worked on at once.
-    concurrency: usize,
-    /// How long the work may go on when the agent is to end.
-    shutdown: Duration,
+    pub region: Region,
+    /// `queue.concurrency`: how many messages are worked on at once.
+    pub concurrency: usize,
+    /// `agent.shutdown`: how long the work may go on when the agent is to end.
+    pub shutdown: Duration,
+    /// Beats at each turn.
+    pub pulse: Pulse,
+    /// Whether messages can be received.
+    pub readiness: Readiness,
 }
 
 impl Poller {
-    /// A poller that works on `concurrency` messages at once, and takes `shutdown` to end.
-    pub fn new(inbox: Inbox, region: Region, concurrency: usize, shutdown: Duration) -> Self {
-        Self { inbox: Arc::new(inbox), region, concurrency, shutdown }
-    }
+    /// How often its pulse beats at least: after each extension, and however long SQS leaves the calls of one turn without an
+    /// answer.
+    pub const TURNS_WITHIN: Duration = Duration::from_secs(60);
 
     /// Serves until `stop`, and hands back then what is not through in time.
     ///
     /// An error only if there never was a queue: one that cannot be received from at the start, for a reason that does not pass.
     /// Later such a reason is an operator at work, and is waited out.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> Result<(), PortError> {
-        let mut stop = std::pin::pin!(stop);
+        let mut stop = pin!(stop);
+        self.inbox.check_queue().await?;
         let mut receiver = Receiver::new(&self.inbox);
         let mut in_flight = InFlight::new(&self.inbox);
         let mut extend = interval_at(Instant::now() + EXTEND_EVERY, EXTEND_EVERY);
         extend.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            self.pulse.beat();
             let room = self.concurrency.saturating_sub(in_flight.len());
             tokio::select! {
                 () = &mut stop => break,
-                received = receiver.receive(room) => {
+                received = receiver.receive(room, &self.readiness) => {
                     for message in received? {
                         let said = parse_message(message.body.as_bytes(), Some(&self.region));
                         in_flight.begin(message, said, None);
@@ -90,6 +98,7 @@ impl Poller {
         let _ = timeout_at(stop, self.inbox.hand_back(&not_begun)).await;
         let mut extend = interval_at(began + EXTEND_EVERY, EXTEND_EVERY);
         loop {
+            self.pulse.beat();
             tokio::select! {
                 biased;
                 () = sleep_until(stop) => break,
@@ -149,7 +158,7 @@ impl Receiver {
     }
 
     /// The next messages, no more than there is `room` for. Loses nothing when it is dropped.
-    async fn receive(&mut self, room: usize) -> Result<Vec<Received>, PortError> {
+    async fn receive(&mut self, room: usize, readiness: &Readiness) -> Result<Vec<Received>, PortError> {
         if self.call.is_empty() {
             if room == 0 {
                 return pending().await;
@@ -157,13 +166,20 @@ impl Receiver {
             sleep_until(self.not_before).await;
             let queue = Arc::clone(&self.inbox.queue);
             self.called = Instant::now();
-            self.call.spawn(async move { queue.receive(room.min(MOST), LONG_POLL, FIRST_HIDE).await });
+            // The first call does not wait: it only finds out whether there is a queue.
+            let wait = if self.proven { LONG_POLL } else { Duration::ZERO };
+            self.call.spawn(async move { queue.receive(room.min(MOST), wait, FIRST_HIDE).await });
         }
-        match self.call.join_next().await {
-            Some(Ok(answer)) => self.answered(answer),
-            Some(Err(panic)) => self.answered(Err(PortError::new(PortErrorKind::Other, panic.to_string()))),
+        let answer = match self.call.join_next().await {
+            Some(Ok(answer)) => answer,
+            Some(Err(panic)) => Err(PortError::new(PortErrorKind::Other, panic.to_string())),
             None => Ok(Vec::new()),
+        };
+        match &answer {
+            Ok(_) => readiness.ready(),
+            Err(error) => readiness.not_ready(error.to_string()),
         }
+        self.answered(answer)
     }
 
     fn answered(&mut self, answer: Result<Vec<Received>, PortError>) -> Result<Vec<Received>, PortError> {
@@ -174,13 +190,13 @@ impl Receiver {
                     tracing::info!(queue, failures = self.failures, "messages are received again");
                 }
                 // What is not a long poll must not become a storm of short ones.
-                if messages.is_empty() {
+                if messages.is_empty() && self.proven {
                     self.not_before = self.called + FIRST_BACKOFF;
                 }
                 (self.failures, self.proven) = (0, true);
                 Ok(messages)
             }
-            Err(error) if !self.proven && !passes(error.kind) => Err(error),
+            Err(error) if !self.proven && !error.passes() => Err(error),
             Err(error) => {
                 self.failures += 1;
                 let pause = backoff(self.failures, &mut self.chance);
@@ -202,9 +218,4 @@ impl Receiver {
 fn backoff(failures: u32, chance: &mut ChaCha8Rng) -> Duration {
     let longest = FIRST_BACKOFF.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(LONGEST_BACKOFF);
     longest.mul_f64(chance.random_range(0.5..=1.0))
-}
-
-/// Whether a failure may pass without anybody doing something about it.
-fn passes(kind: PortErrorKind) -> bool {
-    !matches!(kind, PortErrorKind::Denied | PortErrorKind::NotFound | PortErrorKind::Invalid)
 }

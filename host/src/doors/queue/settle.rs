@@ -7,9 +7,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::delay::{Wait, extension};
+use super::delay::{FEW, Wait, extension};
 use super::inbox::{Fate, Inbox};
-use super::{Receipt, Received};
+use super::{Attributes, Receipt, Received};
 use crate::ports::{PortError, PortErrorKind};
 
 /// How long nothing is said about a call that fails again in the same way.
@@ -108,6 +108,29 @@ impl Inbox {
             tracing::debug!(message_id = id, receives, ?hide, "comes again");
         }
         hide
+    }
+
+    /// Says at start what about the queue will be in the way. An error if there is no queue.
+    pub(super) async fn check_queue(&self) -> Result<(), PortError> {
+        let queue = self.queue.name();
+        match self.queue.attributes().await {
+            Ok(Attributes { max_receives: Some(max), visibility_timeout }) if max <= FEW => {
+                let meaning = "messages that wait are received again and again, so delays are stretched from the first on: set \
+                               maxReceiveCount to 1000 in its redrive policy";
+                tracing::warn!(
+                    queue,
+                    max,
+                    ?visibility_timeout,
+                    meaning,
+                    "messages of the queue can be received only a few times"
+                );
+            }
+            Ok(_) => {}
+            Err(error) if error.kind == PortErrorKind::NotFound => return Err(error),
+            // It is asked for again, and said then, when it matters.
+            Err(_) => {}
+        }
+        Ok(())
     }
 
     /// How often a message can be received; none if there is no limit, or if it is not known.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Reader, read};
+use super::Reader;
 use crate::event::{Delivery, Event, Message, parse_payload};
 use crate::harness::event::{About, envelope};
 use crate::harness::keys::EventKeys;
@@ -84,7 +84,7 @@ impl Reader<'_> {
             (None, Some(json), _) => ("event", self.parsed(json.at, "the event", json.value.as_bytes())),
             (None, None, Some(file)) => {
                 let path = self.folder.join(&file.value);
-                match read(&path) {
+                match self.read(&path) {
                     Ok(text) => ("event", self.parsed(file.at, &path.display().to_string(), text.as_bytes())),
                     Err(why) => {
                         self.mistake(file.at, format!("{} cannot be read: {why}", path.display()));

@@ -270,9 +270,12 @@ fn the_world_within_the_case() {
     8: unknown key "acount", did you mean "account"? (allowed here: start, account, region, eventually-consistent, cluster, group, service, instance, task, ssh)
     13: the bare number 20 is not a time: give it a unit, such as "20s"
     "#);
-    insta::assert_snapshot!(world("[[world.task]]\ninstance = \"i-0bbbbbbbbbbbbbbb2\"\nservice = \"web\""), @"8: the task web refers to the instance i-0bbbbbbbbbbbbbbb2, which is not in the world; add a [[instance]] for it");
+    insta::assert_snapshot!(world("[[world.task]]\ninstance = \"i-0bbbbbbbbbbbbbbb2\"\nservice = \"web\""), @"8: the task web refers to the instance i-0bbbbbbbbbbbbbbb2, which is not in the world; add a [[world.instance]] for it");
     insta::assert_snapshot!(world("[[world.instance]]\nid = \"i-0123456789abcdef0\"\ncluster = \"prd\"\n[[world.cluster]]\nname = \"prod\""), @"9: i-0123456789abcdef0 refers to the cluster prd, which is not in the world; did you mean prod?");
-    insta::assert_snapshot!(world("[[world.instance]]\nid = \"i-0123456789abcdef0\"\ncluster = \"other\""), @"9: i-0123456789abcdef0 refers to the cluster other, which is not in the world; add a [[cluster]] for it");
+    insta::assert_snapshot!(world("[[world.instance]]\nid = \"i-0123456789abcdef0\"\ncluster = \"other\""), @"9: i-0123456789abcdef0 refers to the cluster other, which is not in the world; add a [[world.cluster]] for it");
+    insta::assert_snapshot!(world("[[world.service]]\nname = \"api\""), @"8: the service api has neither tasks nor desired-count: add a [[world.task]], or write desired-count");
+    insta::assert_snapshot!(world("[world]\ncluster = []\n[[world.service]]\nname = \"api\""), @"10: the service api is in no cluster: add a [[world.cluster]]");
+    insta::assert_snapshot!(world("[[world.service]]\nname = \"web\"\n[[world.task]]\nservice = \"web\"\ndaemon = true"), @"11: the [[world.service]] web says daemon = false; leave this out");
     insta::assert_snapshot!(mistakes("world = 3\n[event]\nkind = \"instance-terminating\""), @"4: expected the path of a file, or a table with what would be in it, found integer 3");
     // Of a world without a mistake of its own nothing is said when the event is missing.
     insta::assert_snapshot!(mistakes("[[world.task]]\nservice = \"web\""), @r#"1: event is missing: write [event] with a kind, such as kind = "instance-terminating""#);

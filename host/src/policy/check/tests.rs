@@ -7,6 +7,8 @@ use crate::policy::{
 
 const EXAMPLE: &str = include_str!("../../../../deploy/hostler.toml");
 const SCHEMA: &str = include_str!("../../../../deploy/hostler.schema.json");
+const AGENT: &str = include_str!("../../../../deploy/agent.toml");
+const SERVICE: &str = include_str!("../../../../deploy/systemd/hostler-agent.service");
 
 const MODULES: &str = "[modules]\nsource = \"dir:dist\"\nallow-unsigned = true\n";
 const HANDLER: &str = "[[handler]]\nname = \"a\"\nmodule = \"a.wasm\"\nevent.source = [\"aws.ec2\"]\n\
@@ -51,6 +53,18 @@ fn the_example_is_sound_and_says_what_it_shows() {
     assert_eq!(ssh.commands[1].to_string(), r#"["docker", "ps", "**"]"#);
     assert_eq!(policy.handlers[1].finish.deadline, Duration::from_secs(120));
     assert_eq!(policy.digest.len(), 64);
+}
+
+#[test]
+fn the_example_of_an_agent_is_sound_and_fits_its_service() {
+    let policy = sound(AGENT);
+    assert_eq!(policy.warnings, []);
+    assert_eq!(policy.imds, Some(ImdsPolicy { poll: Duration::from_secs(2) }));
+    let setting = |name| SERVICE.lines().find_map(|line| line.strip_prefix(name)).expect(name);
+    let folder = format!("/var/lib/{}", setting("StateDirectory="));
+    assert_eq!(policy.ledger.map(|ledger| ledger.store), Some(Location::Dir(folder.into())));
+    let stop = humantime::parse_duration(setting("TimeoutStopSec=")).unwrap();
+    assert!(stop > policy.agent.shutdown, "systemd kills after {stop:?} what may take {:?}", policy.agent.shutdown);
 }
 
 #[test]

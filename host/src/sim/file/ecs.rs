@@ -47,7 +47,8 @@ impl Builder<'_, '_> {
             }
             (None, [_]) => self.state.clusters.first().cloned(),
             (None, []) => {
-                self.mistake(service.at, format!("the service {} is in no cluster: add a [[cluster]]", service.value));
+                let cluster = self.table("cluster");
+                self.mistake(service.at, format!("the service {} is in no cluster: add a {cluster}", service.value));
                 None
             }
             (None, _) => {
@@ -86,12 +87,17 @@ impl Builder<'_, '_> {
         let desired = keys.desired_count.map_or(listed, |_| usize::try_from(desired).unwrap_or(usize::MAX));
         match keys.desired_count {
             None if listed == 0 => {
-                let message =
-                    format!("the service {name} has neither tasks nor desired-count: add a [[task]] or write one");
+                let task = self.table("task");
+                let message = format!(
+                    "the service {name} has neither tasks nor desired-count: add a {task}, or write desired-count"
+                );
                 self.mistake(at, message);
             }
             Some(written) if listed > desired => {
-                self.mistake(written.at, format!("{name} desires {desired} tasks, and the world lists {listed}"));
+                self.mistake(
+                    written.at,
+                    format!("{name} has desired-count = {desired}, and the world lists {listed} of its tasks"),
+                );
             }
             _ => {}
         }
@@ -174,7 +180,8 @@ impl Builder<'_, '_> {
             self.mistake(at, format!("the task {task} is a daemon of no service; write service = \"…\""));
         }
         if of_daemon.is_some_and(|of_daemon| of_daemon != daemon) {
-            let message = format!("the [[service]] {task} says daemon = {}; leave this out", !daemon);
+            let service = self.table("service");
+            let message = format!("the {service} {task} says daemon = {}; leave this out", !daemon);
             self.mistake(at, message);
         }
     }

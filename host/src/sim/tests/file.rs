@@ -298,9 +298,9 @@ fn a_service_has_a_cluster_tasks_and_limits_that_make_sense() {
     says(
         "[[service]]\nname = \"web\"\ncluster = \"prod\"",
         1,
-        "the service web has neither tasks nor desired-count: add a [[task]] or write one",
+        "the service web has neither tasks nor desired-count: add a [[task]], or write desired-count",
     );
-    says(&service("desired-count = 0"), 3, "web desires 0 tasks, and the world lists 1");
+    says(&service("desired-count = 0"), 3, "web has desired-count = 0, and the world lists 1 of its tasks");
     says(&service("desired-count = 1001"), 3, "desired-count is 1001, but has to be from 0 to 1000");
     says(&service("minimum-healthy-percent = 101"), 3, "minimum-healthy-percent is 101, but has to be from 0 to 100");
     says(&service("maximum-percent = 99"), 3, "maximum-percent is 99, but has to be from 100 to 1000");

@@ -201,7 +201,7 @@ async fn tasks_lost_with_their_instance_are_replaced() {
     insta::assert_snapshot!(told(&world), @"
     +1m world spot instance reclaimed first
     +1m world instance shutting down first
-    +1m world container instance deregistered first: 1 tasks lost
+    +1m world container instance deregistered first: 1 task lost
     +1m world task placed service:web on second
     +1m 20s world task started service:web on second
     +1m 30s world instance terminated first

@@ -96,7 +96,7 @@ async fn a_command_that_no_answer_fits_says_so() {
     let output = world.run(request).await.unwrap();
     assert_eq!(
         String::from_utf8(output.stderr).unwrap(),
-        "the simulated world has no [[ssh]] answer for [\"uptime\"] on i-0aaaaaaaaaaaaaaa1\n"
+        "the simulated world has no ssh answer for [\"uptime\"] on i-0aaaaaaaaaaaaaaa1\n"
     );
 }
 

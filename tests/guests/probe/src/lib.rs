@@ -1,11 +1,14 @@
 //! A handler that tries what its settings say, and abandons with what came of it: how a test sees what a guest sees.
 //!
 //! Settings: `drain` is the instance to drain, in place of the event's own; `command` is a command for the event's instance.
-//! Without either, the answer is `nothing was asked`.
+//! With `wait` it does nothing, and asks to be called again after that time. Without any, the answer is `nothing was asked`.
 
 use hostler_plugin::prelude::*;
 
 fn handle(event: &Event) -> Result<Outcome> {
+    if let Some(wait) = config::duration("wait")? {
+        return Ok(Outcome::again(wait, "as it was set"));
+    }
     let instance = event.instance()?;
     let mut answers = Vec::new();
     if let Some(other) = config::get("drain") {

@@ -4,20 +4,30 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::doors::vitals::Vitals;
 use crate::sim::queue::QueueCall;
 
 /// An agent at work.
 struct Agent {
     stop: oneshot::Sender<()>,
     serving: JoinHandle<Result<(), PortError>>,
+    vitals: Vitals,
 }
 
 impl Scene {
     fn agent(&self, concurrency: usize, shutdown: u64) -> Agent {
-        let poller = Poller::new(self.inbox(), here(), concurrency, Duration::from_secs(shutdown));
+        let mut vitals = Vitals::default();
+        let poller = Poller {
+            inbox: Arc::new(self.inbox()),
+            region: here(),
+            concurrency,
+            shutdown: Duration::from_secs(shutdown),
+            pulse: vitals.pulse("queue", Poller::TURNS_WITHIN),
+            readiness: vitals.readiness("queue"),
+        };
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(poller.serve(async { drop(stopped.await) }));
-        Agent { stop, serving }
+        Agent { stop, serving, vitals }
     }
 }
 
@@ -150,6 +160,7 @@ async fn an_idle_agent_ends_at_once() {
     let scene = scene(None, &[]);
     let agent = scene.agent(10, 30);
     seconds(5).await;
+    assert!(agent.vitals.unready().is_empty(), "it does not take a message to know that there is a queue");
     agent.stop().await;
     assert_eq!(scene.steps.began.elapsed().as_secs(), 5);
 }
@@ -172,7 +183,10 @@ async fn a_queue_that_is_down_is_asked_less_and_less_and_served_when_it_is_back(
     scene.queue.fail(QueueCall::Receive, None, 12, DOWN);
     let agent = scene.agent(10, 10);
     scene.send(&["a"]);
-    seconds(600).await;
+    seconds(60).await;
+    assert_eq!(agent.vitals.unready(), ["queue: ReceiveMessage failed by order"]);
+    seconds(540).await;
+    assert!(agent.vitals.unready().is_empty() && agent.vitals.stopped().is_empty());
     assert!(scene.queue.messages().is_empty());
     let times = scene.world.journal().into_iter().filter_map(|entry| match entry.what {
         What::Host(line) if line.message.starts_with("no messages can") => Some(entry.elapsed),
@@ -195,6 +209,9 @@ async fn a_queue_that_was_never_there_is_an_error_and_one_that_goes_is_waited_fo
     nowhere.queue.fail(QueueCall::Receive, None, 1, PortErrorKind::NotFound);
     let agent = nowhere.agent(10, 10);
     assert_eq!(agent.serving.await.unwrap().unwrap_err().kind, PortErrorKind::NotFound);
+    nowhere.queue.fail(QueueCall::Attributes, None, 1, PortErrorKind::NotFound);
+    let agent = nowhere.agent(10, 10);
+    assert_eq!(agent.serving.await.unwrap().unwrap_err().kind, PortErrorKind::NotFound);
     drop(nowhere);
 
     let scene = scene(None, &[]);
@@ -206,4 +223,15 @@ async fn a_queue_that_was_never_there_is_an_error_and_one_that_goes_is_waited_fo
     seconds(60).await;
     assert!(scene.queue.messages().is_empty());
     agent.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_gives_a_message_only_a_few_times_is_warned_of_at_start() {
+    let scene = scene(Some(5), &[]);
+    scene.agent(10, 10).stop().await;
+    insta::assert_snapshot!(scene.said(&["max", "meaning"]), @"
+    WARN messages of the queue can be received only a few times
+      max: 5
+      meaning: messages that wait are received again and again, so delays are stretched from the first on: set maxReceiveCount to 1000 in its redrive policy
+    ");
 }

@@ -1,0 +1,196 @@
+//! The agent at work: its doors, what they share, and its end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::Doors;
+use crate::assemble;
+use crate::aws::Aws;
+use crate::aws::imds::InstanceMetadata;
+use crate::dispatch::Dispatch;
+use crate::doors::in_process::InProcess;
+use crate::doors::queue::{Inbox, Poller};
+use crate::doors::sweeper::Sweeper;
+use crate::doors::vitals::Vitals;
+use crate::doors::{health, imds};
+use crate::policy::{ImdsPolicy, Policy};
+use crate::sweep::{Adopt, Sweep};
+
+/// How long ends are kept where the policy has no ledger: as long as the process, for all it matters.
+const KEEP: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What the doors have in common.
+struct Agent {
+    aws: Aws,
+    dispatch: Arc<Dispatch>,
+    in_process: Arc<InProcess>,
+    vitals: Vitals,
+    /// Becomes true when it is time to end.
+    stopped: watch::Receiver<bool>,
+    doors: JoinSet<anyhow::Result<()>>,
+}
+
+/// Serves until the process is asked to end. An error only if it cannot begin.
+pub(super) async fn serve(policy: Policy, wanted: Doors) -> anyhow::Result<()> {
+    let (stop, stopped) = watch::channel(false);
+    let mut asked = Asked::listen().context("cannot listen for signals")?;
+    // First, so that a second agent finds out before it takes anything.
+    let listener = health::listen(policy.agent.listen).await?;
+    let aws = Aws::connect().await?;
+    let dispatch = Arc::new(assemble::live(&aws, policy, None).await?);
+    let in_process = Arc::new(InProcess::new(Arc::clone(&dispatch)));
+    let (vitals, doors) = (Vitals::default(), JoinSet::new());
+    let mut agent = Agent { aws, dispatch, in_process, vitals, stopped, doors };
+    if wanted.queue {
+        agent.open_queue();
+    }
+    if wanted.imds {
+        agent.open_imds().await?;
+    }
+    agent.open_sweep();
+    let Agent { dispatch, in_process, vitals, mut doors, .. } = agent;
+    let answers = tokio::spawn(health::serve(listener, Arc::new(vitals)));
+    let (place, listen) = (&dispatch.place, dispatch.policy.agent.listen);
+    let (policy, handlers) = (&dispatch.policy.digest, dispatch.policy.handlers.len());
+    tracing::info!(policy, handlers, account = %place.account, region = %place.region, %listen, "serving");
+
+    let mut served = Ok(());
+    loop {
+        tokio::select! {
+            signal = asked.to_end(), if !*stop.borrow() => {
+                tracing::info!(signal, "asked to end");
+                stop.send_replace(true);
+                in_process.stop().await;
+            }
+            ended = doors.join_next() => match ended {
+                None => break,
+                Some(Ok(Ok(()))) => {}
+                // One door that cannot serve ends the agent: half of it would look like the whole.
+                Some(Ok(Err(error))) => {
+                    served = served.and(Err(error));
+                    stop.send_replace(true);
+                }
+                Some(Err(panic)) => {
+                    served = served.and(Err(panic).context("a fault of this host"));
+                    stop.send_replace(true);
+                }
+            },
+        }
+    }
+    in_process.stop().await;
+    answers.abort();
+    served
+}
+
+impl Agent {
+    /// The door on the queue of the policy.
+    fn open_queue(&mut self) {
+        let Some(queue) = self.dispatch.policy.queue.as_ref() else { return };
+        let dead_letters = queue.dead_letter.as_deref().map(|url| self.aws.dead_letters(url));
+        let inbox = Inbox::new(self.aws.queue(&queue.url), dead_letters, self.dispatch.clone());
+        let poller = Poller {
+            inbox: Arc::new(inbox),
+            region: self.dispatch.place.region.clone(),
+            concurrency: usize::try_from(queue.concurrency).unwrap_or(usize::MAX),
+            shutdown: self.dispatch.policy.agent.shutdown,
+            pulse: self.vitals.pulse("queue", Poller::TURNS_WITHIN),
+            readiness: self.vitals.readiness("queue"),
+        };
+        let stopped = told(self.stopped.clone());
+        self.doors.spawn(async { Ok(poller.serve(stopped).await?) });
+    }
+
+    /// The door on what the instance is told, and what was open of it when the last process ended.
+    async fn open_imds(&mut self) -> anyhow::Result<()> {
+        let Some(ImdsPolicy { poll }) = self.dispatch.policy.imds.clone() else { return Ok(()) };
+        let metadata = Arc::new(InstanceMetadata::of_environment()?);
+        let identity = imds::Metadata::identity(&*metadata).await.context("cannot tell which instance this is")?;
+        let place = &self.dispatch.place;
+        ensure!(
+            (&identity.account, &identity.region) == (&place.account, &place.region),
+            "this instance is of account {} in {}, and our credentials are of account {} in {}: give the agent those of the instance's \
+             own profile",
+            identity.account,
+            identity.region,
+            place.account,
+            place.region
+        );
+        self.in_process.resume(&identity.instance).await?;
+        let poller = imds::Poller {
+            metadata,
+            membership: self.aws.membership(),
+            sink: self.in_process.clone(),
+            clock: Arc::clone(&self.dispatch.ports.clock),
+            identity,
+            every: poll,
+            pulse: self.vitals.pulse("imds", imds::Poller::turns_within(poll)),
+            readiness: self.vitals.readiness("imds"),
+        };
+        let (mut stopped, shutdown) = (self.stopped.clone(), self.dispatch.policy.agent.shutdown);
+        self.doors.spawn(async move {
+            let stop = told(stopped.clone());
+            // Work on the instance itself may last for as long as the instance: it is cut short, and goes on after the next start.
+            tokio::select! {
+                () = poller.run(stop) => {}
+                () = async { let _ = stopped.wait_for(|stop| *stop).await; tokio::time::sleep(shutdown).await } => {}
+            }
+            Ok(())
+        });
+        Ok(())
+    }
+
+    /// The sweep of the policy. What it finds goes to the queue, or is brought to its end here.
+    fn open_sweep(&mut self) {
+        let policy = &self.dispatch.policy;
+        let Some(sweep) = policy.sweep.as_ref() else { return };
+        let adopt: Arc<dyn Adopt> = match &policy.queue {
+            Some(queue) => self.aws.adopts(&queue.url),
+            None => self.in_process.clone(),
+        };
+        let sweeper = Sweeper {
+            sweep: Sweep { dispatch: self.dispatch.clone(), groups: self.aws.groups(), adopt },
+            every: sweep.every,
+            keep: policy.ledger.as_ref().map_or(KEEP, |ledger| ledger.keep),
+            pulse: self.vitals.pulse("sweep", Sweeper::turns_within(sweep.every)),
+        };
+        let stopped = told(self.stopped.clone());
+        self.doors.spawn(async {
+            tokio::select! {
+                () = sweeper.run() => {}
+                () = stopped => {}
+            }
+            Ok(())
+        });
+    }
+}
+
+/// Ends when the doors are to stop.
+async fn told(mut stopped: watch::Receiver<bool>) {
+    // It cannot be dropped before it says so; and if it were, there would be nobody left to serve for.
+    let _ = stopped.wait_for(|stop| *stop).await;
+}
+
+/// The signals by which a process is asked to end.
+struct Asked {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Asked {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// The name of the signal, when one comes.
+    async fn to_end(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}

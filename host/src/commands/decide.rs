@@ -1,0 +1,167 @@
+//! `hostler finish` and `hostler abandon`: a person decides how the work on an instance ends.
+
+#[cfg(test)]
+mod tests;
+mod words;
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::desk::{self, BAD_INPUT, Known, NOT_COMPLETED, Refusal, write_lines};
+use super::policy::PolicyFile;
+use crate::assemble::{ByHand, Hand};
+use crate::clock::{Clock, SystemClock};
+use crate::dispatch::lifecycle::LifecycleResult;
+use crate::dispatch::{Completion, DispatchError, End, Step, Worked};
+use crate::ledger::Item;
+use crate::policy::Policy;
+use crate::ports::InstanceId;
+
+/// Which work, and whether to ask.
+#[derive(Debug, Args)]
+#[command(after_help = HELP, long_about = ABOUT)]
+pub struct Arguments {
+    /// The instance
+    #[arg(value_name = "INSTANCE", value_parser = InstanceId::parse)]
+    instance: InstanceId,
+    #[command(flatten)]
+    policy: PolicyFile,
+    /// Which of its open items; needed where it has several
+    #[arg(long, value_name = "ID")]
+    item: Option<String>,
+    /// Do not ask. Nobody is asked either where standard input is no terminal
+    #[arg(long)]
+    yes: bool,
+}
+
+const ABOUT: &str = "\
+Ends the work on an instance, whatever its handler says: `finish` with CONTINUE, `abandon` with ABANDON.
+
+The order is written into the ledger that the policy names, with who gave it and when, and stands from then on. With the credentials at \
+hand the command then ends the work itself: no plugin runs, Auto Scaling is told, and that is written down. Where it cannot, the \
+next host that takes the work up does. Work that has no lifecycle action ends with either, and nobody is told. An end that was decided \
+before is not changed any more.";
+
+const HELP: &str = "\
+Exit codes:
+  0  the work has ended as ordered
+  1  not yet: the order is written down, and takes effect later; or the end was decided otherwise before
+  2  bad input: arguments or policy; the policy has no [ledger]; several items are open; or the question was answered with no
+  3  no work is open for the instance
+  5  not completed: the ledger cannot be read or written, or the lifecycle action was over already";
+
+const ENDED: u8 = 0;
+const NOT_YET: u8 = 1;
+
+impl Arguments {
+    /// Runs the command, which orders `result`.
+    pub fn run(&self, result: LifecycleResult) -> ExitCode {
+        crate::telemetry::human();
+        desk::exit(super::runtime().block_on(self.decide(result)))
+    }
+
+    async fn decide(&self, result: LifecycleResult) -> Result<u8, Refusal> {
+        let by_hand = ByHand::new(desk::policy(&self.policy)?).await?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let ledgers = desk::ledgers(&by_hand.store, &clock).await?;
+        let known = desk::known(ledgers, &self.instance).await?;
+        let known = known.ok_or_else(|| Refusal::nothing(desk::unknown(&self.instance, &*by_hand.store)))?;
+        let item = known.choose(&self.instance, self.item.as_deref(), clock.now())?;
+        let out = &mut io::stdout().lock();
+        let order = Order { instance: &self.instance, item, result, known: &known, policy: &by_hand.policy };
+        write_lines(out, order.announced(clock.now()).iter().map(String::as_str))?;
+        if !self.yes && io::stdin().is_terminal() && !agreed()? {
+            write_lines(out, ["nothing was ordered"])?;
+            return Ok(BAD_INPUT);
+        }
+        order.carry_out(out, by_hand.hand().await, &*clock).await
+    }
+}
+
+/// Asks the person at the terminal.
+fn agreed() -> io::Result<bool> {
+    eprint!("Go on? [y/N] ");
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// What is ordered, and for what.
+struct Order<'a> {
+    instance: &'a InstanceId,
+    item: &'a Item,
+    result: LifecycleResult,
+    known: &'a Known,
+    policy: &'a Policy,
+}
+
+impl Order<'_> {
+    /// Writes the order down, brings the item one step on if that can be done, and says what came of it.
+    async fn carry_out(
+        &self,
+        out: &mut dyn Write,
+        hand: Result<Hand, String>,
+        clock: &dyn Clock,
+    ) -> Result<u8, Refusal> {
+        let theirs = self.known.ledger.place();
+        let hand = hand.and_then(|hand| match &hand.dispatch.place {
+            ours if ours == theirs => Ok(hand),
+            ours => Err(desk::elsewhere(ours, theirs)),
+        });
+        let by = hand.as_ref().map_or_else(|_| desk::user_at_host(), |hand| hand.caller.clone());
+        let Some(item) = self.write_down(&by).await? else {
+            let message = format!("{}: the work has ended meanwhile; nothing was ordered", self.instance);
+            return Err(Refusal::nothing(message));
+        };
+        let (code, line) = match hand {
+            Err(why) => (NOT_YET, self.left_to_hosts(&item, &why, clock.now())),
+            Ok(hand) => self.judge(hand.dispatch.step(&item.event, None).await, &item, clock).await?,
+        };
+        write_lines(out, [&*format!("{}: {line}", self.instance)])?;
+        Ok(code)
+    }
+
+    /// The item as it is then; none if it has ended. An end that is decided is not ordered another time.
+    async fn write_down(&self, by: &str) -> Result<Option<Item>, Refusal> {
+        if self.item.finishing.is_some() {
+            return Ok(Some(self.item.clone()));
+        }
+        Ok(self.known.ledger.order(self.instance, &self.item.id, self.result, by).await?)
+    }
+
+    /// What came of the step, and the exit code for it.
+    async fn judge(
+        &self,
+        step: Result<Step, DispatchError>,
+        item: &Item,
+        clock: &dyn Clock,
+    ) -> Result<(u8, String), Refusal> {
+        Ok(match step {
+            Ok(Step::Ended(end @ (End::NoHandler | End::LeftAlone { .. }))) => (NOT_YET, self.not_ours(&end)),
+            Ok(Step::Ended(end)) => (self.code(&end), end.to_string()),
+            Ok(Step::Later { note, .. }) => {
+                let open = self.known.ledger.open(self.instance).await?;
+                (NOT_YET, self.busy(&open, &note, clock.now()))
+            }
+            Err(error) => (NOT_YET, self.not_told(item, &error)),
+        })
+    }
+
+    fn code(&self, end: &End) -> u8 {
+        let lifecycle = match end {
+            End::Worked(Worked { lifecycle, .. }) => *lifecycle,
+            End::Already(already) => already.lifecycle,
+            End::NoHandler | End::LeftAlone { .. } => return NOT_YET,
+        };
+        match (lifecycle, self.result) {
+            (None, _)
+            | (Some(Completion::Continue), LifecycleResult::Continue)
+            | (Some(Completion::Abandon), LifecycleResult::Abandon) => ENDED,
+            (Some(Completion::Late), _) => NOT_COMPLETED,
+            (Some(_), _) => NOT_YET,
+        }
+    }
+}

@@ -1,0 +1,341 @@
+use clap::Parser;
+use jiff::{SignedDuration, Timestamp};
+
+use super::*;
+use crate::dispatch::Decision;
+use crate::dispatch::lifecycle::Answer;
+use crate::dispatch::tests::{Host, host};
+use crate::event::{Event, Kind};
+use crate::ledger::{Claim, Ended, Finishing, Ledger, LedgerError, MemoryStore, Open, Store, Wanted};
+use crate::ports::{PortError, PortErrorKind, Region};
+use crate::testing::{INSTANCE, START, ended_item, guests, lifecycle, open_item, put_ended, put_open, told};
+
+/// A person, a ledger, and a host of theirs that tells a recorder.
+struct Person {
+    store: Arc<dyn Store>,
+    host: Host,
+}
+
+const ARN: &str = "arn:aws:iam::123456789012:user/ops";
+
+impl Person {
+    async fn with(open: Open) -> Self {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+        if !open.items.is_empty() {
+            put_open(&*store, &open).await;
+        }
+        let mut host = host(Some(guests::error()), "");
+        let (clock, place) = (host.dispatch.ports.clock.clone(), host.dispatch.place.clone());
+        host.dispatch.ledger = Ledger::new(store.clone(), clock, place, "laptop (process 1)");
+        Self { store, host }
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        self.host.dispatch.ports.clock.clone()
+    }
+
+    async fn known(&self) -> Known {
+        let ledgers = desk::ledgers(&self.store, &self.clock()).await.unwrap();
+        desk::known(ledgers, &id()).await.unwrap().unwrap()
+    }
+
+    /// Gives the order; the host is there if `at_hand`.
+    async fn order(self, result: LifecycleResult, at_hand: Result<(), &str>) -> (u8, String, Ended) {
+        let (known, clock, store) = (self.known().await, self.clock(), self.store.clone());
+        let policy = crate::testing::policy("");
+        let item = known.choose(&id(), None, clock.now()).unwrap();
+        let order = Order { instance: &id(), item, result, known: &known, policy: &policy };
+        let hand = Hand { dispatch: self.host.dispatch, caller: ARN.to_owned() };
+        let mut out = Vec::new();
+        let hand = at_hand.map(|()| hand).map_err(str::to_owned);
+        let code = order.carry_out(&mut out, hand, &*clock).await.unwrap();
+        let ended = desk::known(desk::ledgers(&store, &clock).await.unwrap(), &id()).await.unwrap().unwrap().ended;
+        (code, String::from_utf8(out).unwrap(), ended)
+    }
+}
+
+fn id() -> InstanceId {
+    InstanceId::parse(INSTANCE).unwrap()
+}
+
+fn now() -> Timestamp {
+    START.parse().unwrap()
+}
+
+/// Work that has failed three times, and would wait.
+fn stuck() -> Item {
+    let due = now() + SignedDuration::from_secs(40);
+    Item { attempts: 3, failures: 3, due, wake: due, told: vec![told("failed", "broken")], ..open_item() }
+}
+
+fn one(item: Item) -> Open {
+    Open { items: vec![item], ..Open::default() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_ends_the_work_without_running_the_handler_and_says_who_gave_it() {
+    let person = Person::with(one(stuck())).await;
+    let recorder = person.host.recorder.clone();
+    let (code, text, ended) = person.order(LifecycleResult::Continue, Ok(())).await;
+    assert_eq!(code, ENDED);
+    insta::assert_snapshot!(text, @"
+    i-0123456789abcdef0: ended by order after 3 attempts of under-test: of
+      arn:aws:iam::123456789012:user/ops; lifecycle action completed with CONTINUE
+    ");
+    assert_eq!(*recorder.told.lock().unwrap(), [format!("{INSTANCE} CONTINUE")]);
+    let by = ARN.to_owned();
+    assert_eq!(ended.items[0].decision, Decision::Ordered { result: LifecycleResult::Continue, by });
+    assert_eq!(ended.items[0].attempts, 3);
+
+    let (code, text, _) = Person::with(one(stuck())).await.order(LifecycleResult::Abandon, Ok(())).await;
+    assert_eq!(code, ENDED);
+    insta::assert_snapshot!(text, @"
+    i-0123456789abcdef0: ended by order after 3 attempts of under-test: of
+      arn:aws:iam::123456789012:user/ops; lifecycle action completed with ABANDON
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_without_a_lifecycle_action_ends_and_nobody_is_told() {
+    let mut item = stuck();
+    item.event.lifecycle_action = None;
+    item.id = item.event.work_item();
+    let person = Person::with(one(item)).await;
+    let recorder = person.host.recorder.clone();
+    let (code, text, _) = person.order(LifecycleResult::Continue, Ok(())).await;
+    assert_eq!((code, recorder.told.lock().unwrap().len()), (ENDED, 0));
+    insta::assert_snapshot!(text, @"
+    i-0123456789abcdef0: ended by order after 3 attempts of under-test: of
+      arn:aws:iam::123456789012:user/ops; no lifecycle action to complete
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_another_host_works_on_it_the_order_waits_and_says_for_how_long() {
+    let person = Person::with(Open::default()).await;
+    let dispatch = &person.host.dispatch;
+    let event = crate::testing::terminating();
+    let other = Ledger::new(person.store.clone(), person.clock(), dispatch.place.clone(), "worker-1 (process 7)");
+    let hook = crate::dispatch::lifecycle::HookTimes {
+        heartbeat_timeout: std::time::Duration::from_secs(300),
+        global_timeout: std::time::Duration::from_secs(30_000),
+    };
+    let wanted = Wanted { event: &event, handler: "under-test", deadline: now(), hook: Some(hook) };
+    assert!(matches!(other.claim(&wanted).await, Ok(Claim::Ours(_))));
+    let (code, text, ended) = person.order(LifecycleResult::Continue, Ok(())).await;
+    assert_eq!((code, ended.items.len()), (NOT_YET, 0));
+    insta::assert_snapshot!(text, @"
+    i-0123456789abcdef0: the order CONTINUE is written down, and worker-1 (process 7) is at work: it
+      takes effect with the next step after this attempt, which ends by 2026-01-15T03:01:00Z, at the
+      latest at 2026-01-15T03:03:30Z. To have it then at once, give the order again
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nobody_here_can_act_the_order_stands_for_the_hosts() {
+    let person = Person::with(one(stuck())).await;
+    let (store, clock) = (person.store.clone(), person.clock());
+    let (code, text, _) = person.order(LifecycleResult::Abandon, Err("no AWS region is configured")).await;
+    assert_eq!(code, NOT_YET);
+    insta::assert_snapshot!(text, @"
+    i-0123456789abcdef0: the order ABANDON is written down; the next host that takes the work up carries
+      it out, now. It was not done from here: no AWS region is configured
+    ");
+    let known = desk::known(desk::ledgers(&store, &clock).await.unwrap(), &id()).await.unwrap().unwrap();
+    let order = known.open.items[0].order.clone().unwrap();
+    assert_eq!((order.result, order.by), (LifecycleResult::Abandon, desk::user_at_host()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn from_another_region_the_order_is_left_to_the_hosts_there() {
+    let mut person = Person::with(one(stuck())).await;
+    person.host.dispatch.place.region = Region::parse("us-east-1").unwrap();
+    let (code, text, _) = person.order(LifecycleResult::Continue, Ok(())).await;
+    assert_eq!(code, NOT_YET);
+    insta::assert_snapshot!(text, @"
+    i-0123456789abcdef0: the order CONTINUE is written down; the next host that takes the work up
+      carries it out, now. It was not done from here: these credentials are of account 123456789012 in
+      us-east-1, and the instance is in account 123456789012 in eu-central-1; set AWS_PROFILE and
+      AWS_REGION to those
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_does_not_take_the_event_leaves_it_to_those_who_do() {
+    let mut item = stuck();
+    item.event.envelope["source"] = "aws.ec2".into();
+    let (code, text, _) = Person::with(one(item)).await.order(LifecycleResult::Continue, Ok(())).await;
+    assert_eq!(code, NOT_YET);
+    insta::assert_snapshot!(text, @"
+    i-0123456789abcdef0: the order CONTINUE is written down, and hosts carry it out. It was not done
+      from here, since by this policy it is not to be worked on (no handler of the policy takes this
+      event); is it the one that the hosts have?
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_auto_scaling_does_not_take_is_told_and_tried_again_by_hosts() {
+    let person = Person::with(one(stuck())).await;
+    let denied = PortError::new(PortErrorKind::Denied, "not allowed by IAM; allow autoscaling:CompleteLifecycleAction");
+    person.host.recorder.answers.lock().unwrap().push(Err(denied));
+    let (code, text, _) = person.order(LifecycleResult::Continue, Ok(())).await;
+    assert_eq!(code, NOT_YET);
+    insta::assert_snapshot!(text, @"");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_action_that_is_over_is_not_completed() {
+    let person = Person::with(one(stuck())).await;
+    person.host.recorder.answers.lock().unwrap().push(Ok(Answer::Over));
+    let (code, text, _) = person.order(LifecycleResult::Continue, Ok(())).await;
+    assert_eq!(code, NOT_COMPLETED);
+    insta::assert_snapshot!(text, @"
+    i-0123456789abcdef0: ended by order after 3 attempts of under-test: of
+      arn:aws:iam::123456789012:user/ops; too late: the lifecycle action was over already
+    ");
+}
+
+fn decided() -> Item {
+    let decision = Decision::GaveUp { why: "5 attempts in a row failed".into() };
+    let at = now() - SignedDuration::from_secs(60);
+    let finishing = Finishing { decision, result: Some(LifecycleResult::Abandon), sent: false, at };
+    Item { finishing: Some(finishing), ..stuck() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_decided_end_is_brought_there_and_not_changed() {
+    let (code, text, ended) = Person::with(one(decided())).await.order(LifecycleResult::Continue, Ok(())).await;
+    assert_eq!(code, NOT_YET);
+    insta::assert_snapshot!(text, @"
+    i-0123456789abcdef0: gave up after 3 attempts of under-test: 5 attempts in a row failed; lifecycle
+      action completed with ABANDON
+    ");
+    assert_eq!(ended.items[0].decision.as_str(), "gave-up");
+    let (code, text, _) = Person::with(one(decided())).await.order(LifecycleResult::Abandon, Err("no AWS")).await;
+    assert_eq!(code, NOT_YET);
+    insta::assert_snapshot!(text, @"
+    i-0123456789abcdef0: its end is decided (gave up: 5 attempts in a row failed); the next host that
+      takes the work up carries it out, in 40s. It was not done from here: no AWS
+    ");
+}
+
+/// What is said before the order.
+async fn announced(item: Item, result: LifecycleResult) -> String {
+    let person = Person::with(one(item)).await;
+    let known = person.known().await;
+    let (policy, item) = (crate::testing::policy(""), &known.open.items[0]);
+    Order { instance: &id(), item, result, known: &known, policy: &policy }.announced(now()).join("\n")
+}
+
+#[tokio::test(start_paused = true)]
+async fn before_it_happens_it_is_said_what_will() {
+    use LifecycleResult::{Abandon, Continue};
+    let coming = || -> Event {
+        lifecycle("EC2 Instance-launch Lifecycle Action", "autoscaling:EC2_INSTANCE_LAUNCHING", "prepare")
+    };
+    let launching = || Item { event: coming(), ..stuck() };
+    let pooled = || {
+        let mut item = stuck();
+        item.event.kind = Kind::InstanceReturningToWarmPool;
+        item
+    };
+    let mut spot = stuck();
+    (spot.event.kind, spot.event.lifecycle_action) = (Kind::SpotInterruption, None);
+    let by = "me@laptop".to_owned();
+    let order = crate::ledger::Order { result: Continue, by, at: now() - SignedDuration::from_secs(5) };
+    let ordered = Item { order: Some(order), ..stuck() };
+    let mut told = Vec::new();
+    for (item, result) in [
+        (stuck(), Continue),
+        (ordered, Abandon),
+        (launching(), Continue),
+        (launching(), Abandon),
+        (pooled(), Continue),
+        (spot, Abandon),
+        (decided(), Continue),
+    ] {
+        told.push(announced(item, result).await);
+    }
+    insta::assert_snapshot!(told.join("\n\n"), @"
+    i-0123456789abcdef0: terminating, hook drain of group web; handler under-test, taken in 0s, attempts: 3
+    finish ends this work with CONTINUE: Auto Scaling goes on to terminate the instance
+
+    i-0123456789abcdef0: terminating, hook drain of group web; handler under-test, taken in 0s, attempts: 3
+    abandon ends this work with ABANDON: Auto Scaling waits for no other hook and terminates the instance, unless its group retains such instances
+    it takes the place of an order by me@laptop, 5s ago: CONTINUE
+
+    i-0123456789abcdef0: launching, hook prepare of group web; handler under-test, taken in 0s, attempts: 3
+    finish ends this work with CONTINUE: Auto Scaling puts the instance into service
+
+    i-0123456789abcdef0: launching, hook prepare of group web; handler under-test, taken in 0s, attempts: 3
+    abandon ends this work with ABANDON: Auto Scaling terminates the instance and launches another in its place
+
+    i-0123456789abcdef0: returning-to-warm-pool, hook drain of group web; handler under-test, taken in 0s, attempts: 3
+    finish ends this work with CONTINUE: Auto Scaling puts the instance into the warm pool
+
+    i-0123456789abcdef0: spot-interruption, group web; handler under-test, taken in 0s, attempts: 3
+    abandon ends this work with ABANDON: it has no lifecycle action, so that nobody is told
+
+    i-0123456789abcdef0: terminating, hook drain of group web; handler under-test, taken in 0s, attempts: 3
+    its end was decided 60s ago and is not changed any more: gave up: 5 attempts in a row failed; Auto Scaling is to be told: ABANDON. This only brings it there
+    ");
+}
+
+/// What is said where it is not clear which work is meant.
+async fn refused(open: Open, ended: Ended, named: Option<&str>) -> String {
+    let person = Person::with(open).await;
+    if !ended.items.is_empty() {
+        put_ended(&*person.store, &ended).await;
+    }
+    let known = person.known().await;
+    let refusal = known.choose(&id(), named, now()).unwrap_err();
+    format!("{}: {:#}", refusal.code, refusal.error)
+}
+
+#[tokio::test(start_paused = true)]
+async fn which_work_is_meant_has_to_be_clear() {
+    let mut spot = Item { id: "spot-1".into(), ..stuck() };
+    (spot.event.kind, spot.event.lifecycle_action) = (Kind::SpotInterruption, None);
+    let two = Open { items: vec![stuck(), spot], ..Open::default() };
+    insta::assert_snapshot!(refused(two.clone(), Ended::default(), None).await, @r#"
+    2: i-0123456789abcdef0 has 2 open items; say which is meant:
+      --item "123456789012/eu-central-1/web/drain/i-0123456789abcdef0/autoscaling:EC2_INSTANCE_TERMINATING": terminating, hook drain of group web
+      --item "spot-1": spot-interruption, group web
+    "#);
+    insta::assert_snapshot!(refused(two, Ended::default(), Some("spot-2")).await, @r#"
+    2: i-0123456789abcdef0 has no open item "spot-2"; there is:
+      --item "123456789012/eu-central-1/web/drain/i-0123456789abcdef0/autoscaling:EC2_INSTANCE_TERMINATING": terminating, hook drain of group web
+      --item "spot-1": spot-interruption, group web
+    "#);
+    let ended = Ended { items: vec![ended_item(Decision::Done, Some(Completion::Continue))], ..Ended::default() };
+    insta::assert_snapshot!(refused(Open::default(), ended, None).await, @"3: no work is open for i-0123456789abcdef0; the last, instance-terminating taken by under-test, ended 60s ago: done after 1 attempt of under-test; lifecycle action completed with CONTINUE");
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_that_has_ended_meanwhile_is_not_ordered() -> Result<(), LedgerError> {
+    let person = Person::with(one(stuck())).await;
+    let known = person.known().await;
+    person.host.dispatch.ledger.order(&id(), &stuck().id, LifecycleResult::Continue, "another").await?;
+    person.host.dispatch.step(&stuck().event, None).await.unwrap();
+    let policy = crate::testing::policy("");
+    let item = &known.open.items[0];
+    let order = Order { instance: &id(), item, result: LifecycleResult::Abandon, known: &known, policy: &policy };
+    let refusal = order.carry_out(&mut Vec::new(), Err("no AWS".into()), &*person.clock()).await.unwrap_err();
+    insta::assert_snapshot!(format!("{}: {:#}", refusal.code, refusal.error), @"3: i-0123456789abcdef0: the work has ended meanwhile; nothing was ordered");
+    Ok(())
+}
+
+#[derive(Debug, Parser)]
+struct Cli {
+    #[command(flatten)]
+    arguments: Arguments,
+}
+
+#[test]
+fn an_instance_has_to_be_named() {
+    let error = Cli::try_parse_from(["finish"]).unwrap_err().to_string();
+    insta::assert_snapshot!(error.lines().take(2).collect::<Vec<_>>().join("\n"), @"
+    error: the following required arguments were not provided:
+      <INSTANCE>
+    ");
+}

@@ -1,0 +1,117 @@
+//! `hostler retry`: the next attempt is due now, and failures are forgiven.
+
+#[cfg(test)]
+mod tests;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Args;
+use jiff::Timestamp;
+
+use super::desk::{self, Known, Refusal, write_lines};
+use super::policy::PolicyFile;
+use crate::assemble;
+use crate::clock::words::{due, relative};
+use crate::clock::{Clock, SystemClock};
+use crate::ledger::{Item, Standing};
+use crate::policy::Policy;
+use crate::ports::InstanceId;
+
+/// Makes the next attempt for an instance due now, with the failures so far forgiven.
+///
+/// For when the plugin or the policy has been mended, or AWS answers again: `max-attempts` is counted anew. It runs no plugin itself:
+/// a host does, with the newest plugin, as soon as the queue or its own clock brings it to the work. The command says when that is.
+#[derive(Debug, Args)]
+#[command(after_help = HELP)]
+pub struct Arguments {
+    /// The instance
+    #[arg(value_name = "INSTANCE", value_parser = InstanceId::parse)]
+    instance: InstanceId,
+    #[command(flatten)]
+    policy: PolicyFile,
+    /// Which of its open items; needed where it has several
+    #[arg(long, value_name = "ID")]
+    item: Option<String>,
+}
+
+const HELP: &str = "\
+Exit codes:
+  0  the next attempt is due now
+  1  a host works on it at this moment: nothing was changed
+  2  bad input: arguments or policy; the policy has no [ledger]; or several items are open
+  3  no work is open for the instance
+  5  the ledger cannot be read or written";
+
+const DUE: u8 = 0;
+const WORKED_ON: u8 = 1;
+
+impl Arguments {
+    /// Runs the command.
+    pub fn run(&self) -> ExitCode {
+        crate::telemetry::human();
+        desk::exit(super::runtime().block_on(self.retry()))
+    }
+
+    async fn retry(&self) -> Result<u8, Refusal> {
+        let policy = desk::policy(&self.policy)?;
+        let store = assemble::ledger_alone(&policy).await?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let known = desk::known(desk::ledgers(&store, &clock).await?, &self.instance).await?;
+        let known = known.ok_or_else(|| Refusal::nothing(desk::unknown(&self.instance, &*store)))?;
+        let item = known.choose(&self.instance, self.item.as_deref(), clock.now())?;
+        retry(&mut io::stdout().lock(), &self.instance, &known, item, &policy, clock.now()).await
+    }
+}
+
+async fn retry(
+    out: &mut dyn Write,
+    instance: &InstanceId,
+    known: &Known,
+    item: &Item,
+    policy: &Policy,
+    now: Timestamp,
+) -> Result<u8, Refusal> {
+    let standing = known.open.standing(item, now);
+    if let (Standing::Working, Some(lease)) = (standing, known.open.held(now)) {
+        // It would write over what we change.
+        let since = relative(lease.since, now);
+        let line =
+            format!("{instance}: {} has been at it since {since}, so there is nothing to retry yet", lease.holder);
+        write_lines(out, [&*line])?;
+        return Ok(WORKED_ON);
+    }
+    if known.ledger.retry(instance, &item.id).await?.is_none() {
+        return Err(Refusal::nothing(format!("{instance}: the work has ended meanwhile; nothing was changed")));
+    }
+    let forgiven = match item.failures {
+        0 => String::new(),
+        1 => ", and its failure is forgiven".to_owned(),
+        failures => format!(", and its {failures} failures in a row are forgiven"),
+    };
+    let what = if item.finishing.is_some() {
+        "its end is decided, and the next try to tell Auto Scaling is due now"
+    } else {
+        "the next attempt is due now"
+    };
+    let about = item.event.about();
+    let line = format!("{instance}: {about}: {what}{forgiven}. {}", comes(standing, item, policy, now));
+    write_lines(out, [&*line])?;
+    Ok(DUE)
+}
+
+/// Who comes for it, and when.
+fn comes(standing: Standing, item: &Item, policy: &Policy, now: Timestamp) -> String {
+    match (standing, &policy.sweep) {
+        (Standing::Overdue, Some(sweep)) => {
+            format!("Its message has died: the sweep takes it up, every {}", humantime::format_duration(sweep.every))
+        }
+        (Standing::Overdue, None) => {
+            "Its message has died, and the policy has no [sweep], which would take it up: add one, or end \
+                                      the work with hostler finish or hostler abandon"
+                .to_owned()
+        }
+        _ => format!("A host comes for it {}, at the latest", due(item.wake, now)),
+    }
+}

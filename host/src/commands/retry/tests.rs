@@ -1,0 +1,71 @@
+use jiff::SignedDuration;
+
+use super::*;
+use crate::ledger::{LEASE, Lease, MemoryStore, Open, Store};
+use crate::testing::{INSTANCE, START, VirtualClock, open_item, policy, put_open};
+
+fn now() -> Timestamp {
+    START.parse().unwrap()
+}
+
+fn at(seconds: i64) -> Timestamp {
+    now() + SignedDuration::from_secs(seconds)
+}
+
+/// What is said, and the item afterwards.
+async fn retried(open: Open, policy: &Policy) -> (u8, String, Item) {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    put_open(&*store, &open).await;
+    let instance = InstanceId::parse(INSTANCE).unwrap();
+    let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new());
+    let known = desk::known(desk::ledgers(&store, &clock).await.unwrap(), &instance).await.unwrap().unwrap();
+    let mut out = Vec::new();
+    let item = &known.open.items[0];
+    let code = retry(&mut out, &instance, &known, item, policy, now()).await.unwrap();
+    let after = known.ledger.open(&instance).await.unwrap().items.remove(0);
+    (code, String::from_utf8(out).unwrap(), after)
+}
+
+fn one(item: Item) -> Open {
+    Open { items: vec![item], ..Open::default() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_are_forgiven_and_it_is_said_when_a_host_comes() {
+    let failing = Item { failures: 4, interrupted: 2, due: at(60), wake: at(40), ..open_item() };
+    let (code, text, after) = retried(one(failing), &policy("")).await;
+    assert_eq!((code, after.failures, after.interrupted, after.due), (DUE, 0, 0, now()));
+    insta::assert_snapshot!(text, @"
+    i-0123456789abcdef0: terminating, hook drain of group web: the next attempt is due now, and its 4
+      failures in a row are forgiven. A host comes for it in 40s, at the latest
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_comes_for_is_left_to_the_sweep_if_there_is_one() {
+    let overdue = || one(Item { due: at(-600), wake: at(-600), ..open_item() });
+    insta::assert_snapshot!(retried(overdue(), &policy("")).await.1, @"
+    i-0123456789abcdef0: terminating, hook drain of group web: the next attempt is due now. Its message
+      has died, and the policy has no [sweep], which would take it up: add one, or end the work with
+      hostler finish or hostler abandon
+    ");
+    let mut swept = policy("");
+    swept.sweep = Some(crate::policy::SweepPolicy { every: std::time::Duration::from_secs(60) });
+    insta::assert_snapshot!(retried(overdue(), &swept).await.1, @"
+    i-0123456789abcdef0: terminating, hook drain of group web: the next attempt is due now. Its message
+      has died: the sweep takes it up, every 1m
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_being_worked_on_is_left_alone() {
+    let item = Item { failures: 4, ..open_item() };
+    let (id, holder) = ("1".to_owned(), "worker-1 (process 7)".to_owned());
+    let lease = Lease { id, holder, item: item.id.clone(), since: at(-8), until: at(-8) + LEASE };
+    let (code, text, after) = retried(Open { lease: Some(lease), ..one(item) }, &policy("")).await;
+    assert_eq!((code, after.failures), (WORKED_ON, 4));
+    insta::assert_snapshot!(text, @"
+    i-0123456789abcdef0: worker-1 (process 7) has been at it since 8s ago, so there is nothing to retry
+      yet
+    ");
+}

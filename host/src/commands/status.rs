@@ -1,0 +1,89 @@
+//! `hostler status`: what is under way, from the ledger alone; or the story of one instance.
+
+mod item;
+mod list;
+mod row;
+mod story;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::desk::{self, Refusal};
+use super::policy::PolicyFile;
+use crate::assemble;
+use crate::clock::{Clock, SystemClock};
+use crate::ports::InstanceId;
+
+/// Shows what is under way: all open work, the most worrying first, or the story of one instance.
+///
+/// It reads the ledger that the policy names and asks nobody else, so it works while hosts do not. Below each instance stands what
+/// its last attempt said. "overdue" means that nobody has come for it long after its time: its message has died, and the sweep takes
+/// it up. "finishing" means that its end is decided, and Auto Scaling is still to be told. `hostler why` says what blocks an instance.
+#[derive(Debug, Args)]
+#[command(after_help = HELP)]
+pub struct Arguments {
+    /// Tell the story of this instance: its work, open and ended, with every attempt
+    #[arg(value_name = "INSTANCE", value_parser = InstanceId::parse)]
+    instance: Option<InstanceId>,
+    #[command(flatten)]
+    policy: PolicyFile,
+    /// Show so many items; the others are only counted
+    #[arg(long, value_name = "NUMBER", default_value_t = 100, conflicts_with_all = ["json", "instance"])]
+    limit: usize,
+    /// Print JSON: a line for each item, all of them, in the order of their instances; or one object for the story
+    #[arg(long)]
+    json: bool,
+}
+
+const HELP: &str = "\
+Exit codes:
+  0  all of it was read
+  1  some of it cannot be read: a line says which object, and why
+  2  bad input: arguments or policy; or the policy has no [ledger]
+  3  the ledger knows nothing of the instance
+  5  the ledger cannot be read
+
+Each line of --json has `instance` (null where the event names none), `account`, `region`, `item`, `event` (ids), `kind`, `group`, `hook`, \
+`handler`, `standing` (overdue, finishing, ordered, due, waiting, behind or working), `overdue`, `taken`, `age-seconds`, `deadline`, `due`, \
+`wake` (when its door brings it again), `attempts`, `failures` and `interrupted` (in a row), `outcome`, `note` and `digest` of the last \
+attempt that ended, `lease` (`holder`, `item`, `since`, `until`, or null), `order` (`result`, `by`, `at`, or null) and `finishing` \
+(`decision`, with `why`, or `result` and `by`; `tell`, what Auto Scaling is told; `sent`, `at`; or null). An object that cannot be read has `error` and nothing else. The story has \
+`instance`, `account`, `region`, `open` (items as above, each with `told`, its attempts) and `ended` (each with `item`, `event`, `kind`, \
+`handler`, `happened`, `taken`, `ended`, `decision`, and `why` or `result` and `by`, `lifecycle`, `attempts` and `told`). An attempt has \
+`attempt`, `began`, `ended`, `outcome`, `note` and `module`. Keys may be added.";
+
+/// All of it was read.
+const READ: u8 = 0;
+/// Some of it was not.
+const PARTLY: u8 = 1;
+
+impl Arguments {
+    /// Runs the command.
+    pub fn run(&self) -> ExitCode {
+        crate::telemetry::human();
+        desk::exit(super::runtime().block_on(self.tell()))
+    }
+
+    async fn tell(&self) -> Result<u8, Refusal> {
+        let policy = desk::policy(&self.policy)?;
+        let store = assemble::ledger_alone(&policy).await?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let (ledgers, now) = (desk::ledgers(&store, &clock).await?, clock.now());
+        let out = &mut io::stdout().lock();
+        match &self.instance {
+            Some(instance) => {
+                let known = desk::known(ledgers, instance).await?;
+                let known = known.ok_or_else(|| Refusal::nothing(desk::unknown(instance, &*store)))?;
+                story::tell(out, instance, &known, now, self.json)?;
+                Ok(READ)
+            }
+            None if self.json => list::as_json(out, &ledgers, now).await,
+            None => list::as_table(out, &ledgers, &store.locate(""), now, self.limit).await,
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! What a queue full of events costs an agent, against ministack: memory while work waits, and how fast a burst is taken.
+//!
+//! Figures are of one run. The emulator is Python, and does several requests for each event, so it is what a burst waits for:
+//! the processor time of both is shown beside each other.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use hostler_tests::http::Request;
+use hostler_tests::{ACCOUNT, Process, Queue, REGION, Stack, guest, host, poll};
+use serde_json::json;
+
+/// How many work items wait, and how many events come at once.
+const WAITING: usize = 10_000;
+const BURST: usize = 5_000;
+
+/// How long the emulator may take for it.
+const PATIENCE: Duration = Duration::from_secs(1_800);
+
+/// Ticks of the clock that Linux tells processor times in, a second: the same on every machine that Rust runs on.
+const TICKS: f64 = 100.0;
+
+fn main() {
+    // `cargo test --benches` only asks whether it starts.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return;
+    }
+    let stack = Stack::shared();
+    let [waiting, burst] =
+        [(WAITING, "wait = \"12h\""), (BURST, "")].map(|(count, settings)| measure(stack, count, settings));
+    println!(
+        "{:<46}{:>10}{:>12}{:>16}{:>16}",
+        "agent on a queue", "events/s", "memory", "agent's CPU", "emulator's CPU"
+    );
+    for (name, figures) in [
+        (format!("{WAITING} work items that wait (again)"), waiting),
+        (format!("{BURST} events at once, each to its end"), burst),
+    ] {
+        let Figures { rate, memory, cpu, emulators_cpu } = figures;
+        println!("{name:<46}{rate:>10.0}{:>9.0} MB{cpu:>14.0} s{emulators_cpu:>14.0} s", memory as f64 / 1e6);
+    }
+}
+
+struct Figures {
+    /// Events in a second, from the first to the last.
+    rate: f64,
+    /// Resident, at the end, in bytes.
+    memory: u64,
+    /// Processor time, in seconds.
+    cpu: f64,
+    emulators_cpu: f64,
+}
+
+/// Lets `count` events wait in a queue, and an agent with one handler take them all.
+fn measure(stack: &Stack, count: usize, settings: &str) -> Figures {
+    let bucket = stack.unique("bench");
+    stack.create_bucket(&bucket);
+    stack.put_object(&bucket, "plugins/probe.wasm", guest("probe"));
+    let queue = Queue::create(stack, "bench");
+    let events: Vec<_> = (0..count).map(|index| warning(index).to_string()).collect();
+    queue.send(&events);
+
+    let folder = stack.folder(&bucket);
+    let policy = folder.join("hostler.toml");
+    let emulators_before = processor_time("ministack");
+    let began = Instant::now();
+    let agent = agent(stack, &bucket, &queue, settings, &policy);
+    let taken = poll(PATIENCE, || queue.counts().0 == 0 && (settings.is_empty() || queue.counts().1 == count));
+    let over = poll(PATIENCE, || !settings.is_empty() || queue.is_empty());
+    let took = began.elapsed();
+    assert!(taken && over, "the agent did not take all of it; its log is in {}", folder.display());
+    let name = policy.display().to_string();
+    let figures = Figures {
+        rate: count as f64 / took.as_secs_f64(),
+        memory: resident(&name),
+        cpu: processor_time(&name),
+        emulators_cpu: processor_time("ministack") - emulators_before,
+    };
+    drop(agent);
+    figures
+}
+
+/// A warning about an instance of its own.
+fn warning(index: usize) -> serde_json::Value {
+    let now = jiff::Timestamp::from_second(jiff::Timestamp::now().as_second()).expect("now is a time");
+    json!({
+        "version": "0", "id": format!("22222222-2222-4222-8222-{index:012}"),
+        "detail-type": "EC2 Instance Rebalance Recommendation", "source": "aws.ec2", "account": ACCOUNT,
+        "time": now.to_string(), "region": REGION, "resources": [],
+        "detail": { "instance-id": format!("i-{index:017x}") },
+    })
+}
+
+fn agent(stack: &Stack, bucket: &str, queue: &Queue<'_>, settings: &str, policy: &PathBuf) -> Process {
+    let ready = |port: u16| {
+        let answer = Request::new("GET", "/livez", "").send((std::net::Ipv4Addr::LOCALHOST, port).into());
+        answer.is_ok_and(|answer| answer.status == 200)
+    };
+    let command = |port: u16| {
+        let text = format!(
+            r#"
+[modules]
+source = "s3://{bucket}/plugins/"
+allow-unsigned = true
+[ledger]
+store = "s3://{bucket}/ledger/"
+[queue]
+url = "{}"
+concurrency = 64
+[agent]
+listen = "127.0.0.1:{port}"
+[[handler]]
+name = "bench"
+module = "probe.wasm"
+event = {{ source = ["aws.ec2"], detail-type = ["EC2 Instance Rebalance Recommendation"] }}
+finish = {{ deadline = "24h" }}
+[handler.config]
+{settings}
+"#,
+            queue.url
+        );
+        fs::write(policy, text).expect("the policy can be written");
+        let mut command = Command::new(host());
+        command.args(["agent", "--policy"]).arg(policy).envs(stack.environment());
+        command.env("AWS_REGION", REGION).env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
+        command
+    };
+    let folder = policy.parent().expect("the policy is in a folder");
+    Process::serve("the agent", folder, command, ready)
+}
+
+/// The processes whose command line says `what`.
+fn processes(what: &str) -> Vec<PathBuf> {
+    let says = |process: &PathBuf| {
+        let line = fs::read(process.join("cmdline")).unwrap_or_default();
+        let words: Vec<_> = line.split(|byte| *byte == 0).collect();
+        // The shell that keeps it says so too.
+        words.first().is_some_and(|program| !program.ends_with(b"sh")) && words.contains(&what.as_bytes())
+    };
+    let all = fs::read_dir("/proc").expect("Linux tells of its processes").flatten();
+    all.map(|process| process.path()).filter(says).collect()
+}
+
+/// Resident memory, in bytes.
+fn resident(what: &str) -> u64 {
+    let of = |process: &PathBuf| -> Option<u64> {
+        let status = fs::read_to_string(process.join("status")).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        Some(line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()? * 1024)
+    };
+    processes(what).iter().filter_map(of).sum()
+}
+
+/// Processor time up to now, in seconds.
+fn processor_time(what: &str) -> f64 {
+    let of = |process: &PathBuf| -> Option<f64> {
+        let stat = fs::read_to_string(process.join("stat")).ok()?;
+        // After the name, which may hold anything, `utime` and `stime` are the 12th and the 13th.
+        let fields: Vec<_> = stat.rsplit(')').next()?.split_whitespace().collect();
+        let ticks: f64 = fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?;
+        Some(ticks / TICKS)
+    };
+    processes(what).iter().filter_map(of).sum()
+}
