@@ -270,18 +270,16 @@ impl Ledger {
         decision: &Decision,
         lifecycle: Option<Completion>,
     ) -> Result<(), LedgerError> {
-        let ended = held.item().await.map(|item| item.at_its_end(decision.clone(), lifecycle, self.clock.now()));
-        if let Some(ended) = ended {
-            let key = self.key::<Ended>(&held.subject);
-            swap::change(&*self.store, &key, None, |all: &mut Ended| {
-                all.add(ended.clone());
-                Change::Write(())
-            })
-            .await?;
-        }
+        let Some(item) = held.item().await else { return self.forget(held).await };
+        let ended = item.at_its_end(decision.clone(), lifecycle, self.clock.now());
+        swap::change(&*self.store, &self.key::<Ended>(&held.subject), None, |all: &mut Ended| {
+            all.add(ended.clone());
+            Change::Write(())
+        })
+        .await?;
         match self.forget(held).await {
-            // Whoever has taken over finds the end, or repeats what was decided; either way it stays.
-            Err(LedgerError::Lost { .. }) => Ok(()),
+            // Another has taken over. It repeats what was decided, if anything: but this occurrence has its end, and is open no more.
+            Err(LedgerError::Lost { .. }) => self.clear(&held.key, &item).await,
             forgotten => forgotten,
         }
     }
@@ -401,6 +399,16 @@ impl Ledger {
         })
         .await?;
         Ok(item)
+    }
+
+    /// Takes the item off the open ones, whoever holds the lease.
+    async fn clear(&self, key: &str, item: &Item) -> Result<(), LedgerError> {
+        let change = swap::change(&*self.store, key, None, |open: &mut Open| {
+            let before = open.items.len();
+            open.items.retain(|other| (&other.id, other.taken) != (&item.id, item.taken));
+            if open.items.len() < before { Change::Write(()) } else { Change::Nothing(()) }
+        });
+        change.await.map(drop)
     }
 
     /// Takes the item off the open ones, and gives the lease back.

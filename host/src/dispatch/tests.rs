@@ -1,3 +1,5 @@
+mod model;
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

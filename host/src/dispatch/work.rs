@@ -160,6 +160,9 @@ impl<'a> Work<'a> {
         let left = || until.left(self.dispatch.ports.clock.now()).saturating_sub(BEFORE_ITS_END);
         let mut wait = RENEW_EVERY;
         loop {
+            if left().is_zero() {
+                return lost();
+            }
             tokio::time::sleep(wait.min(left() / 2)).await;
             let left = left();
             if left.is_zero() {

@@ -12,6 +12,11 @@ const RESULT: &str = "1024";
 
 const DRAIN: &str = r#"(import "hostler:handler/ecs@0.1.0" "drain" (func $drain (param i32 i32 i32)))"#;
 
+/// Hands on the error of `drain` as the handler's own: its message is a pointer at 520 and a length at 524.
+const HAND_ON: &str = "(i32.store8 (i32.const 1024) (i32.const 1))
+    (i32.store (i32.const 1028) (i32.load (i32.const 520)))
+    (i32.store (i32.const 1032) (i32.load (i32.const 524)))";
+
 /// A component whose `handle` is `body`, a sequence of instructions that leaves a pointer to the result; `$event` points to
 /// the event. `imports` are core imports, `data` is put into memory.
 pub(crate) fn guest_with(imports: &str, data: &str, body: &str) -> Vec<u8> {
@@ -109,6 +114,27 @@ pub(crate) fn again(seconds: u8, until: u32) -> Vec<u8> {
     guest_with("", &data, &body)
 }
 
+/// Drains the event's instance, then says `again` after `seconds` until attempt `until`; after that `done` in even attempts and
+/// `abandon` in odd ones, so that who decides twice decides otherwise. Hands on the error's message as its own.
+pub(crate) fn drains_and_looks_again(seconds: u8, until: u32) -> Vec<u8> {
+    let data = format!(
+        r#"(data (i32.const 1028) "\02")
+           (data (i32.const 1032) "\{seconds:02x}\00\00\00\00\08\00\00\07\00\00\00\01\00\00\00\10\08\00\00\04\00\00\00")
+           (data (i32.const 2048) "waiting") (data (i32.const 2064) "kept")"#
+    );
+    // In the event the instance is a pointer at 60 and a length at 64.
+    let body = format!(
+        "(call $drain (i32.load offset=60 (local.get $event)) (i32.load offset=64 (local.get $event)) (i32.const 512))
+         (if (i32.load8_u (i32.const 512)) (then {HAND_ON}) (else
+             (if (i32.ge_u (i32.load offset=96 (local.get $event)) (i32.const {until})) (then
+                 (i32.store8 (i32.const 1028) (i32.and (i32.load offset=96 (local.get $event)) (i32.const 1)))
+                 (i32.store (i32.const 1032) (i32.const 2048))
+                 (i32.store (i32.const 1036) (i32.const 7))))))
+         i32.const {RESULT}"
+    );
+    guest_with(DRAIN, &data, &body)
+}
+
 /// Never returns.
 pub(crate) fn spin() -> Vec<u8> {
     guest_with("", "", "(loop (br 0)) unreachable")
@@ -175,12 +201,7 @@ pub(crate) fn drain_blindly(instance: &str) -> Vec<u8> {
 
 /// Drains `instance`, then says `done`, or hands on the error's message as its own.
 pub(crate) fn drain_of(instance: &str) -> Vec<u8> {
-    // In the result of `drain` the error's message is a pointer at 520 and a length at 524. It is handed on as the handler's own
-    // error.
-    let hand_on = "(i32.store8 (i32.const 1024) (i32.const 1))
-        (i32.store (i32.const 1028) (i32.load (i32.const 520)))
-        (i32.store (i32.const 1032) (i32.load (i32.const 524)))";
-    drain_or(instance, hand_on)
+    drain_or(instance, HAND_ON)
 }
 
 /// Drains `instance`, then says `done`, or traps: the mistake of an author who unwraps.
