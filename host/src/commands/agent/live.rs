@@ -62,7 +62,7 @@ pub(super) async fn serve(policy: Policy, wanted: Doors) -> anyhow::Result<()> {
     let mut served = Ok(());
     loop {
         tokio::select! {
-            signal = asked.to_end(), if !*stop.borrow() => {
+            signal = asked.wait(), if !*stop.borrow() => {
                 tracing::info!(signal, "asked to end");
                 stop.send_replace(true);
                 in_process.stop().await;
@@ -187,7 +187,7 @@ impl Asked {
     }
 
     /// The name of the signal, when one comes.
-    async fn to_end(&mut self) -> &'static str {
+    async fn wait(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
