@@ -112,7 +112,7 @@ max-attempts = 100
 [handler.grants]
 ecs = {{ clusters = ["{cluster}"], allow = ["read", "drain", "stop-task"] }}
 [handler.config]
-settle = "1s"
+stop-standalone-after = "5s"
 
 [[handler]]
 name = "spot"
@@ -124,6 +124,8 @@ detail-type = ["EC2 Spot Instance Interruption Warning"]
 max-attempts = 100
 [handler.grants]
 ecs = {{ clusters = ["{cluster}"], allow = ["read", "drain", "stop-task"] }}
+[handler.config]
+stop-standalone-after = "5s"
 "#,
             queue.url, dead_letters.url
         )
