@@ -134,8 +134,13 @@ mod live {
     #[test]
     fn a_queue_that_is_missing_is_an_error_at_start() {
         let folder = TempDir::new().unwrap();
-        let missing = r#"{"__type": "com.amazonaws.sqs#QueueDoesNotExist", "message": "The specified queue does not exist."}"#;
+        let missing =
+            r#"{"__type": "com.amazonaws.sqs#QueueDoesNotExist", "message": "The specified queue does not exist."}"#;
         let output = serving(&folder, &server((400, missing))).wait_with_output().unwrap();
-        ends(&output, 5, "there is no such queue in eu-central-1, where Hostler is: correct url in [queue] of the policy");
+        ends(
+            &output,
+            5,
+            "there is no such queue in eu-central-1, where Hostler is: correct url in [queue] of the policy",
+        );
     }
 }
