@@ -49,8 +49,10 @@ enum Command {
     Status(status::Arguments),
     Why(why::Arguments),
     /// Ends the work on an instance with CONTINUE, whatever its handler says
+    #[command(long_about = decide::ABOUT)]
     Finish(decide::Arguments),
     /// Ends the work on an instance with ABANDON, whatever its handler says
+    #[command(long_about = decide::ABOUT)]
     Abandon(decide::Arguments),
     Retry(retry::Arguments),
     #[command(subcommand)]

@@ -68,6 +68,11 @@ fn only_the_policy_grants() {
 }
 
 #[test]
+fn only_a_diagnosis_looks_without_a_grant() {
+    assert_absent(&["Onlooker"], |path| !below(path, &["diagnosis", "policy"]));
+}
+
+#[test]
 fn handlers_cannot_reach_lifecycle_actions() {
     let lifecycle = ["dispatch::lifecycle", "CompleteLifecycle", "complete_lifecycle"];
     assert_absent(&lifecycle, |path| below(path, &["capabilities", "sandbox"]));

@@ -22,7 +22,7 @@ use crate::ports::InstanceId;
 
 /// Which work, and whether to ask.
 #[derive(Debug, Args)]
-#[command(after_help = HELP, long_about = ABOUT)]
+#[command(after_help = HELP)]
 pub struct Arguments {
     /// The instance
     #[arg(value_name = "INSTANCE", value_parser = InstanceId::parse)]
@@ -32,12 +32,13 @@ pub struct Arguments {
     /// Which of its open items; needed where it has several
     #[arg(long, value_name = "ID")]
     item: Option<String>,
-    /// Do not ask. Nobody is asked either where standard input is no terminal
+    /// Do not ask. Where standard input is no terminal, nobody is asked anyway
     #[arg(long)]
     yes: bool,
 }
 
-const ABOUT: &str = "\
+/// What both commands do.
+pub(super) const ABOUT: &str = "\
 Ends the work on an instance, whatever its handler says: `finish` with CONTINUE, `abandon` with ABANDON.
 
 The order is written into the ledger that the policy names, with who gave it and when, and stands from then on. With the credentials at \
@@ -48,8 +49,8 @@ before is not changed any more.";
 const HELP: &str = "\
 Exit codes:
   0  the work has ended as ordered
-  1  not yet: the order is written down, and takes effect later; or the end was decided otherwise before
-  2  bad input: arguments or policy; the policy has no [ledger]; several items are open; or the question was answered with no
+  1  not yet: the order is written down and takes effect later; or another end was decided before
+  2  bad input: arguments or policy; no [ledger] in it; several items are open; or you said no
   3  no work is open for the instance
   5  not completed: the ledger cannot be read or written, or the lifecycle action was over already";
 
@@ -68,7 +69,9 @@ impl Arguments {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let ledgers = desk::ledgers(&by_hand.store, &clock).await?;
         let known = desk::known(ledgers, &self.instance).await?;
-        let known = known.ok_or_else(|| Refusal::nothing(desk::unknown(&self.instance, &*by_hand.store)))?;
+        let known = known.ok_or_else(|| {
+            Refusal::nothing(desk::unknown(&self.instance, &desk::place(&by_hand.policy, &*by_hand.store)))
+        })?;
         let item = known.choose(&self.instance, self.item.as_deref(), clock.now())?;
         let out = &mut io::stdout().lock();
         let order = Order { instance: &self.instance, item, result, known: &known, policy: &by_hand.policy };

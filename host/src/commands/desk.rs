@@ -13,6 +13,7 @@ use crate::clock::words::relative;
 use crate::diagnosis;
 use crate::dispatch::Place;
 use crate::ledger::{Ended, Item, Ledger, LedgerError, Open, Store};
+use crate::policy::{Location, Policy};
 use crate::ports::InstanceId;
 use crate::telemetry::visible;
 
@@ -78,7 +79,7 @@ pub(super) fn exit(result: Result<u8, Refusal>) -> ExitCode {
 }
 
 /// The policy that a command is about.
-pub(super) fn policy(file: &PolicyFile) -> Result<crate::policy::Policy, Refusal> {
+pub(super) fn policy(file: &PolicyFile) -> Result<Policy, Refusal> {
     super::policy::read_policy(&file.path).map_err(Refusal::bad_input)
 }
 
@@ -126,9 +127,19 @@ impl Known {
     }
 }
 
-/// Nothing is written about an instance.
-pub(super) fn unknown(instance: &InstanceId, store: &dyn Store) -> String {
+/// Where the ledger is, for messages; a folder that is not there may be a mistake.
+pub(super) fn place(policy: &Policy, store: &dyn Store) -> String {
     let place = store.locate("");
+    match policy.ledger.as_ref().map(|ledger| &ledger.store) {
+        Some(Location::Dir(folder)) if !folder.exists() => {
+            format!("{place} (which is not there: no host of this machine has written to it)")
+        }
+        _ => place,
+    }
+}
+
+/// Nothing is written about an instance.
+pub(super) fn unknown(instance: &InstanceId, place: &str) -> String {
     format!(
         "{instance}: {place} has nothing about it: no event has come, or it ended longer ago than ended work is kept"
     )

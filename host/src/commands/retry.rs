@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use super::desk::{self, Known, Refusal, write_lines};
 use super::policy::PolicyFile;
 use crate::assemble;
-use crate::clock::words::{due, relative};
+use crate::clock::words::{brief, due};
 use crate::clock::{Clock, SystemClock};
 use crate::ledger::{Item, Standing};
 use crate::policy::Policy;
@@ -59,7 +59,8 @@ impl Arguments {
         let store = assemble::ledger_alone(&policy).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let known = desk::known(desk::ledgers(&store, &clock).await?, &self.instance).await?;
-        let known = known.ok_or_else(|| Refusal::nothing(desk::unknown(&self.instance, &*store)))?;
+        let known =
+            known.ok_or_else(|| Refusal::nothing(desk::unknown(&self.instance, &desk::place(&policy, &*store))))?;
         let item = known.choose(&self.instance, self.item.as_deref(), clock.now())?;
         retry(&mut io::stdout().lock(), &self.instance, &known, item, &policy, clock.now()).await
     }
@@ -76,9 +77,8 @@ async fn retry(
     let standing = known.open.standing(item, now);
     if let (Standing::Working, Some(lease)) = (standing, known.open.held(now)) {
         // It would write over what we change.
-        let since = relative(lease.since, now);
-        let line =
-            format!("{instance}: {} has been at it since {since}, so there is nothing to retry yet", lease.holder);
+        let since = brief(now.duration_since(lease.since));
+        let line = format!("{instance}: {} works on it, for {since}: there is nothing to retry yet", lease.holder);
         write_lines(out, [&*line])?;
         return Ok(WORKED_ON);
     }
@@ -112,6 +112,6 @@ fn comes(standing: Standing, item: &Item, policy: &Policy, now: Timestamp) -> St
                                       the work with hostler finish or hostler abandon"
                 .to_owned()
         }
-        _ => format!("A host comes for it {}, at the latest", due(item.wake, now)),
+        _ => format!("A host comes for it {} or sooner", due(item.wake, now)),
     }
 }

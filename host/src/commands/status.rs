@@ -19,9 +19,9 @@ use crate::assemble;
 use crate::clock::{Clock, SystemClock};
 use crate::ports::InstanceId;
 
-/// Shows what is under way: all open work, the most worrying first, or the story of one instance.
+/// Shows what is under way, or the story of one instance.
 ///
-/// It reads the ledger that the policy names and asks nobody else, so it works while hosts do not. Below each instance stands what
+/// All open work is listed, the most worrying first. It reads the ledger that the policy names and asks nobody else, so it works while hosts do not. Below each instance stands what
 /// its last attempt said. "overdue" means that nobody has come for it long after its time: its message has died, and the sweep takes
 /// it up. "finishing" means that its end is decided, and Auto Scaling is still to be told. `hostler why` says what blocks an instance.
 #[derive(Debug, Args)]
@@ -74,16 +74,17 @@ impl Arguments {
         let store = assemble::ledger_alone(&policy).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let (ledgers, now) = (desk::ledgers(&store, &clock).await?, clock.now());
+        let place = desk::place(&policy, &*store);
         let out = &mut io::stdout().lock();
         match &self.instance {
             Some(instance) => {
                 let known = desk::known(ledgers, instance).await?;
-                let known = known.ok_or_else(|| Refusal::nothing(desk::unknown(instance, &*store)))?;
+                let known = known.ok_or_else(|| Refusal::nothing(desk::unknown(instance, &place)))?;
                 story::tell(out, instance, &known, now, self.json)?;
                 Ok(READ)
             }
             None if self.json => list::as_json(out, &ledgers, now).await,
-            None => list::as_table(out, &ledgers, &store.locate(""), now, self.limit).await,
+            None => list::as_table(out, &ledgers, &place, now, self.limit).await,
         }
     }
 }

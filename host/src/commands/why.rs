@@ -19,9 +19,9 @@ use crate::ledger::{Ended, Open, Store};
 use crate::policy::{NamePatterns, Policy};
 use crate::ports::InstanceId;
 
-/// Says what blocks an instance now: one sentence, what can be done about it, and what that rests on.
+/// Says what blocks an instance now, and what can be done about it.
 ///
-/// First it reads the ledger that the policy names; then, with the credentials at hand, it asks AWS: for the instance's state in EC2 and
+/// One sentence comes first, and below it what that rests on. It reads the ledger that the policy names; then, with the credentials at hand, it asks AWS: for the instance's state in EC2 and
 /// in its group, for its container instance and the tasks on it, and for what keeps their services from moving them. It changes
 /// nothing. What the credentials do not allow is named, and left out.
 #[derive(Debug, Args)]
@@ -84,7 +84,7 @@ impl Asked<'_> {
         };
         let book = Book { instance: self.instance, open: &open, ended: &ended, policy: self.policy, now: clock.now() };
         let diagnosis = diagnose(&book, sight.as_ref().ok());
-        let lines = lines(self.instance, &diagnosis, &self.store.locate(""), sight.err());
+        let lines = lines(self.instance, &diagnosis, &desk::place(self.policy, &**self.store), sight.err());
         write_lines(out, lines.iter().map(String::as_str))?;
         Ok(if open.items.is_empty() { NOTHING } else { OPEN })
     }

@@ -102,7 +102,8 @@ async fn limits_that_let_nothing_move_are_named_with_what_would() {
     let rest = format!("{SECOND}{}", service("maximum-percent = 100", 2));
     insta::assert_snapshot!(in_a_world(&rest, 60).await, @"
     ECS cannot move 2 tasks of service web: 2 of 2 run, its minimum healthy percent keeps 2 running, and its maximum percent allows 2, so that it may neither stop one nor start another first
-    -> allow more or fewer for the time being: aws ecs update-service --cluster prod --service web --deployment-configuration maximumPercent=200,minimumHealthyPercent=100
+    -> let it start another before it stops one, by raising the maximum, or stop one first, by lowering the minimum
+    $ aws ecs update-service --cluster prod --service web --deployment-configuration maximumPercent=200,minimumHealthyPercent=100
     ");
 }
 
@@ -139,7 +140,8 @@ async fn tasks_that_do_not_stop_are_told_from_those_that_are_not_asked_to() {
     ");
     insta::assert_snapshot!(without_ids(&in_a_world(&task("family = \"nightly\""), 60).await), @"
     it runs 1 task (nightly x1) of no service, which draining leaves alone: they end by themselves, or when somebody stops them
-    -> its handler may stop them, and may be giving them time; by hand: aws ecs stop-task --cluster prod --task 5cae9afdb6f09942d7707a80036d6fa5
+    -> its handler may stop them, and may be giving them time. By hand
+    $ aws ecs stop-task --cluster prod --task ID
     ");
 }
 
@@ -175,8 +177,8 @@ async fn what_the_world_no_longer_waits_for_is_said_first() {
     let mut sight = look(&over, &policy).await;
     sight.machine = look(&world(""), &policy).await.machine;
     insta::assert_snapshot!(words(&diagnosis(&open, &Ended::default(), &policy, Some(&sight))), @"
-    the instance is gone (EC2 says: terminated), so that nothing is left to be done on it
-    -> its handler should see that with its next attempt, and say done; to end it at once: hostler finish
+    Auto Scaling waits no longer: the instance is Terminating:Proceed, so that hook drain has timed out, or was completed by another hand
+    -> its work can still be brought to its end, and nothing depends on it: hostler finish
     ");
 
     let mut kept = look(&world(""), &policy).await;
@@ -188,7 +190,7 @@ async fn what_the_world_no_longer_waits_for_is_said_first() {
 
     insta::assert_snapshot!(by_the_ledger(&one(Item { over: true, ..waiting("again", "waiting") })), @"
     Auto Scaling waits no longer: it has said so to a heartbeat, so that the hook has timed out, or was completed by another hand
-    -> its work can still be brought to its end, and nothing depends on it: hostler finish i-0123456789abcdef0
+    -> its work can still be brought to its end, and nothing depends on it: hostler finish
     ");
 }
 
@@ -324,7 +326,7 @@ fn without_any_of_these_the_ledger_says_where_the_work_stands() {
     let left = Finishing { result: None, ..finishing.clone() };
     insta::assert_snapshot!(by_the_ledger(&one(Item { finishing: Some(finishing), ..waiting("failed", "broken") })), @"
     its end was decided 60s ago (gave up: 5 attempts in a row failed; the last: broken), and Auto Scaling could not be told ABANDON yet; the next try is due in 12s
-    -> the host's log says what Auto Scaling answers; to tell it with your own credentials: hostler finish i-0123456789abcdef0
+    -> the host's log says what Auto Scaling answers; hostler finish tells it with your own credentials
     ");
     insta::assert_snapshot!(by_the_ledger(&one(Item { finishing: Some(left), ..waiting("failed", "broken") })), @"
     its end is decided (gave up: 5 attempts in a row failed; the last: broken), and only has to be written down
@@ -384,11 +386,13 @@ async fn where_nothing_is_open_it_says_what_became_of_it_and_who_waits_all_the_s
     let held = look(&world(""), &policy).await;
     insta::assert_snapshot!(words(&diagnosis(&nothing, &Ended::default(), &policy, Some(&held))), @"
     its group web holds it in Terminating:Wait, and no host works on it: its event has not come here
-    -> see the rule that sends events, and add [sweep] to the policy; to let it go on at once: aws autoscaling complete-lifecycle-action --auto-scaling-group-name web --lifecycle-hook-name HOOK --instance-id i-0123456789abcdef0 --lifecycle-action-result CONTINUE
+    -> see the rule that sends events, and add [sweep] to the policy. To let it go on at once
+    $ aws autoscaling complete-lifecycle-action --auto-scaling-group-name web --lifecycle-hook-name HOOK --instance-id i-0123456789abcdef0 --lifecycle-action-result CONTINUE
     ");
     let left = ended(Decision::GaveUp { why: "the attempt failed: broken".into() }, Some(Completion::Left));
     insta::assert_snapshot!(words(&diagnosis(&nothing, &left, &policy, Some(&held))), @"
     its group web holds it in Terminating:Wait, and will until the hook times out: its last ended 60s ago: gave up after 1 attempt of under-test: the attempt failed: broken; lifecycle action left to the hook's timeout
-    -> to let it go on at once: aws autoscaling complete-lifecycle-action --auto-scaling-group-name web --lifecycle-hook-name HOOK --instance-id i-0123456789abcdef0 --lifecycle-action-result CONTINUE
+    -> to let it go on at once
+    $ aws autoscaling complete-lifecycle-action --auto-scaling-group-name web --lifecycle-hook-name HOOK --instance-id i-0123456789abcdef0 --lifecycle-action-result CONTINUE
     ");
 }

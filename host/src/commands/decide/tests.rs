@@ -138,8 +138,8 @@ async fn where_nobody_here_can_act_the_order_stands_for_the_hosts() {
     let (code, text, _) = person.order(LifecycleResult::Abandon, Err("no AWS region is configured")).await;
     assert_eq!(code, NOT_YET);
     insta::assert_snapshot!(text, @"
-    i-0123456789abcdef0: the order ABANDON is written down; the next host that takes the work up carries
-      it out, now. It was not done from here: no AWS region is configured
+    i-0123456789abcdef0: the order ABANDON is written down, and the next host that comes for the work
+      carries it out, in 40s or sooner. It was not done from here: no AWS region is configured
     ");
     let known = desk::known(desk::ledgers(&store, &clock).await.unwrap(), &id()).await.unwrap().unwrap();
     let order = known.open.items[0].order.clone().unwrap();
@@ -153,10 +153,10 @@ async fn from_another_region_the_order_is_left_to_the_hosts_there() {
     let (code, text, _) = person.order(LifecycleResult::Continue, Ok(())).await;
     assert_eq!(code, NOT_YET);
     insta::assert_snapshot!(text, @"
-    i-0123456789abcdef0: the order CONTINUE is written down; the next host that takes the work up
-      carries it out, now. It was not done from here: these credentials are of account 123456789012 in
-      us-east-1, and the instance is in account 123456789012 in eu-central-1; set AWS_PROFILE and
-      AWS_REGION to those
+    i-0123456789abcdef0: the order CONTINUE is written down, and the next host that comes for the work
+      carries it out, in 40s or sooner. It was not done from here: these credentials are of account
+      123456789012 in us-east-1, and the instance is in account 123456789012 in eu-central-1; set
+      AWS_PROFILE and AWS_REGION to those
     ");
 }
 
@@ -180,7 +180,12 @@ async fn what_auto_scaling_does_not_take_is_told_and_tried_again_by_hosts() {
     person.host.recorder.answers.lock().unwrap().push(Err(denied));
     let (code, text, _) = person.order(LifecycleResult::Continue, Ok(())).await;
     assert_eq!(code, NOT_YET);
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @"
+    i-0123456789abcdef0: the order CONTINUE is written down, and hosts try again to carry it out. From
+      here that failed: event 87654321-4321-4321-4321-210987654321: the lifecycle action on
+      i-0123456789abcdef0 could not be completed with CONTINUE: not allowed by IAM; allow
+      autoscaling:CompleteLifecycleAction
+    ");
 }
 
 #[tokio::test(start_paused = true)]
@@ -214,8 +219,8 @@ async fn a_decided_end_is_brought_there_and_not_changed() {
     let (code, text, _) = Person::with(one(decided())).await.order(LifecycleResult::Abandon, Err("no AWS")).await;
     assert_eq!(code, NOT_YET);
     insta::assert_snapshot!(text, @"
-    i-0123456789abcdef0: its end is decided (gave up: 5 attempts in a row failed); the next host that
-      takes the work up carries it out, in 40s. It was not done from here: no AWS
+    i-0123456789abcdef0: its end is decided (gave up: 5 attempts in a row failed), and the next host
+      that comes for the work carries it out, in 40s or sooner. It was not done from here: no AWS
     ");
 }
 
@@ -257,26 +262,26 @@ async fn before_it_happens_it_is_said_what_will() {
         told.push(announced(item, result).await);
     }
     insta::assert_snapshot!(told.join("\n\n"), @"
-    i-0123456789abcdef0: terminating, hook drain of group web; handler under-test, taken in 0s, attempts: 3
+    i-0123456789abcdef0: terminating, hook drain of group web; handler under-test, taken just now, attempts: 3
     finish ends this work with CONTINUE: Auto Scaling goes on to terminate the instance
 
-    i-0123456789abcdef0: terminating, hook drain of group web; handler under-test, taken in 0s, attempts: 3
+    i-0123456789abcdef0: terminating, hook drain of group web; handler under-test, taken just now, attempts: 3
     abandon ends this work with ABANDON: Auto Scaling waits for no other hook and terminates the instance, unless its group retains such instances
     it takes the place of an order by me@laptop, 5s ago: CONTINUE
 
-    i-0123456789abcdef0: launching, hook prepare of group web; handler under-test, taken in 0s, attempts: 3
+    i-0123456789abcdef0: launching, hook prepare of group web; handler under-test, taken just now, attempts: 3
     finish ends this work with CONTINUE: Auto Scaling puts the instance into service
 
-    i-0123456789abcdef0: launching, hook prepare of group web; handler under-test, taken in 0s, attempts: 3
+    i-0123456789abcdef0: launching, hook prepare of group web; handler under-test, taken just now, attempts: 3
     abandon ends this work with ABANDON: Auto Scaling terminates the instance and launches another in its place
 
-    i-0123456789abcdef0: returning-to-warm-pool, hook drain of group web; handler under-test, taken in 0s, attempts: 3
+    i-0123456789abcdef0: returning-to-warm-pool, hook drain of group web; handler under-test, taken just now, attempts: 3
     finish ends this work with CONTINUE: Auto Scaling puts the instance into the warm pool
 
-    i-0123456789abcdef0: spot-interruption, group web; handler under-test, taken in 0s, attempts: 3
+    i-0123456789abcdef0: spot-interruption, group web; handler under-test, taken just now, attempts: 3
     abandon ends this work with ABANDON: it has no lifecycle action, so that nobody is told
 
-    i-0123456789abcdef0: terminating, hook drain of group web; handler under-test, taken in 0s, attempts: 3
+    i-0123456789abcdef0: terminating, hook drain of group web; handler under-test, taken just now, attempts: 3
     its end was decided 60s ago and is not changed any more: gave up: 5 attempts in a row failed; Auto Scaling is to be told: ABANDON. This only brings it there
     ");
 }

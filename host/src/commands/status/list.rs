@@ -131,7 +131,7 @@ impl Table {
             if !row.cells.is_empty() {
                 line(out, &row.cells)?;
             }
-            write_lines(out, [&*row.more])?;
+            write_lines(out, Some(&*row.more).filter(|more| !more.trim().is_empty()))?;
         }
         let hidden = open + self.unreadable - shown;
         if hidden > 0 {

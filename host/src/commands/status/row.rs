@@ -85,7 +85,8 @@ fn more(standing: Standing, open: &Open, item: &Item, place: Option<&Place>, now
     parts.extend(last.map(|last| short(&last.module).to_owned()).filter(|digest| !digest.is_empty()));
     let parts = parts.join(", ");
     match last.map(|last| last.note.as_str()).filter(|note| !note.is_empty()) {
-        Some(note) => format!("{parts}: {note}"),
+        // Of which there is room for the beginning only.
+        Some(note) => format!("{parts}: {}", note.strip_prefix("the handler returned an error: ").unwrap_or(note)),
         None => parts,
     }
 }

@@ -61,16 +61,17 @@ async fn one_sentence_comes_first_and_then_what_it_rests_on() {
     assert_eq!(code, OPEN);
     let is_id = |word: &&str| word.len() == 32 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
     let id = text.split(' ').find(is_id).unwrap();
-    let text = text.replace(id, "0b1c6c5a");
+    let text = text.replace(id, "0b1c6c5a").replace("memory:", "s3://my-state/hostler/");
     insta::assert_snapshot!(text, @"
     i-0123456789abcdef0: ECS cannot move 1 task of service web: 1 of 1 run, its minimum healthy percent
       keeps 1 running, and its maximum percent allows 1, so that it may neither stop one nor start
       another first.
-    What to do: allow more or fewer for the time being: aws ecs update-service --cluster prod --service
-      web --deployment-configuration maximumPercent=200,minimumHealthyPercent=100.
+    What to do: let it start another before it stops one, by raising the maximum, or stop one first, by
+      lowering the minimum:
+      $ aws ecs update-service --cluster prod --service web --deployment-configuration maximumPercent=200,minimumHealthyPercent=100
 
-    The ledger, memory:, says
-      terminating, hook drain of group web: handler under-test, taken in 0s, deadline in 60m
+    The ledger, s3://my-state/hostler/, says
+      terminating, hook drain of group web: handler under-test, taken just now, deadline in 60m
         its next attempt is due in 12s
         attempt 1 ended 60s ago: again: 1 task still running: web x1
 
@@ -97,7 +98,7 @@ async fn without_aws_the_ledger_says_what_it_knows() {
       attempt is due in 12s.
 
     The ledger, memory:, says
-      terminating, hook drain of group web: handler under-test, taken in 0s, deadline in 60m
+      terminating, hook drain of group web: handler under-test, taken just now, deadline in 60m
         its next attempt is due in 12s
         attempt 1 ended 60s ago: again: 1 task still running: web x1
 
@@ -128,9 +129,8 @@ async fn an_instance_that_the_ledger_does_not_know_is_looked_for_all_the_same() 
     insta::assert_snapshot!(text, @"
     i-0123456789abcdef0: its group web holds it in Terminating:Wait, and no host works on it: its event
       has not come here.
-    What to do: see the rule that sends events, and add [sweep] to the policy; to let it go on at once:
-      aws autoscaling complete-lifecycle-action --auto-scaling-group-name web --lifecycle-hook-name HOOK
-      --instance-id i-0123456789abcdef0 --lifecycle-action-result CONTINUE.
+    What to do: see the rule that sends events, and add [sweep] to the policy. To let it go on at once:
+      $ aws autoscaling complete-lifecycle-action --auto-scaling-group-name web --lifecycle-hook-name HOOK --instance-id i-0123456789abcdef0 --lifecycle-action-result CONTINUE
 
     The ledger, memory:, says
       nothing
