@@ -493,3 +493,6 @@ async fn side_by_side<T: Send + 'static>(
     done.sort_by_key(|(index, _)| *index);
     done.into_iter().map(|(_, value)| value).collect()
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

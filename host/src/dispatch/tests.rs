@@ -1,16 +1,21 @@
+mod finish;
+mod judge;
+mod leases;
 mod model;
+mod people;
+mod waits;
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 
 use super::lifecycle::{Answer, LifecycleResult};
 use super::*;
 use crate::event::LifecycleAction;
-use crate::ledger::MemoryStore;
+use crate::ledger::tests::scripted::Scripted;
 use crate::modules::{Fetched, Source, SourceError, SourceErrorKind};
-use crate::ports::{PortError, PortErrorKind};
+use crate::ports::{InstanceId, PortError, PortErrorKind};
 use crate::sandbox::{Capacity, Pace};
 use crate::testing::{INSTANCE, guests, lifecycle, policy, silent, terminating};
 
@@ -20,6 +25,14 @@ pub(crate) struct Recorder {
     pub(crate) told: Arc<Mutex<Vec<String>>>,
     /// How many heartbeats fail before one is accepted.
     deaf: AtomicUsize,
+    /// Whether heartbeats are answered with that there is nothing to keep alive.
+    over: AtomicBool,
+    /// Whether the hook's times cannot be read.
+    unknown: AtomicBool,
+    /// Whether nobody answers when they are asked for.
+    silent: AtomicBool,
+    /// Whether whoever completes an action dies before the answer.
+    deadly: AtomicBool,
     /// What completing is answered, in order; accepted after that.
     pub(crate) answers: Mutex<Vec<Result<Answer, PortError>>>,
 }
@@ -27,6 +40,12 @@ pub(crate) struct Recorder {
 #[async_trait]
 impl Lifecycle for Recorder {
     async fn hook(&self, _: &LifecycleAction) -> Result<Option<HookTimes>, PortError> {
+        if self.silent.load(Ordering::SeqCst) {
+            return std::future::pending().await;
+        }
+        if self.unknown.load(Ordering::SeqCst) {
+            return Err(PortError::new(PortErrorKind::Denied, "no permission"));
+        }
         Ok(Some(HookTimes { heartbeat_timeout: Duration::from_secs(300), global_timeout: Duration::from_secs(30_000) }))
     }
 
@@ -36,11 +55,14 @@ impl Lifecycle for Recorder {
             self.deaf.fetch_sub(1, Ordering::SeqCst);
             return Err(PortError::new(PortErrorKind::Unavailable, "no answer"));
         }
-        Ok(Answer::Accepted)
+        Ok(if self.over.load(Ordering::SeqCst) { Answer::Over } else { Answer::Accepted })
     }
 
     async fn complete(&self, action: &LifecycleAction, result: LifecycleResult) -> Result<Answer, PortError> {
         self.told.lock().unwrap().push(format!("{} {}", action.instance, result.as_str()));
+        if self.deadly.load(Ordering::SeqCst) {
+            return std::future::pending().await;
+        }
         let mut answers = self.answers.lock().unwrap();
         if answers.is_empty() { Ok(Answer::Accepted) } else { answers.remove(0) }
     }
@@ -98,11 +120,22 @@ impl Source for Only {
 pub(crate) struct Host {
     pub(crate) dispatch: Dispatch,
     pub(crate) recorder: Arc<Recorder>,
+    store: Arc<Scripted>,
 }
 
 pub(crate) fn host(guest: Option<Vec<u8>>, sections: &str) -> Host {
+    over_it(guest, sections, silent(), Arc::default(), Arc::default())
+}
+
+/// A host over this ledger and this Auto Scaling.
+fn over_it(
+    guest: Option<Vec<u8>>,
+    sections: &str,
+    ports: Ports,
+    recorder: Arc<Recorder>,
+    store: Arc<Scripted>,
+) -> Host {
     let policy = policy(sections);
-    let (ports, recorder) = (silent(), Arc::new(Recorder::default()));
     let sandbox = Arc::new(Sandbox::new(Capacity { attempts: 2, memory: 64 << 20 }, Pace::Virtual).expect("a sandbox"));
     let modules = Modules::new(Arc::new(Only(guest)), Arc::clone(&sandbox), Arc::clone(&ports.clock), &policy.modules);
     let place = Place {
@@ -110,7 +143,7 @@ pub(crate) fn host(guest: Option<Vec<u8>>, sections: &str) -> Host {
         region: Region::parse("eu-central-1").expect("a region"),
     };
     let clock = Arc::clone(&ports.clock);
-    let ledger = Ledger::new(Arc::new(MemoryStore::new(clock.clone())), clock, place.clone(), "this host");
+    let ledger = Ledger::new(store.clone(), clock, place.clone(), "this host");
     let dispatch = Dispatch {
         policy,
         modules,
@@ -123,10 +156,26 @@ pub(crate) fn host(guest: Option<Vec<u8>>, sections: &str) -> Host {
         jitter: Jitter::None,
         recordings: None,
     };
-    Host { dispatch, recorder }
+    Host { dispatch, recorder, store }
 }
 
 impl Host {
+    /// The next process after this one, with this plugin.
+    fn restarted(&self, guest: Vec<u8>, sections: &str) -> Self {
+        over_it(Some(guest), sections, self.dispatch.ports.clone(), self.recorder.clone(), self.store.clone())
+    }
+
+    /// A step in which the host is killed, and the time until its lease can be taken over.
+    async fn killed_during(&self, event: &Event) {
+        let step = tokio::time::timeout(Duration::from_secs(2), self.dispatch.step(event, None)).await;
+        assert!(step.is_err(), "it lived: {step:?}");
+        tokio::time::advance(Duration::from_secs(28)).await;
+    }
+
+    async fn open(&self) -> Vec<Item> {
+        self.dispatch.ledger.open(&InstanceId::parse(INSTANCE).unwrap()).await.unwrap().items
+    }
+
     async fn handle(&self, event: Event) -> Result<End, DispatchError> {
         self.dispatch.handle(event, None).await
     }

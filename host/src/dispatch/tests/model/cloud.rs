@@ -379,7 +379,7 @@ impl Cloud {
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
             let key = (text(&item["id"]), text(&item["event"]["lifecycle_action"]["token"]));
             let finishing = &item["finishing"];
-            let result = (text(&finishing["decision"]), finishing["result"].as_str().map(str::to_owned));
+            let result = (text(&finishing["decision"]), finishing["tell"].as_str().map(str::to_owned));
             let first = self.seen().decided.entry(key.clone()).or_insert_with(|| result.clone()).clone();
             if first != result {
                 self.breach(format!("{key:?} was decided to be {first:?}, and then {result:?}"));

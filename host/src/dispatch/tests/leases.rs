@@ -1,0 +1,98 @@
+//! Hosts that lose their lease, stand still, or die again and again.
+
+use super::*;
+use crate::ledger::LedgerError;
+use crate::ledger::tests::scripted::Fate;
+
+/// Attempts take a minute: nobody answers the handler.
+const LONG: &str = "[handler.grants]\necs = { clusters = [\"c\"], allow = [\"drain\"] }";
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_ends_when_its_lease_is_another_hosts() {
+    let host = host(Some(guests::drain_of(INSTANCE)), LONG);
+    let began = Instant::now();
+    let key = format!("open/123456789012/eu-central-1/{INSTANCE}.json");
+    let thief = async {
+        tokio::time::sleep(Duration::from_secs(7)).await;
+        let mut open: serde_json::Value = serde_json::from_str(&host.store.text(&key).await.unwrap()).unwrap();
+        open["lease"]["id"] = "another".into();
+        host.store.put(&key, open.to_string().as_bytes()).await;
+    };
+    let (stepped, ()) = tokio::join!(async { host.dispatch.step(&terminating(), None).await }, thief);
+    assert_eq!(stepped, Err(LedgerError::Lost { subject: INSTANCE.to_owned() }.into()));
+    assert_eq!(began.elapsed(), Duration::from_secs(12), "with the next renewal");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_ends_before_a_lease_that_cannot_be_renewed() {
+    let host = host(Some(guests::drain_of(INSTANCE)), LONG);
+    host.store.next(std::iter::once(Fate::Done).chain(vec![Fate::Refused; 100]));
+    let began = Instant::now();
+    let error = host.dispatch.step(&terminating(), None).await.unwrap_err();
+    assert!(matches!(error, DispatchError::Ledger(LedgerError::Lost { .. })), "{error}");
+    assert!((17..=18).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_claim_took_is_not_counted_as_lease() {
+    let host = host(Some(guests::drain_of(INSTANCE)), LONG);
+    // Until the hook's times are given up, five seconds of the lease are gone.
+    host.recorder.silent.store(true, Ordering::SeqCst);
+    host.store.next(std::iter::once(Fate::Done).chain(vec![Fate::Refused; 100]));
+    let began = Instant::now();
+    host.dispatch.step(&terminating(), None).await.unwrap_err();
+    assert!(began.elapsed() <= Duration::from_secs(18), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_stood_still_does_nothing_more_after_its_lease() {
+    for guest in [guests::drain_of(INSTANCE), guests::done()] {
+        let host = host(Some(guest), LONG);
+        host.recorder.deadly.store(true, Ordering::SeqCst);
+        let event = terminating();
+        let mut step = Box::pin(host.dispatch.step(&event, None));
+        assert!(tokio::time::timeout(Duration::from_secs(10), &mut step).await.is_err());
+        let (told, tried) = (host.told(), host.store.tried.lock().unwrap().len());
+        tokio::time::advance(Duration::from_secs(600)).await;
+        assert_eq!(step.await, Err(LedgerError::Lost { subject: INSTANCE.to_owned() }.into()));
+        assert_eq!((host.told(), host.store.tried.lock().unwrap().len()), (told, tried));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_takes_its_host_with_it_each_time_comes_to_an_end_too() {
+    let host = host(Some(guests::drain_of(INSTANCE)), LONG);
+    for attempt in 1..=10 {
+        host.killed_during(&terminating()).await;
+        assert_eq!(host.open().await[0].attempts, attempt);
+    }
+    let worked = host.work(terminating()).await;
+    let why = "10 attempts in a row ended with their host, or with their door's time".to_owned();
+    assert_eq!((worked.decision, worked.attempts), (Decision::GaveUp { why }, 10));
+    let ended = host.dispatch.ledger.ended(&InstanceId::parse(INSTANCE).unwrap()).await.unwrap().items.remove(0);
+    assert_eq!(ended.told.iter().filter(|told| told.outcome.as_deref() == Some("interrupted")).count(), 10);
+    assert_eq!(ended.told.len(), 10, "the attempt that was not made is not told");
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempts_that_end_forgive_those_that_did_not() {
+    let host = host(Some(guests::drain_of(INSTANCE)), &format!("[handler.finish]\nmax-attempts = 100\n{LONG}"));
+    for _ in 0..4 {
+        for _ in 0..6 {
+            host.killed_during(&terminating()).await;
+        }
+        let step = host.dispatch.step(&terminating(), None).await;
+        assert!(matches!(step, Ok(Step::Later { .. })), "{step:?}");
+        assert_eq!(host.open().await[0].interrupted, 0);
+        tokio::time::advance(Duration::from_secs(100)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_whose_deadline_passed_while_nobody_lived_is_tried_once_more() {
+    let host = host(Some(guests::again(60, 100)), "[handler.finish]\ndeadline = \"10m\"");
+    host.dispatch.step(&terminating(), None).await.unwrap();
+    tokio::time::advance(Duration::from_secs(3_600)).await;
+    let worked = host.work(terminating()).await;
+    assert_eq!((worked.decision.as_str(), worked.attempts), ("gave-up", 2));
+}
