@@ -37,7 +37,7 @@ impl Hooks {
         (read.elapsed() < REMEMBERED).then_some(*times)
     }
 
-    fn remember(&self, action: &LifecycleAction, times: HookTimes) {
+    pub(super) fn remember(&self, action: &LifecycleAction, times: HookTimes) {
         let mut hooks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if hooks.len() >= MOST_HOOKS {
             hooks.retain(|_, (read, _)| read.elapsed() < REMEMBERED);

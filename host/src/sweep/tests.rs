@@ -57,7 +57,7 @@ fn hook(name: &str, transition: Transition) -> Hook {
 
 /// A host, whose sweep sees the instance in that state, with a hook each way and one of ECS.
 fn sweep(guest: Vec<u8>, policy: &str, state: &str) -> (Sweep, Arc<Around>, Arc<Mutex<Vec<String>>>) {
-    let Host { dispatch, recorder } = host(Some(guest), policy);
+    let Host { dispatch, recorder, .. } = host(Some(guest), policy);
     let hooks = vec![
         hook("drain", Transition::Terminating),
         hook("boot", Transition::Launching),

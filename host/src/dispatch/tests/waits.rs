@@ -31,7 +31,7 @@ async fn an_action_is_kept_alive_while_another_event_of_its_instance_is_worked_o
             let action = terminating().lifecycle_action.unwrap();
             host.dispatch.hooks.remember(&action, host.recorder.hook(&action).await.unwrap().unwrap());
         }
-        let (worked, ()) = tokio::join!(host.work(terminating()), busy_for(&host, Duration::from_secs(400)));
+        let ((), worked) = tokio::join!(busy_for(&host, Duration::from_secs(400)), host.work(terminating()));
         assert_eq!(worked.attempts, 1);
         let told = host.told().iter().filter(|told| *told == "heartbeat").count();
         assert!(told.abs_diff(heartbeats) <= 1, "{told} heartbeats");

@@ -211,7 +211,7 @@ fn the_faults() {
     7: there is no operation "ecs.drian"; did you mean "ecs.drain"?
     8: unknown value "throtled", did you mean "throttled"? (allowed here: throttled, server-error, timeout, connection-reset, access-denied, answer-lost, attempt-killed, host-killed)
     "#);
-    insta::assert_snapshot!(fault("operation = \"s3.get\"\nfault = \"throttled\""), @r#"7: there is no operation "s3.get"; there are autoscaling.describe-instance, autoscaling.set-instance-protection, ec2.describe-instance, ecs.drain, ecs.find-container-instance, ecs.list-tasks, ecs.stop-task, ssh.exec, lifecycle.complete, lifecycle.heartbeat, lifecycle.hook, ledger.list, ledger.read, ledger.remove, ledger.write, sweep.hooks, sweep.waiting, *"#);
+    insta::assert_snapshot!(fault("operation = \"s3.get\"\nfault = \"throttled\""), @r#"7: there is no operation "s3.get"; there are autoscaling.describe-instance, autoscaling.set-instance-protection, ec2.describe-instance, ecs.drain, ecs.find-container-instance, ecs.list-tasks, ecs.stop-task, ssh.exec, lifecycle.complete, lifecycle.heartbeat, lifecycle.hook, sweep.hooks, sweep.waiting, ledger.list, ledger.read, ledger.remove, ledger.write, *"#);
     insta::assert_snapshot!(fault("operation = \"*\"\nfault = \"throttled\"\nnth = [0]"), @"9: calls are counted from 1");
     insta::assert_snapshot!(fault("operation = \"*\"\nfault = \"throttled\"\nnth = []"), @"9: the list is empty: write what is meant, or leave it out");
     insta::assert_snapshot!(fault("operation = \"*\"\nfault = \"throttled\"\nnth = -1"), @"9: expected a whole number from 0 to 4294967295, found integer -1");

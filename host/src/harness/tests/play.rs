@@ -68,6 +68,7 @@ fn a_killed_host_comes_back_to_an_effect_that_stays() {
     00:00.000  ! fault host-killed: ecs.drain i-0123456789abcdef0
     00:00.000    ecs.drain i-0123456789abcdef0 -> cut off the attempt ended during the call, which may have taken effect
     00:00.000  WARN: the host was killed: the event is delivered again, to a new one
+    00:30.000  instance-terminating i-0123456789abcdef0 taken by drain, deadline 2026-01-15T04:00:00Z
     00:30.000    ecs.drain i-0123456789abcdef0 -> ok
     00:30.000  attempt 2: done
     00:30.000  ~ lifecycle action ended drain on i-0123456789abcdef0: completed with CONTINUE

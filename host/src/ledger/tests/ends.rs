@@ -42,6 +42,7 @@ async fn occurrences_are_told_apart_by_token_and_where_there_is_none_by_time() {
         let held = ledger.claim(&wanted(&terminating_at(first.0, first.1))).await.unwrap().ours();
         tokio::time::advance(Duration::from_secs(10)).await;
         ledger.end(&held, &Decision::Done, Some(Completion::Continue)).await.unwrap();
+        tokio::time::advance(Duration::from_secs(600)).await;
         let second_event = terminating_at(second.0, second.1);
         let claimed = ledger.claim(&wanted(&second_event)).await.unwrap();
         assert_eq!(matches!(claimed, Claim::Ended(_)), covered, "{first:?}, then {second:?}: {claimed:?}");
@@ -74,7 +75,9 @@ async fn whoever_dies_before_it_looks_leaves_the_end_to_be_found() {
     end(&ledger, &terminating(), Completion::Continue).await;
     for _ in 0..3 {
         // The item is made anew, and its host dies before it has looked for the end.
-        let looked = ledger.claim(&wanted(&terminating()));
+        let event = terminating();
+        let wanted = wanted(&event);
+        let looked = ledger.claim(&wanted);
         store.next([Fate::Done, Fate::DiesBefore]);
         assert!(tokio::time::timeout(Duration::from_secs(1), looked).await.is_err());
         tokio::time::advance(Duration::from_secs(30)).await;
