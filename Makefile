@@ -44,8 +44,8 @@ test: build browser emulators sshd
 	@$(HOSTLER) build $(TEST_GUESTS) --out $(TARGET)/guests
 	@echo '==> testing the plugins natively, apart from the host: its features must not leak into them'
 	@cargo test --locked $(GUESTS)
-	@echo '==> playing the cases of the plugins, as they are written and under a thousand seeds each'
-	@$(HOSTLER) test plugins --seeds 1000
+	@echo '==> playing the cases of the plugins, as they are written and under three hundred seeds each'
+	@$(HOSTLER) test plugins --seeds 300
 	@echo '==> testing the host, and all of it together against real servers'
 	@HOSTLER_BIN=$(HOSTLER) cargo test --locked --release -p hostler -p hostler-tests
 

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 /// The hook of the group, and how long it waits for a sign of life. A killed host costs its message half a minute, so a hook
 /// that is to outlive that has to wait for a good deal longer.
 const HOOK: &str = "drain";
-const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(100);
+const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// How long the whole may take after the storm.
 const PATIENCE: Duration = Duration::from_secs(240);
@@ -299,7 +299,7 @@ fn agent(scene: &Scene, folder: PathBuf, environment: &[(&'static str, String)])
 
 #[test]
 fn an_agent_that_is_killed_again_and_again_brings_everything_to_its_end_once() {
-    let mut scene = Scene::new(number("HOSTLER_CHAOS_INSTANCES", 120));
+    let mut scene = Scene::new(number("HOSTLER_CHAOS_INSTANCES", 60));
     let mut environment = scene.stack.environment();
     environment.extend(scene.storm.environment());
     let assassin =
@@ -329,7 +329,7 @@ fn an_agent_that_is_killed_again_and_again_brings_everything_to_its_end_once() {
 
 #[test]
 fn a_lambda_function_that_is_killed_again_and_again_brings_everything_to_its_end_once() {
-    let mut scene = Scene::new(number("HOSTLER_CHAOS_INSTANCES", 120) / 2);
+    let mut scene = Scene::new(number("HOSTLER_CHAOS_INSTANCES", 60) / 2);
     let mut environment = scene.storm.environment();
     let assassin = Assassin::before(address(&environment, "AWS_ENDPOINT_URL_AUTO_SCALING"), scene.seed, 12);
     environment.push(("AWS_ENDPOINT_URL_AUTO_SCALING", assassin.server.url()));
