@@ -1,6 +1,6 @@
 //! The ledger: the durable record of work items, so that no event is lost and nothing is done twice.
 //!
-//! One object for each instance holds its open work items and the lease on it; hosts change it by compare-and-swap ([`swap`]), so
+//! One object for each instance holds its open work items and the lease on it; hosts change it by compare-and-swap (`swap`), so
 //! two events about one instance, or two deliveries of one, meet in a single write. Items that have ended are in another object,
 //! which is written before the open one is cleared: a further delivery finds either the work or its end, never nothing.
 //!

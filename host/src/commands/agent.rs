@@ -10,10 +10,10 @@ use crate::policy::Policy;
 
 /// Takes events from an SQS queue, and from the EC2 instance it runs on, until it is stopped.
 ///
-/// The policy says where from: [queue] names a queue to poll, and [imds] watches the notices of the instance itself. Events that
+/// The policy says where from: `[queue]` names a queue to poll, and `[imds]` watches the notices of the instance itself. Events that
 /// wait for their next attempt wait in the queue, and cost nothing here.
 ///
-/// On SIGTERM or SIGINT the agent takes no more events, lets running attempts end for as long as shutdown in [agent] says, hands the rest
+/// On SIGTERM or SIGINT the agent takes no more events, lets running attempts end for as long as shutdown in `[agent]` says, hands the rest
 /// back to the queue, and exits with 0. Killed in any other way it loses nothing either: its messages come again half a minute later.
 ///
 /// It acts on the real AWS account. The log is JSON lines on standard output; HOSTLER_LOG sets what is logged.
