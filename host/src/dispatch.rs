@@ -231,7 +231,8 @@ impl Dispatch {
     fn record(&self, item: &Item, one_step: bool, handler: &Handler, door_closes: Option<Instant>) -> Recorder {
         let Some(recordings) = &self.recordings else { return Recorder::off() };
         let taken_by = (handler.name.as_str(), self.policy.digest.as_str());
-        let part = Part { event: &item.event, one_step, resumed: item.before_this_attempt() };
+        let spread = self.jitter == Jitter::Tenth;
+        let part = Part { event: &item.event, one_step, spread, resumed: item.before_this_attempt() };
         Recorder::begin(recordings, part, taken_by, &*self.ports.clock, door_closes)
     }
 

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::policy::{PolicyFile, read_policy};
 use crate::assemble;
-use crate::dispatch::{End, Step};
+use crate::dispatch::{End, Jitter, Step};
 use crate::files;
 use crate::policy::Policy;
 use crate::recording::{Comparison, Kept, MAX_BYTES, Outcome, Recording, Recordings, Replay, to_case};
@@ -118,7 +118,10 @@ impl Arguments {
             let (replay, kept) = (Arc::new(Replay::of(recorded)), Arc::new(Kept::default()));
             let recordings = Recordings::whole(kept.clone(), MAX_BYTES);
             let (plugin, modules) = (self.plugin.as_deref(), self.modules.as_deref());
-            let dispatch = assemble::replayed(policy, plugin, modules, &replay, recordings)?;
+            let mut dispatch = assemble::replayed(policy, plugin, modules, &replay, recordings)?;
+            if recorded.header.spread {
+                dispatch.jitter = Jitter::Tenth;
+            }
             // Without it every attempt would fail, which says nothing of the recording.
             dispatch.modules.current(&handler.module).await.context("no plugin to replay with")?;
             if let Some(item) = &recorded.header.resumed {

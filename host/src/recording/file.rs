@@ -32,6 +32,8 @@ pub struct Part<'a> {
     pub event: &'a Event,
     /// Whether it is of one step, and not of all that the event comes to.
     pub one_step: bool,
+    /// Whether waits are spread.
+    pub spread: bool,
     /// Where the work stood before, if it had begun.
     pub resumed: Option<Item>,
 }
@@ -39,7 +41,7 @@ pub struct Part<'a> {
 impl<'a> Part<'a> {
     /// All of it.
     pub fn whole(event: &'a Event) -> Self {
-        Self { event, one_step: false, resumed: None }
+        Self { event, one_step: false, spread: false, resumed: None }
     }
 }
 
@@ -61,6 +63,9 @@ pub struct Header {
     /// Whether it is of one step, as a queue's door makes them, and not of all that an event comes to.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub one_step: bool,
+    /// Whether waits were spread, as [`crate::dispatch::Jitter`] does it: a replay has to look at the same times.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub spread: bool,
     /// Where the work stood before, if this does not begin with the first attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resumed: Option<Box<Item>>,
@@ -81,7 +86,7 @@ impl Header {
         policy: &str,
         part: Part<'_>,
     ) -> Self {
-        let Part { event, one_step, resumed } = part;
+        let Part { event, one_step, spread, resumed } = part;
         Self {
             format: FORMAT,
             contract: contract_version().to_owned(),
@@ -89,6 +94,7 @@ impl Header {
             recorded_at,
             door_closes_after_ms,
             one_step,
+            spread,
             resumed: resumed.map(Box::new),
             handler: handler.to_owned(),
             policy: policy.to_owned(),
