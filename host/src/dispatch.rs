@@ -8,12 +8,15 @@
 //! of them, or within one, and whoever gets the event next goes on from there. [`Dispatch::handle`] makes the steps one after
 //! another, for doors that wait.
 
+mod closing;
+mod deadline;
 mod end;
 mod finish;
 mod judge;
 mod keep_alive;
 pub mod lifecycle;
 mod step;
+mod tape;
 mod told;
 mod work;
 
@@ -31,20 +34,16 @@ use crate::policy::{Handler, Policy};
 use crate::ports::{AccountId, Region};
 use crate::recording::{Part, Recorder, Recordings};
 use crate::sandbox::Sandbox;
+pub use closing::Closing;
+use deadline::{Deadline, LEAST_WALL, time_to_stop};
 pub use end::{Already, Completion, Decision, DispatchError, End, Worked};
 pub use judge::Jitter;
 use keep_alive::Heartbeat;
 pub use keep_alive::Hooks;
 use lifecycle::{HookTimes, Lifecycle};
 pub use step::Step;
+use tape::{Tape, close};
 use work::Work;
-
-/// What is kept back, of the door's time and before AWS's own deadline, for completing the lifecycle action and saying
-/// how it ended.
-const TO_FINISH: Duration = Duration::from_secs(10);
-
-/// An attempt with less time than this is not begun: it would end in the middle of what it does.
-const LEAST_WALL: Duration = Duration::from_secs(5);
 
 /// How long one call of the lifecycle port is waited for, when more can be done without its answer.
 const CALL: Duration = Duration::from_secs(5);
@@ -84,6 +83,8 @@ pub struct Dispatch {
     pub hooks: Hooks,
     /// How waits are spread.
     pub jitter: Jitter,
+    /// How far the end of this process has come.
+    pub closing: Closing,
     /// Where it is recorded what events come to; none if it is not.
     pub recordings: Option<Recordings>,
 }
@@ -122,7 +123,7 @@ impl Dispatch {
                 Step::Later { at, due, note } => (at, due, note),
             };
             let now = self.ports.clock.now();
-            if time_to_stop(door_closes).is_some_and(|left| left < time_between(now, due) + LEAST_WALL) {
+            if self.lacks_time(door_closes, time_between(now, due) + LEAST_WALL) {
                 if let Some(action) = &event.lifecycle_action {
                     // The event will be delivered again: until then the action has to live.
                     let recorder = tape.recorder();
@@ -130,7 +131,10 @@ impl Dispatch {
                 }
                 return Err(DispatchError::OutOfTime { event: event.id.clone(), note });
             }
-            tokio::time::sleep(time_between(now, at)).await;
+            tokio::select! {
+                () = tokio::time::sleep(time_between(now, at)) => {}
+                () = self.closing.begun() => {}
+            }
         }
     }
 
@@ -150,7 +154,7 @@ impl Dispatch {
             tracing::info!(event = event.id, handler = handler.name, hook, "left alone: the hook belongs to ECS");
             return Ok(Step::Ended(End::LeftAlone { hook }));
         }
-        if time_to_stop(door_closes).is_some_and(|left| left < LEAST_WALL) {
+        if self.lacks_time(door_closes, LEAST_WALL) {
             let now = self.ports.clock.now();
             return Ok(Step::Later { at: now, due: now, note: "no time is left for an attempt".to_owned() });
         }
@@ -203,28 +207,42 @@ impl Dispatch {
         Deadline::of(event, handler, hook).of_work
     }
 
-    /// Keeps a waiting item's lifecycle action alive: nobody lives between attempts, so its door brings it again for that too.
+    /// Leaves an item to its door until `due`, or until its lifecycle action has to be kept alive: nobody lives between attempts, so
+    /// its door brings it again for that too.
     async fn wait(&self, mut item: Item, due: Timestamp, note: String, tape: &Tape) -> Step {
-        let now = self.ports.clock.now();
-        let mut next = item.next_heartbeat();
-        if let (Some(action), Some(every)) = (item.event.lifecycle_action.clone(), item.heartbeat_every())
-            && next.is_some_and(|beat| beat <= now)
-        {
-            let beat = self.heartbeat(&action, &tape.recorder(), every / 2).await;
-            let now = self.ports.clock.now();
-            item.note_heartbeat(beat, now);
-            next = if beat == Heartbeat::Failed { Some(after(now, every / 4)) } else { item.next_heartbeat() };
-            let wake = next.map_or(due, |next| next.min(due));
-            let noted = self.ledger.remark(&item.event, |item| {
-                item.note_heartbeat(beat, now);
-                item.wake = item.wake.max(wake);
-            });
-            if let Err(error) = noted.await {
-                let event = item.event.id.as_str();
-                tracing::warn!(event, %error, "a heartbeat was sent and could not be written down: the next comes early");
-            }
-        }
+        let next = self.keep_waiting_alive(&mut item, Some(due), &tape.recorder()).await;
         Step::Later { at: next.map_or(due, |next| next.min(due)), due, note }
+    }
+
+    /// Sends the heartbeat that the lifecycle action of a waiting item needs by now, and writes it down. When it needs the next; none
+    /// if it needs none. `brought` is when its door brings it again: none if this is not its door.
+    pub(crate) async fn keep_waiting_alive(
+        &self,
+        item: &mut Item,
+        brought: Option<Timestamp>,
+        recorder: &Recorder,
+    ) -> Option<Timestamp> {
+        let next = item.next_heartbeat()?;
+        let (Some(action), Some(every)) = (item.event.lifecycle_action.clone(), item.heartbeat_every()) else {
+            return Some(next);
+        };
+        if next > self.ports.clock.now() {
+            return Some(next);
+        }
+        let beat = self.heartbeat(&action, recorder, every / 2).await;
+        let now = self.ports.clock.now();
+        item.note_heartbeat(beat, now);
+        let next = if beat == Heartbeat::Failed { Some(after(now, every / 4)) } else { item.next_heartbeat() };
+        let wake = brought.map(|due| next.map_or(due, |next| next.min(due)));
+        let noted = self.ledger.remark(&item.event, |item| {
+            item.note_heartbeat(beat, now);
+            item.wake = item.wake.max(wake.unwrap_or(Timestamp::MIN));
+        });
+        if let Err(error) = noted.await {
+            let event = item.event.id.as_str();
+            tracing::warn!(event, %error, "a heartbeat was sent and could not be written down: the next comes early");
+        }
+        next
     }
 
     /// Begins the recording of an event that `handler` takes.
@@ -234,6 +252,11 @@ impl Dispatch {
         let spread = self.jitter == Jitter::Tenth;
         let part = Part { event: &item.event, one_step, spread, resumed: item.before_this_attempt() };
         Recorder::begin(recordings, part, taken_by, &*self.ports.clock, door_closes)
+    }
+
+    /// Whether less than `needed` is left for further work: the door closes, or the process ends.
+    fn lacks_time(&self, door_closes: Option<Instant>, needed: Duration) -> bool {
+        self.closing.has_begun() || time_to_stop(door_closes).is_some_and(|left| left < needed)
     }
 
     fn check_place(&self, event: &Event) -> Result<(), DispatchError> {
@@ -246,63 +269,6 @@ impl Dispatch {
     }
 }
 
-/// Where it is recorded what an event comes to, from the first step on that works on it.
-struct Tape {
-    one_step: bool,
-    recorder: Option<Recorder>,
-}
-
-impl Tape {
-    fn new(one_step: bool) -> Self {
-        Self { one_step, recorder: None }
-    }
-
-    /// The recorder, which `begin` makes the first time.
-    fn begin(&mut self, begin: impl FnOnce(bool) -> Recorder) -> Recorder {
-        self.recorder.get_or_insert_with(|| begin(self.one_step)).clone()
-    }
-
-    /// The recorder, or one that records nothing.
-    fn recorder(&self) -> Recorder {
-        self.recorder.clone().unwrap_or_else(Recorder::off)
-    }
-}
-
-/// When there is an end to patience.
-struct Deadline {
-    /// When AWS or the policy goes on, whichever is first: what the handler is told.
-    of_work: Timestamp,
-    /// When the last attempt is begun: early enough before AWS's own deadline for its end to count.
-    last_attempt: Timestamp,
-}
-
-impl Deadline {
-    fn of(event: &Event, handler: &Handler, hook: Option<HookTimes>) -> Self {
-        let of_policy = after(event.time, handler.finish.deadline);
-        let of_hook = hook.map(|hook| after(event.time, hook.global_timeout));
-        let of_aws = [of_hook, event.deadline].into_iter().flatten().min();
-        // Past AWS's own deadline nothing counts any more, so the last attempt is begun before it.
-        let to_finish = SignedDuration::try_from(TO_FINISH).unwrap_or_default();
-        let before_aws = of_aws.map(|of_aws| of_aws.saturating_sub(to_finish).unwrap_or(Timestamp::MIN));
-        Self {
-            of_work: of_aws.map_or(of_policy, |of_aws| of_aws.min(of_policy)),
-            last_attempt: before_aws.map_or(of_policy, |before_aws| before_aws.min(of_policy)),
-        }
-    }
-}
-
-/// Says what could not be brought to its end, and lets go of the recording.
-async fn close(event: &Event, tape: Tape, ended: &Result<End, DispatchError>) {
-    match ended {
-        Ok(_) | Err(DispatchError::Waits { .. }) => {}
-        Err(error) => {
-            let (kind, instance) = (event.kind.as_str(), event.instance.as_ref().map(|instance| instance.as_str()));
-            tracing::error!(event = event.id, kind, instance, %error, "not brought to its end");
-        }
-    }
-    tape.recorder().end(ended).await;
-}
-
 /// When it is worth asking again for an instance that another works on: soon if it has only begun, for most attempts are short, and
 /// at the latest when its lease can be taken over.
 fn free_at(lease: &Lease, now: Timestamp) -> Timestamp {
@@ -310,12 +276,6 @@ fn free_at(lease: &Lease, now: Timestamp) -> Timestamp {
     // By a clock that is behind its holder's, it has not begun: then there is nothing to tell by.
     let wait = if lease.since > now { Duration::try_from(LEASE).unwrap_or(SHORTEST_BUSY) } else { half_as_long_again };
     after(now, wait).min(lease.free_at())
-}
-
-/// How long there is before work has to stop for its end to be told before the door closes; none if there is no end to it.
-fn time_to_stop(door_closes: Option<Instant>) -> Option<Duration> {
-    let stop = door_closes?.checked_sub(TO_FINISH).unwrap_or_else(Instant::now);
-    Some(stop.saturating_duration_since(Instant::now()))
 }
 
 /// The instant `duration` after `time`, as far as time goes.

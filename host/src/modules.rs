@@ -38,10 +38,15 @@ pub struct Modules {
     slots: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Slot>>>>,
 }
 
-/// Why there is no module to run: one line that names its place.
+/// Why there is no module to run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct ModuleError(String);
+#[error("{message}")]
+pub struct ModuleError {
+    /// One line that names its place.
+    message: String,
+    /// Whether it passes without anybody doing something about it: the source does not answer.
+    pub passes: bool,
+}
 
 /// How long the source is waited for when there is a good module to go on with. A module of 32 MiB takes about a second
 /// inside a region.
@@ -58,11 +63,11 @@ struct Slot {
     /// The version the source had last, good or refused: a refused one is not downloaded and compiled again.
     version: Option<String>,
     /// Why that version was refused, if it was.
-    refused: Option<String>,
+    refused: Option<ModuleError>,
     /// When the source was asked last.
     asked: Option<Timestamp>,
     /// Why the version the source has is not the one in use: refused, or the source failed.
-    trouble: Option<String>,
+    trouble: Option<ModuleError>,
 }
 
 impl Modules {
@@ -97,8 +102,10 @@ impl Modules {
         }
         match (&slot.good, &slot.trouble) {
             (Some(good), _) => Ok(Arc::clone(good)),
-            (None, Some(trouble)) => Err(ModuleError(trouble.clone())),
-            (None, None) => Err(ModuleError(format!("{} has not been fetched", self.source.locate(name)))),
+            (None, Some(trouble)) => Err(trouble.clone()),
+            (None, None) => {
+                Err(ModuleError { message: format!("{} has not been fetched", self.source.locate(name)), passes: true })
+            }
         }
     }
 
@@ -119,15 +126,17 @@ impl Modules {
                         (slot.refused, slot.trouble) = (None, None);
                     }
                     Err(refusal) => {
-                        let trouble = format!("{} was refused: it {refusal}", self.source.locate(name));
-                        self.not_taken(name, slot, &trouble);
+                        let message = format!("{} was refused: it {refusal}", self.source.locate(name));
+                        self.not_taken(name, slot, &message);
+                        let trouble = ModuleError { message, passes: false };
                         (slot.refused, slot.trouble) = (Some(trouble.clone()), Some(trouble));
                     }
                 }
             }
             Err(error) => {
                 self.not_taken(name, slot, &error.message);
-                slot.trouble = Some(error.message);
+                let SourceError { kind, message } = error;
+                slot.trouble = Some(ModuleError { message, passes: kind == SourceErrorKind::Unavailable });
                 // With nothing to go on with, the next attempt asks again: a passing fault must not outlive itself.
                 if slot.good.is_none() {
                     return;

@@ -57,6 +57,8 @@ pub struct Retry {
 pub enum Failure {
     /// There is no module to run.
     NoModule(String),
+    /// Where modules come from cannot be reached, and there is no earlier one to run.
+    NoSource(String),
     /// The handler returned an error.
     Handler(String),
     /// A budget was spent.
@@ -65,16 +67,19 @@ pub enum Failure {
     Trap(String),
     /// The outcome was out of the contract's bounds.
     Contract(String),
+    /// The process of the host ended first.
+    HostEnds,
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoModule(why) => write!(f, "no module to run: {why}"),
+            Self::NoModule(why) | Self::NoSource(why) => write!(f, "no module to run: {why}"),
             Self::Handler(why) => write!(f, "the handler returned an error: {why}"),
             Self::Budget(spent) => write!(f, "{spent}"),
             Self::Trap(why) => write!(f, "the plugin trapped: {why}"),
             Self::Contract(why) => write!(f, "{why}"),
+            Self::HostEnds => write!(f, "the host ended"),
         }
     }
 }

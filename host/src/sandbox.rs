@@ -11,7 +11,7 @@ mod wasi;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Engine, Store, UpdateDeadline, WasmBacktrace};
@@ -64,6 +64,11 @@ pub struct Sandbox {
     pace: Pace,
 }
 
+/// Room for one attempt: it ends with it.
+pub struct Slot<'a> {
+    _permit: Option<SemaphorePermit<'a>>,
+}
+
 /// A module that has been compiled and linked: everything about it that is the same for every attempt.
 pub struct Module {
     /// SHA-256 of the `.wasm`, in hexadecimal.
@@ -114,9 +119,14 @@ impl Sandbox {
         Ok(Module { digest, size: bytes.len(), pre })
     }
 
-    /// Runs one attempt. `wall` bounds it, waiting for a slot included: the handler's limit, or what the door has left if
-    /// that is less.
-    pub async fn run(&self, module: &Module, task: Task, ports: Ports, wall: Duration) -> Report {
+    /// Room for one attempt, waited for as long as others have all of it. That is not the handler's time: no budget runs.
+    pub async fn slot(&self) -> Slot<'_> {
+        // The semaphore is never closed, which is the only way for this to fail.
+        Slot { _permit: self.slots.acquire().await.ok() }
+    }
+
+    /// Runs one attempt. `wall` bounds it: the handler's limit, or what is left for it if that is less.
+    pub async fn run(&self, _slot: Slot<'_>, module: &Module, task: Task, ports: Ports, wall: Duration) -> Report {
         let began = Instant::now();
         let ends = began + wall;
         let meter = Arc::new(CpuMeter::default());
@@ -127,12 +137,7 @@ impl Sandbox {
             let handler = module.pre.instantiate_async(&mut store).await?;
             handler.call_handle(&mut store, &event).await
         };
-        let returned = tokio::time::timeout_at(ends, async {
-            // Never closed, so this waits for a slot and cannot fail.
-            let _slot = self.slots.acquire().await;
-            Metered::new(call, Arc::clone(&meter)).await
-        })
-        .await;
+        let returned = tokio::time::timeout_at(ends, Metered::new(call, Arc::clone(&meter))).await;
 
         let budget = &store.data().budget;
         let outcome = match returned {

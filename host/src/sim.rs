@@ -34,6 +34,7 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -181,6 +182,11 @@ impl World {
     /// Auto Scaling's side of lifecycle actions in this world.
     pub fn lifecycle(&self) -> Arc<dyn Lifecycle> {
         Arc::new(Faulty(self.clone()))
+    }
+
+    /// How often each operation was called that a fault can befall.
+    pub fn called(&self) -> BTreeMap<&'static str, u32> {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner).called()
     }
 
     /// Where the host keeps its ledger. It survives a host that is killed.

@@ -142,7 +142,8 @@ impl Work<'_> {
                 Err(error) => {
                     unheard |= matches!(error.kind, PortErrorKind::Timeout | PortErrorKind::Unavailable);
                     let wait = backoff(tries);
-                    let time = self.door_closes.is_none_or(|closes| Instant::now() + wait + CALL < closes);
+                    let time = !self.dispatch.closing.has_cut()
+                        && self.door_closes.is_none_or(|closes| Instant::now() + wait + CALL < closes);
                     if !error.retryable() || tries >= COMPLETE_TRIES || !time {
                         return Err((error, unheard));
                     }

@@ -18,6 +18,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(12 * 60 * 60);
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 
+/// The wait for a source of modules that does not answer. It is as patient as the deadline.
+const SOURCE_AGAIN: Duration = Duration::from_secs(10);
+
 /// How many attempts in a row may end with their host or with their door's time. That is not the handler's failure, and hosts are
 /// replaced; but a handler that takes its host with it each time has to come to an end too.
 pub(super) const MOST_INTERRUPTIONS: u32 = 10;
@@ -62,6 +65,10 @@ pub(super) fn judge(
         Outcome::Done => return Verdict::Decided(Decision::Done),
         Outcome::Abandon { why } => return Verdict::Decided(Decision::Abandon { why }),
         Outcome::Again(retry) => (retry.after.clamp(SHORTEST_WAIT, LONGEST_WAIT), retry.note, retry.state, 0),
+        // No handler has run, so that none has failed.
+        Outcome::Failed(failure @ Failure::NoSource(_)) => {
+            (SOURCE_AGAIN, failure.to_string(), item.state.clone(), item.failures)
+        }
         Outcome::Failed(failure) => {
             let failures = item.failures.saturating_add(1);
             if failures >= finish.max_attempts {

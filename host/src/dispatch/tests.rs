@@ -154,6 +154,7 @@ fn over_it(
         ledger,
         hooks: Hooks::default(),
         jitter: Jitter::None,
+        closing: Closing::default(),
         recordings: None,
     };
     Host { dispatch, recorder, store }

@@ -6,14 +6,15 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::deadline::{Deadline, LEAST_WALL, time_to_stop};
 use super::judge::{Jitter, MOST_INTERRUPTIONS, Verdict, judge};
-use super::{Deadline, Decision, Dispatch, DispatchError, Step, after, time_to_stop, told};
+use super::{Decision, Dispatch, DispatchError, Step, after, time_between, told};
 use crate::event::Event;
 use crate::ledger::{Held, Item, LedgerError};
 use crate::outcome::{Failure, Outcome};
 use crate::policy::Handler;
 use crate::recording::Recorder;
-use crate::sandbox::Task;
+use crate::sandbox::{Module, Report, Slot, Task};
 
 /// How often the lease is renewed while an attempt runs: two renewals may fail before it ends.
 const RENEW_EVERY: Duration = Duration::from_secs(6);
@@ -86,10 +87,8 @@ impl<'a> Work<'a> {
         self.item = alive.into_inner().unwrap_or_else(PoisonError::into_inner);
         self.tell(&outcome, module);
         match outcome {
-            // An attempt that the door cut short is not the handler's failure.
-            Outcome::Failed(failure) if time_to_stop(self.door_closes) == Some(Duration::ZERO) => {
-                self.cut_short(&failure).await
-            }
+            // An attempt that was cut short, by the door or by the end of the process, is not the handler's failure.
+            Outcome::Failed(failure) if self.is_cut_short() => self.cut_short(&failure).await,
             outcome => self.go_on(outcome, last).await,
         }
     }
@@ -113,7 +112,12 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Writes down that the attempt ended with its door's time.
+    /// Whether there is no time left for an attempt to come to an outcome of its own.
+    fn is_cut_short(&self) -> bool {
+        self.dispatch.closing.has_cut() || time_to_stop(self.door_closes) == Some(Duration::ZERO)
+    }
+
+    /// Writes down that the attempt ended with its door's time, or with its process.
     async fn cut_short(mut self, failure: &Failure) -> Result<Step, DispatchError> {
         self.item.interrupted += 1;
         let note = format!("attempt {} was cut short: {failure}", self.item.attempts);
@@ -182,44 +186,65 @@ impl<'a> Work<'a> {
 
     /// One run of the handler, with its line in the log. Also names the module that ran.
     async fn attempt(&self) -> (Outcome, String) {
-        let attempt = self.item.attempts;
-        let modules = &self.dispatch.modules;
-        let loaded = self.until_stop(modules.current(&self.handler.module)).await;
-        let loaded = loaded.map_or_else(
-            || Err("it did not load in time".to_owned()),
-            |loaded| loaded.map_err(|error| error.to_string()),
-        );
-        let module = match loaded {
-            Ok(module) => module,
-            Err(why) => {
-                let outcome = Outcome::Failed(Failure::NoModule(why));
-                self.recorder.attempted(attempt, "", &outcome);
-                told::attempt(self, "", &outcome, None);
-                return (outcome, String::new());
+        let ready = self.until_stop(self.ready()).await;
+        let (module, outcome, report) = match ready.unwrap_or_else(|| Err(Failure::HostEnds)) {
+            Ok((module, slot)) => {
+                let report = self.until_cut(self.run(slot, &module)).await;
+                let ended = || Outcome::Failed(Failure::HostEnds);
+                (module.digest.clone(), report.as_ref().map_or_else(ended, |report| report.outcome.clone()), report)
             }
+            Err(failure) => (String::new(), Outcome::Failed(failure), None),
         };
+        self.recorder.attempted(self.item.attempts, &module, &outcome);
+        told::attempt(self, &module, &outcome, report.as_ref());
+        (outcome, module)
+    }
+
+    /// The module to run, and room to run it.
+    async fn ready(&self) -> Result<(Arc<Module>, Slot<'_>), Failure> {
+        let module = self.dispatch.modules.current(&self.handler.module).await.map_err(|error| {
+            let why = error.to_string();
+            if error.passes { Failure::NoSource(why) } else { Failure::NoModule(why) }
+        })?;
+        Ok((module, self.dispatch.sandbox.slot().await))
+    }
+
+    async fn run(&self, slot: Slot<'_>, module: &Module) -> Report {
         let task = Task {
             handler: Arc::clone(&self.handler),
             event: Arc::clone(&self.event),
-            attempt,
+            attempt: self.item.attempts,
             state: self.item.state.clone(),
             deadline: Some(self.deadline.of_work),
             lease: Some(self.held.until()),
         };
-        let limit = self.handler.limits.wall;
-        let wall = time_to_stop(self.door_closes).map_or(limit, |left| left.min(limit));
-        let ports = self.recorder.ports(&self.dispatch.ports, attempt);
-        let report = self.dispatch.sandbox.run(&module, task, ports, wall).await;
-        self.recorder.attempted(attempt, &module.digest, &report.outcome);
-        told::attempt(self, &module.digest, &report.outcome, Some(&report));
-        (report.outcome, module.digest.clone())
+        let ports = self.recorder.ports(&self.dispatch.ports, task.attempt);
+        self.dispatch.sandbox.run(slot, module, task, ports, self.wall()).await
+    }
+
+    /// How long the attempt may take: what its handler may, as far as there is time for its end to count.
+    fn wall(&self) -> Duration {
+        let now = self.dispatch.ports.clock.now();
+        let of_aws = self.deadline.before_aws.map(|before_aws| time_between(now, before_aws).max(LEAST_WALL));
+        let left = [of_aws, time_to_stop(self.door_closes)].into_iter().flatten();
+        left.fold(self.handler.limits.wall, Duration::min)
     }
 
     /// What `work` comes to, unless it has to stop before that.
     async fn until_stop<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let work = self.until_cut(work);
         match time_to_stop(self.door_closes) {
-            Some(left) => tokio::time::timeout(left, work).await.ok(),
-            None => Some(work.await),
+            Some(left) => tokio::time::timeout(left, work).await.ok().flatten(),
+            None => work.await,
+        }
+    }
+
+    /// What `work` comes to, unless the process ends before that.
+    async fn until_cut<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = self.dispatch.closing.at_cut() => None,
         }
     }
 

@@ -42,10 +42,10 @@ impl InProcess {
         Ok(open.items.len())
     }
 
-    /// Ends everything that is under way, wherever it is. The ledger tells the next process.
-    pub async fn stop(&self) {
+    /// Waits for everything that is under way; whoever ends the process makes it end. What is dropped before is left to the ledger as it is.
+    pub async fn ended(&self) {
         let mut under_way = std::mem::take(&mut *self.under_way.lock().unwrap_or_else(PoisonError::into_inner));
-        under_way.shutdown().await;
+        while under_way.join_next().await.is_some() {}
     }
 
     fn begin(&self, event: Event) {
@@ -54,8 +54,8 @@ impl InProcess {
         // What has ended meanwhile is let go of here, so that it does not gather.
         while under_way.try_join_next().is_some() {}
         under_way.spawn(async move {
-            while !bring(&dispatch, &event).await {
-                tokio::time::sleep(AGAIN).await;
+            while !bring(&dispatch, &event).await && !dispatch.closing.has_begun() {
+                let _ = tokio::time::timeout(AGAIN, dispatch.closing.begun()).await;
             }
         });
     }
@@ -123,9 +123,9 @@ mod tests {
         let process = InProcess::new(Arc::clone(&dispatch));
         process.adopt(&terminating()).await.unwrap();
         tokio::time::sleep(Duration::from_secs(1)).await;
-        process.stop().await;
-        tokio::time::sleep(Duration::from_secs(100)).await;
+        dispatch.closing.begin();
+        process.ended().await;
         let open = dispatch.ledger.open(&InstanceId::parse(INSTANCE).unwrap()).await.unwrap();
-        assert_eq!(open.items[0].attempts, 1);
+        assert_eq!((open.items[0].attempts, open.lease), (1, None));
     }
 }

@@ -1,6 +1,5 @@
 //! Exploring: the same case with more going wrong, as a seed decides, and the least of it that still breaks the case.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rand::rngs::ChaCha8Rng;
@@ -10,7 +9,7 @@ use super::case::Case;
 use super::keys::{Ending, ExploreKeys, Fate};
 use super::play::{Played, Variation};
 use crate::reading::Reading;
-use crate::sim::{Fault, FaultKind, What, When};
+use crate::sim::{Fault, FaultKind, When};
 
 /// How many faults are added, unless the case says otherwise: fewer than a policy's usual patience for failures in a row.
 const FAULTS: u32 = 3;
@@ -54,7 +53,7 @@ impl Exploration {
     /// What `seed` does to the case; `usual` is the run of it as it is written.
     pub(super) fn variation(&self, case: &Case, usual: &Played, seed: u64) -> Variation {
         let mut chance = ChaCha8Rng::seed_from_u64(seed);
-        let calls = calls(usual);
+        let calls = &usual.called;
         let faults = if self.faults.is_empty() || calls.is_empty() { 0 } else { chance.random_range(0..=self.at_most) };
         let faults = (0..faults).map(|_| {
             // A call that is made once matters as much as one that is made a hundred times. Some are made only once more goes
@@ -85,17 +84,6 @@ impl Exploration {
 /// Any time up to `most`.
 fn milliseconds(chance: &mut ChaCha8Rng, most: Duration) -> Duration {
     Duration::from_millis(chance.random_range(0..=u64::try_from(most.as_millis()).unwrap_or(u64::MAX)))
-}
-
-/// How often each operation is called.
-fn calls(played: &Played) -> BTreeMap<&'static str, u32> {
-    let mut calls = BTreeMap::new();
-    for entry in &played.journal {
-        if let What::Call(call) = &entry.what {
-            *calls.entry(call.operation).or_default() += 1;
-        }
-    }
-    calls
 }
 
 /// The least of a variation that `fails`: nothing can be left out of it.

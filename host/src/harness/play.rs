@@ -1,6 +1,7 @@
 //! Plays a case: a world of its own, under virtual time, on a runtime of its own.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,6 +54,8 @@ pub(super) struct Played {
     /// How each delivery of each event ended, in the order they did: with the place of the event.
     pub(super) ends: Vec<(usize, Ended)>,
     pub(super) journal: Vec<Entry>,
+    /// How often each operation was called: those of the handler, of the host, and of its ledger.
+    pub(super) called: BTreeMap<&'static str, u32>,
     pub(super) picture: Picture,
     /// Faults that befell nothing, in words.
     pub(super) idle_faults: Vec<String>,
@@ -95,6 +98,7 @@ pub(super) fn play(case: &Case, plugins: &Plugins, variation: &Variation) -> Pla
         start: world.start(),
         ends,
         journal: world.journal(),
+        called: world.called(),
         picture: world.picture(),
         idle_faults: world.idle_faults(),
         idle_parts: world.idle_parts(),

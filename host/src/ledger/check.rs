@@ -1,7 +1,18 @@
 //! Whether a store can carry a ledger: asked once, at start, where a person still reads the answer.
 
-use super::{Store, Version, WriteError, random};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{CLOCK_SKEW, Store, Version, WriteError, random};
+use crate::clock::Clock;
 use crate::ports::PortError;
+
+/// How far a clock may be from the store's: two hosts, one ahead and one behind, are no further apart than [`CLOCK_SKEW`] then.
+const MOST_OFF: SignedDuration = SignedDuration::from_millis(CLOCK_SKEW.as_millis() as i64 / 2);
+
+/// What a store leaves out of the times of objects: S3 tells seconds.
+const GRAIN: SignedDuration = SignedDuration::from_secs(1);
 
 /// Why a store cannot carry a ledger. The operator's to mend.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,15 +45,37 @@ pub enum CheckError {
         /// The store.
         place: String,
     },
+    /// Leases are told by the clock.
+    #[error(
+        "the clock of this machine is {} {} that of {place}: leases are told by it, so that two hosts would work on one instance at once;          set it by NTP (chronyc makestep). Hosts stand up to {}",
+        said(.off), if .off.is_positive() { "ahead of" } else { "behind" }, said(&MOST_OFF)
+    )]
+    Clock {
+        /// The store.
+        place: String,
+        /// How far this machine's clock is ahead.
+        off: SignedDuration,
+    },
+}
+
+/// How far a clock is off, in words.
+fn said(off: &SignedDuration) -> humantime::FormattedDuration {
+    humantime::format_duration(Duration::from_millis(u64::try_from(off.as_millis().unsigned_abs()).unwrap_or(u64::MAX)))
 }
 
 /// Does once with a probe all that a ledger does with its objects.
-pub async fn check(store: &dyn Store) -> Result<(), CheckError> {
+pub async fn check(store: &dyn Store, clock: &dyn Clock) -> Result<(), CheckError> {
     let failed = |what| move |source| CheckError::Failed { place: store.locate(""), what, source };
     store.list("probe/", None).await.map_err(failed("listed"))?;
     let key = format!("probe/{}", random());
+    let began = clock.now();
     let first = put(store, &key, "first", None).await?;
+    let ended = clock.now();
     let conditions = async {
+        let listed = store.list(&key, None).await.map_err(failed("listed"))?;
+        if let Some(written) = listed.objects.first() {
+            agrees(store, written.modified, (began, ended))?;
+        }
         let second = put(store, &key, "second", Some(&first)).await?;
         refuses(store, &key, Some(&first)).await?;
         refuses(store, &key, None).await?;
@@ -73,6 +106,19 @@ async fn put(store: &dyn Store, key: &str, text: &str, over: Option<&Version>) -
     }
 }
 
+/// Makes sure that our clock and the store's are close: by ours the probe was written between `began` and `ended`.
+fn agrees(store: &dyn Store, written: Timestamp, (began, ended): (Timestamp, Timestamp)) -> Result<(), CheckError> {
+    let (ahead, behind) = (began.duration_since(written), written.duration_since(ended));
+    let off = if ahead > MOST_OFF + GRAIN {
+        ahead
+    } else if behind > MOST_OFF {
+        -behind
+    } else {
+        return Ok(());
+    };
+    Err(CheckError::Clock { place: store.locate(""), off: SignedDuration::from_secs(off.as_secs_f64().round() as i64) })
+}
+
 /// Makes sure that the probe is not written by somebody who has not seen it as it is.
 async fn refuses(store: &dyn Store, key: &str, over: Option<&Version>) -> Result<(), CheckError> {
     match store.write(key, b"unseen".to_vec(), over).await {
@@ -89,6 +135,7 @@ mod tests {
     use async_trait::async_trait;
 
     use super::*;
+    use crate::clock::SystemClock;
     use crate::ledger::{DirStore, MemoryStore, Page, Stored};
     use crate::ports::PortErrorKind;
 
@@ -153,7 +200,7 @@ mod tests {
     /// What is said of such a store, and whether the probe stays in it.
     async fn told(fault: Fault) -> (String, bool) {
         let faulty = Faulty { store: MemoryStore::default(), fault };
-        let told = check(&faulty).await.map_or_else(|error| whole(&error), |()| "sound".to_owned());
+        let told = check(&faulty, &SystemClock).await.map_or_else(|error| whole(&error), |()| "sound".to_owned());
         (told, !faulty.store.list("", None).await.unwrap().objects.is_empty())
     }
 
@@ -170,7 +217,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let folder = DirStore::new(root.path().join("ledger"));
         for store in [&MemoryStore::default() as &dyn Store, &folder] {
-            assert_eq!(check(store).await, Ok(()));
+            assert_eq!(check(store, &SystemClock).await, Ok(()));
             assert_eq!(store.list("", None).await, Ok(Page::default()));
         }
     }
@@ -196,12 +243,37 @@ mod tests {
         assert_eq!(told(Fault::IgnoresNoneMatch).await.0, of_match);
     }
 
+    /// A clock that is so many milliseconds ahead.
+    struct Ahead(i64);
+
+    impl Clock for Ahead {
+        fn now(&self) -> Timestamp {
+            SystemClock.now() + SignedDuration::from_millis(self.0)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_is_off_is_told_from_one_that_is_close() {
+        for close in [-2_300, 2_300] {
+            assert_eq!(check(&MemoryStore::default(), &Ahead(close)).await, Ok(()));
+        }
+        for (off, told) in [(7_200_000, "is 2h ahead of"), (-300_000, "is 5m behind")] {
+            let store = MemoryStore::default();
+            let error = check(&store, &Ahead(off)).await.unwrap_err();
+            assert!(error.to_string().starts_with(&format!("the clock of this machine {told}")), "{error}");
+            assert_eq!(store.list("", None).await, Ok(Page::default()), "the probe stays");
+        }
+        let told = |off| CheckError::Clock { place: "s3://ledger/".to_owned(), off }.to_string();
+        insta::assert_snapshot!(told(SignedDuration::from_secs(7)), @"");
+        insta::assert_snapshot!(told(SignedDuration::from_secs(-90)), @"");
+    }
+
     #[tokio::test]
     async fn a_file_is_no_folder() {
         let root = tempfile::tempdir().unwrap();
         let file = root.path().join("ledger");
         std::fs::write(&file, "").unwrap();
-        let error = check(&DirStore::new(&file)).await.unwrap_err();
+        let error = check(&DirStore::new(&file), &SystemClock).await.unwrap_err();
         let told = whole(&error).replace(&root.path().display().to_string(), "ROOT");
         insta::assert_snapshot!(told, @"the ledger in ROOT/ledger/ cannot be listed: cannot list ROOT/ledger/probe: Not a directory (os error 20); something else is in its place: remove that, or name another folder as store in [ledger]");
     }

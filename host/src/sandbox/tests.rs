@@ -18,7 +18,7 @@ async fn run_in(sandbox: &Sandbox, guest: &[u8], attempt: u32, sections: &str) -
     let handler = handler(sections);
     let wall = handler.limits.wall;
     let task = Task { handler, event: Arc::new(terminating()), attempt, state: None, deadline: None, lease: None };
-    sandbox.run(&module, task, silent(), wall).await
+    sandbox.run(sandbox.slot().await, &module, task, silent(), wall).await
 }
 
 fn failure_of(report: Report) -> String {
@@ -125,13 +125,18 @@ async fn nothing_of_one_attempt_is_left_for_the_next() {
     }
 }
 
-#[tokio::test]
-async fn more_attempts_than_slots_wait_for_one() {
-    let sandbox = Arc::new(sandbox());
+#[tokio::test(start_paused = true)]
+async fn more_attempts_than_slots_wait_for_one_and_that_is_not_their_time() {
+    let sandbox = Arc::new(Sandbox::new(Capacity { attempts: 2, memory: 64 << 20 }, Pace::Virtual).unwrap());
     let mut attempts = tokio::task::JoinSet::new();
     for _ in 0..8 {
         let sandbox = Arc::clone(&sandbox);
-        attempts.spawn(async move { run_in(&sandbox, &guests::sleepy(5), 1, "").await.outcome });
+        let limits = "[handler.limits]\nwall = \"10s\"";
+        attempts.spawn(async move { run_in(&sandbox, &guests::sleepy(8_000), 1, limits).await });
     }
-    assert!(attempts.join_all().await.iter().all(|outcome| *outcome == Outcome::Done));
+    let began = Instant::now();
+    for report in attempts.join_all().await {
+        assert_eq!((report.outcome, report.wall.as_secs()), (Outcome::Done, 8));
+    }
+    assert_eq!(began.elapsed().as_secs(), 32, "two at a time");
 }

@@ -3,6 +3,7 @@
 //! The faults stand between the ports and the world. A call that suffers none passes through untouched; the world itself
 //! knows nothing of them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -188,6 +189,8 @@ impl Fault {
 /// The faults of a world, how far they have come, and the chance they depend on.
 #[derive(Debug)]
 pub(super) struct Faults {
+    /// How often each operation was called.
+    called: BTreeMap<&'static str, u32>,
     faults: Vec<Ordered>,
     chance: ChaCha8Rng,
 }
@@ -205,11 +208,12 @@ struct Ordered {
 impl Faults {
     pub(super) fn new(faults: Vec<Fault>, seed: u64) -> Self {
         let faults = faults.into_iter().map(|fault| Ordered { fault, calls: 0, struck: 0 }).collect();
-        Self { faults, chance: ChaCha8Rng::seed_from_u64(seed) }
+        Self { called: BTreeMap::new(), faults, chance: ChaCha8Rng::seed_from_u64(seed) }
     }
 
     /// What the next call of `operation` suffers: the first fault that strikes. All of them count the call.
-    fn strike(&mut self, operation: &str) -> Option<FaultKind> {
+    fn strike(&mut self, operation: &'static str) -> Option<FaultKind> {
+        *self.called.entry(operation).or_default() += 1;
         let mut struck = None;
         for ordered in self.faults.iter_mut().filter(|ordered| ordered.fault.befalls(operation)) {
             ordered.calls += 1;
@@ -224,6 +228,11 @@ impl Faults {
             }
         }
         struck
+    }
+
+    /// How often each operation was called.
+    pub(super) fn called(&self) -> BTreeMap<&'static str, u32> {
+        self.called.clone()
     }
 
     /// What of the faults has befallen no call, in words. That chance let a call pass is as it was ordered.
@@ -256,7 +265,7 @@ pub(super) struct Faulty(pub(super) World);
 
 impl Faulty {
     /// What a call that is about to be made suffers, if anything.
-    pub(super) fn strike(&self, operation: &str) -> Option<FaultKind> {
+    pub(super) fn strike(&self, operation: &'static str) -> Option<FaultKind> {
         self.0.faults.lock().unwrap_or_else(PoisonError::into_inner).strike(operation)
     }
 

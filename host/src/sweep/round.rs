@@ -14,10 +14,14 @@ use crate::dispatch::{Completion, Dispatch, Place};
 use crate::event::{Event, Message, Transition, parse_message};
 use crate::ledger::{Ended, LedgerError, Open, Wanted};
 use crate::ports::{GroupName, PortError};
+use crate::recording::Recorder;
 
 /// How long after its time an item is taken for one that nobody brings: its message has died. A queue may be behind, so this is
 /// more than a moment; a copy too many is found to be one, but costs a receive.
 const GRACE: SignedDuration = SignedDuration::from_mins(3);
+
+/// How long it may take to give an item to somebody: when its host dies meanwhile, a round after that gives it again.
+const GIVING: SignedDuration = SignedDuration::from_secs(30);
 
 /// When an item that was given to somebody is looked at again.
 const LOOKED_AT_AGAIN: SignedDuration = SignedDuration::from_mins(10);
@@ -70,7 +74,7 @@ impl Sweep {
         Ok(swept)
     }
 
-    /// Open items whose time is long past.
+    /// Open items whose time is long past, and those whose lifecycle action would end before their time comes.
     async fn dead_messages(&self, swept: &mut Swept) -> Result<(), SweepError> {
         let mut after = None;
         loop {
@@ -93,9 +97,15 @@ impl Sweep {
 
     async fn of_one_instance(&self, open: &Open, swept: &mut Swept) {
         swept.open += open.items.len();
-        let now = self.now();
-        for item in open.items.iter().filter(|item| item.wake < now - GRACE) {
-            self.give_away(&item.event, "its message has died", swept).await;
+        for item in &open.items {
+            let now = self.now();
+            if open.held(now).is_none_or(|lease| lease.item != item.id) {
+                // Whoever brings it is late, or dead. Until that is found out the action has to live.
+                self.dispatch.keep_waiting_alive(&mut item.clone(), None, &Recorder::off()).await;
+            }
+            if item.wake < now - GRACE {
+                self.give_away(&item.event, "its message has died", swept).await;
+            }
         }
     }
 
@@ -173,23 +183,31 @@ impl Sweep {
         let now = self.now();
         let deadline = self.dispatch.deadline(event, handler);
         let wanted = Wanted { event, handler: &handler.name, deadline, hook: None };
-        let adopted = match self.dispatch.ledger.adopt(&wanted, (now - GRACE, now + LOOKED_AT_AGAIN)).await {
+        // Until it is given it passes for one that nobody brings, but for the sweeps of other hosts, which leave it to us so long.
+        let giving = now - GRACE + GIVING;
+        let given = match self.dispatch.ledger.adopt(&wanted, (now - GRACE, giving)).await {
             Ok(true) => self.adopt.adopt(event).await.map_err(|error| error.to_string()),
             // Somebody has come for it meanwhile.
             Ok(false) => return,
             Err(error) => Err(error.to_string()),
         };
-        match adopted {
-            Ok(()) => {
-                tracing::warn!(event = event.id, instance, handler = handler.name, why, "adopted");
-                swept.adopted += 1;
+        if let Err(error) = given {
+            tracing::error!(event = event.id, instance, why, error, "not adopted; a later round tries again");
+            swept.failed += 1;
+            return;
+        }
+        tracing::warn!(event = event.id, instance, handler = handler.name, why, "adopted");
+        swept.adopted += 1;
+        let looked_at_again = self.now() + LOOKED_AT_AGAIN;
+        let noted = self.dispatch.ledger.remark(event, |item| {
+            // Who was given it may have come for it by now.
+            if item.wake == giving {
+                item.wake = looked_at_again;
             }
-            Err(error) => {
-                tracing::error!(event = event.id, instance, why, error, "not adopted; a later round tries again");
-                swept.failed += 1;
-                // So that it does not pass for one that somebody brings.
-                let _ = self.dispatch.ledger.remark(event, |item| item.wake = now).await;
-            }
+        });
+        if let Err(error) = noted.await {
+            let meaning = "a later round gives it to somebody once more, who finds it under way";
+            tracing::warn!(event = event.id, instance, %error, meaning, "it could not be written down that it was adopted");
         }
     }
 

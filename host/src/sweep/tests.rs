@@ -1,6 +1,9 @@
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use jiff::SignedDuration;
 
 use super::round::*;
 use super::*;
@@ -18,6 +21,8 @@ struct Around {
     taken: Mutex<Vec<Event>>,
     /// What taking is answered, in order; a success after that.
     answers: Mutex<VecDeque<PortError>>,
+    /// Whether whoever gives dies before it is taken.
+    deadly: AtomicBool,
 }
 
 #[async_trait]
@@ -34,6 +39,9 @@ impl Groups for Around {
 #[async_trait]
 impl Adopt for Around {
     async fn adopt(&self, event: &Event) -> Result<(), PortError> {
+        if self.deadly.load(Ordering::SeqCst) {
+            return std::future::pending().await;
+        }
         if let Some(error) = self.answers.lock().unwrap().pop_front() {
             return Err(error);
         }
@@ -120,8 +128,40 @@ async fn what_nobody_would_take_is_tried_again_soon() {
     let refused = PortError::new(PortErrorKind::Unavailable, "no queue");
     around.answers.lock().unwrap().push_back(refused);
     assert_eq!(sweep.round().await.unwrap(), Swept { waiting: 1, open: 0, adopted: 0, failed: 1 });
-    minutes(4).await;
+    minutes(1).await;
     assert_eq!(sweep.round().await.unwrap().adopted, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_about_to_be_given_away_when_the_host_died_is_given_away_soon() {
+    let (sweep, around, _) = sweep(guests::done(), "", "Terminating:Wait");
+    around.deadly.store(true, Ordering::SeqCst);
+    let died = tokio::time::timeout(Duration::from_secs(1), sweep.round()).await;
+    assert!(died.is_err(), "it lived: {died:?}");
+    around.deadly.store(false, Ordering::SeqCst);
+    // Another host might be about it as well as dead.
+    assert_eq!(sweep.round().await.unwrap().adopted, 0);
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    assert_eq!(sweep.round().await.unwrap().adopted, 1);
+    minutes(9).await;
+    assert_eq!(sweep.round().await.unwrap().adopted, 0, "adopted a second time");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_its_door_has_not_come_for_is_kept_alive_meanwhile() {
+    // The hook waits for five minutes, so that a heartbeat is due after two and a half.
+    let (sweep, around, told) = sweep(guests::again(250, 3), "", "InService");
+    sweep.dispatch.step(&terminating(), None).await.unwrap();
+    minutes(2).await;
+    sweep.round().await.unwrap();
+    assert!(told.lock().unwrap().is_empty(), "before its time");
+    minutes(1).await;
+    sweep.round().await.unwrap();
+    sweep.round().await.unwrap();
+    assert_eq!(*told.lock().unwrap(), ["heartbeat"]);
+    assert!(around.taken().is_empty(), "its door may still come");
+    let open = sweep.dispatch.ledger.open(&InstanceId::parse(INSTANCE).unwrap()).await.unwrap();
+    assert_eq!(open.items[0].heartbeat, Some(terminating().time + SignedDuration::from_secs(180)));
 }
 
 #[tokio::test(start_paused = true)]

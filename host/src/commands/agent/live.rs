@@ -7,6 +7,7 @@ use anyhow::{Context, ensure};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
 
 use super::Doors;
 use crate::assemble;
@@ -23,6 +24,10 @@ use crate::sweep::{Adopt, Sweep};
 
 /// How long ends are kept where the policy has no ledger: as long as the process, for all it matters.
 const KEEP: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What is kept of the time for shutting down, at most, for attempts that are cut short to be written down, and their messages to be
+/// handed back.
+const TO_GIVE_BACK: Duration = Duration::from_secs(4);
 
 /// What the doors have in common.
 struct Agent {
@@ -64,8 +69,7 @@ pub(super) async fn serve(policy: Policy, wanted: Doors) -> anyhow::Result<()> {
         tokio::select! {
             signal = asked.wait(), if !*stop.borrow() => {
                 tracing::info!(signal, "asked to end");
-                stop.send_replace(true);
-                in_process.stop().await;
+                shut_down(&stop, &dispatch);
             }
             ended = doors.join_next() => match ended {
                 None => break,
@@ -73,18 +77,33 @@ pub(super) async fn serve(policy: Policy, wanted: Doors) -> anyhow::Result<()> {
                 // One door that cannot serve ends the agent: half of it would look like the whole.
                 Some(Ok(Err(error))) => {
                     served = served.and(Err(error));
-                    stop.send_replace(true);
+                    shut_down(&stop, &dispatch);
                 }
                 Some(Err(panic)) => {
                     served = served.and(Err(panic).context("a fault of this host"));
-                    stop.send_replace(true);
+                    shut_down(&stop, &dispatch);
                 }
             },
         }
     }
-    in_process.stop().await;
+    if timeout(dispatch.policy.agent.shutdown, in_process.ended()).await.is_err() {
+        tracing::warn!("work was still under way at the end: the ledger tells the next host");
+    }
     answers.abort();
     served
+}
+
+/// Lets the doors take nothing more, and no further attempt begin; cuts those short that last longer than the policy allows.
+fn shut_down(stop: &watch::Sender<bool>, dispatch: &Dispatch) {
+    if stop.send_replace(true) {
+        return;
+    }
+    dispatch.closing.begin();
+    let (closing, shutdown) = (dispatch.closing.clone(), dispatch.policy.agent.shutdown);
+    tokio::spawn(async move {
+        sleep(shutdown - TO_GIVE_BACK.min(shutdown / 2)).await;
+        closing.cut();
+    });
 }
 
 impl Agent {
@@ -134,10 +153,10 @@ impl Agent {
         let (mut stopped, shutdown) = (self.stopped.clone(), self.dispatch.policy.agent.shutdown);
         self.doors.spawn(async move {
             let stop = told(stopped.clone());
-            // Work on the instance itself may last for as long as the instance: it is cut short, and goes on after the next start.
+            // Work on the instance itself may last for as long as the instance: it goes on after the next start.
             tokio::select! {
                 () = poller.run(stop) => {}
-                () = async { let _ = stopped.wait_for(|stop| *stop).await; tokio::time::sleep(shutdown).await } => {}
+                () = async { let _ = stopped.wait_for(|stop| *stop).await; sleep(shutdown).await } => {}
             }
             Ok(())
         });

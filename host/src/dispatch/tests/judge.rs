@@ -53,6 +53,17 @@ fn wait(item: &Item, outcome: Outcome, jitter: Jitter) -> Duration {
 }
 
 #[test]
+fn a_source_of_modules_that_is_away_is_nobodys_failure_until_the_deadline() {
+    let away = || Outcome::Failed(Failure::NoSource("S3 does not answer".to_owned()));
+    let Verdict::Again { wait, note, state, failures } = verdict(&item(2), away(), false, Jitter::None) else {
+        panic!("it gave up");
+    };
+    assert_eq!((wait, state.as_deref(), failures), (Duration::from_secs(10), Some("kept"), 2));
+    assert_eq!(note, "no module to run: S3 does not answer");
+    assert!(matches!(verdict(&item(0), away(), true, Jitter::None), Verdict::Decided(Decision::GaveUp { .. })));
+}
+
+#[test]
 fn waits_are_kept_within_bounds_and_before_the_deadline() {
     let waits =
         [0, 1, 90, 3_600, 4_000, u64::MAX].map(|seconds| wait(&item(0), again(seconds), Jitter::None).as_secs());

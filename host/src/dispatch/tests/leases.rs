@@ -96,3 +96,37 @@ async fn an_event_whose_deadline_passed_while_nobody_lived_is_tried_once_more() 
     let worked = host.work(terminating()).await;
     assert_eq!((worked.decision.as_str(), worked.attempts), ("gave-up", 2));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_is_asked_to_end_gives_its_lease_back_and_blames_nobody() {
+    let host = host(Some(guests::drain_of(INSTANCE)), LONG);
+    let event = terminating();
+    let mut step = Box::pin(host.dispatch.step(&event, None));
+    assert!(tokio::time::timeout(Duration::from_secs(3), &mut step).await.is_err());
+    host.dispatch.closing.begin();
+    assert!(tokio::time::timeout(Duration::from_secs(3), &mut step).await.is_err(), "it has time to end by itself");
+    host.dispatch.closing.cut();
+    let Ok(Step::Later { note, .. }) = step.await else { panic!("it came to an end") };
+    assert_eq!(note, "attempt 1 was cut short: the host ended");
+    let open = host.dispatch.ledger.open(&InstanceId::parse(INSTANCE).unwrap()).await.unwrap();
+    assert_eq!((open.lease.is_none(), open.items[0].interrupted, open.items[0].failures), (true, 1, 0));
+
+    // No other attempt is begun here, and the next process begins one at once.
+    let again = host.dispatch.step(&event, None).await;
+    assert!(matches!(&again, Ok(Step::Later { note, .. }) if note == "no time is left for an attempt"), "{again:?}");
+    let next = host.restarted(guests::done(), "");
+    assert_eq!(next.work(event).await.attempts, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_the_next_attempt_in_a_process_that_ends() {
+    let host = host(Some(guests::again(60, 3)), "");
+    let began = Instant::now();
+    let end = async {
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        host.dispatch.closing.begin();
+    };
+    let (handled, ()) = tokio::join!(host.handle(terminating()), end);
+    assert!(matches!(handled, Err(DispatchError::OutOfTime { .. })), "{handled:?}");
+    assert_eq!(began.elapsed(), Duration::from_secs(10));
+}

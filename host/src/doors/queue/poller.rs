@@ -89,7 +89,8 @@ impl Poller {
         Ok(())
     }
 
-    /// Lets short work end, and hands the rest back: first it ends, then its message is shown to others.
+    /// Lets work end, which whoever ends the process cuts short, and hands the rest back: first it ends, then its message is shown to
+    /// others.
     async fn shut_down(&self, mut in_flight: InFlight, not_begun: Vec<Received>) {
         let began = Instant::now();
         let to_hand_back = TO_HAND_BACK.min(self.shutdown / 2);

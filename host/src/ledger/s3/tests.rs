@@ -7,6 +7,7 @@ use super::*;
 use crate::aws::fake::{Fake, Received, Reply};
 use crate::digest::sha256;
 use crate::ledger::{check, contract};
+use crate::testing::silent;
 
 fn store(fake: &Fake) -> S3Store {
     S3Store::new(Client::new(&fake.config()), "state", "hostler/")
@@ -111,7 +112,7 @@ async fn a_long_list_comes_in_pages() {
 #[tokio::test(start_paused = true)]
 async fn it_can_carry_a_ledger() {
     let (fake, objects) = bucket();
-    assert_eq!(check(&store(&fake)).await, Ok(()));
+    assert_eq!(check(&store(&fake), &*silent().clock).await, Ok(()));
     assert!(objects.lock().unwrap().is_empty());
 }
 
@@ -195,7 +196,7 @@ async fn a_bucket_that_is_not_there_is_no_object_that_is_not_there() {
     insta::assert_snapshot!(told, @r#"s3:GetObject for s3://state/hostler/a: there is no bucket "state"; create it, or correct store in [ledger]"#);
     let changes = changes(&no_bucket()).await;
     assert!(changes.iter().all(|change| matches!(change, WriteError::Refused(_))), "{changes:?}");
-    let error = check(&store(&fake)).await.unwrap_err();
+    let error = check(&store(&fake), &*silent().clock).await.unwrap_err();
     insta::assert_snapshot!(error, @"the ledger in s3://state/hostler/ cannot be listed");
     let why = std::error::Error::source(&error).unwrap();
     assert!(
@@ -210,7 +211,7 @@ async fn a_bucket_that_is_only_read_carries_no_ledger() {
         "GET" => Reply::xml(200, "<ListBucketResult></ListBucketResult>"),
         _ => denied(),
     });
-    let error = check(&store(&fake)).await.unwrap_err();
+    let error = check(&store(&fake), &*silent().clock).await.unwrap_err();
     let source = std::error::Error::source(&error).unwrap().to_string();
     let key = source.split("probe/").nth(1).unwrap().split(':').next().unwrap();
     insta::assert_snapshot!(format!("{error}: {}", source.replace(key, "KEY")), @"the ledger in s3://state/hostler/ cannot be written: s3:PutObject for s3://state/hostler/probe/KEY: not allowed by IAM (AccessDenied: Access Denied, HTTP 403, request req-1); allow s3:PutObject for the role Hostler runs as; its condition, If-Match, needs s3:GetObject too");

@@ -14,7 +14,7 @@ use super::cloud::{Cloud, Reach};
 use crate::capabilities::Ports;
 use crate::clock::Clock;
 use crate::dispatch::tests::Only;
-use crate::dispatch::{Dispatch, DispatchError, Hooks, Jitter, Place, Step, time_between};
+use crate::dispatch::{Closing, Dispatch, DispatchError, Hooks, Jitter, Place, Step, time_between};
 use crate::event::Event;
 use crate::ledger::Ledger;
 use crate::modules::Modules;
@@ -159,6 +159,7 @@ fn process(sandbox: &Arc<Sandbox>, module: &Arc<Module>, reach: &Reach) -> Arc<D
         ledger,
         hooks: Hooks::default(),
         jitter: Jitter::Tenth,
+        closing: Closing::default(),
         recordings: None,
     })
 }
