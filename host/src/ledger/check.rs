@@ -47,7 +47,8 @@ pub enum CheckError {
     },
     /// Leases are told by the clock.
     #[error(
-        "the clock of this machine is {} {} that of {place}: leases are told by it, so that two hosts would work on one instance at once;          set it by NTP (chronyc makestep). Hosts stand up to {}",
+        "the clock of this machine is {} {} that of {place}: leases are told by it, so that two hosts would work on one instance at \
+         once; set it by NTP (chronyc makestep). Hosts stand up to {}",
         said(.off), if .off.is_positive() { "ahead of" } else { "behind" }, said(&MOST_OFF)
     )]
     Clock {
@@ -264,8 +265,8 @@ mod tests {
             assert_eq!(store.list("", None).await, Ok(Page::default()), "the probe stays");
         }
         let told = |off| CheckError::Clock { place: "s3://ledger/".to_owned(), off }.to_string();
-        insta::assert_snapshot!(told(SignedDuration::from_secs(7)), @"");
-        insta::assert_snapshot!(told(SignedDuration::from_secs(-90)), @"");
+        insta::assert_snapshot!(told(SignedDuration::from_secs(7)), @"the clock of this machine is 7s ahead of that of s3://ledger/: leases are told by it, so that two hosts would work on one instance at once; set it by NTP (chronyc makestep). Hosts stand up to 2s 500ms");
+        insta::assert_snapshot!(told(SignedDuration::from_secs(-90)), @"the clock of this machine is 1m 30s behind that of s3://ledger/: leases are told by it, so that two hosts would work on one instance at once; set it by NTP (chronyc makestep). Hosts stand up to 2s 500ms");
     }
 
     #[tokio::test]
