@@ -25,8 +25,11 @@ use crate::sim::World;
 
 pub use by_hand::{ByHand, Eyes, Hand, ledger_alone};
 
-/// Attempts side by side: a full batch of an SQS event source mapping, and some.
+/// Attempts side by side, at least: a full batch of an SQS event source mapping, and some.
 const ATTEMPTS: u32 = 16;
+
+/// Attempts side by side, at most: each may take the memory that its handler's limit allows. More of them wait for their turn.
+const MOST_ATTEMPTS: u32 = 128;
 
 /// The largest recording that is held in memory until it is put into a bucket, in bytes: there are as many as attempts.
 #[cfg(feature = "live")]
@@ -216,7 +219,8 @@ fn assemble(
     pace: Pace,
 ) -> Result<Dispatch, AssembleError> {
     let memory = policy.most_memory();
-    let sandbox = Sandbox::new(Capacity { attempts: ATTEMPTS, memory }, pace).map_err(AssembleError::Sandbox)?;
+    let attempts = policy.queue.as_ref().map_or(ATTEMPTS, |queue| queue.concurrency.clamp(ATTEMPTS, MOST_ATTEMPTS));
+    let sandbox = Sandbox::new(Capacity { attempts, memory }, pace).map_err(AssembleError::Sandbox)?;
     let sandbox = Arc::new(sandbox);
     let modules = Modules::new(source, Arc::clone(&sandbox), Arc::clone(&ports.clock), &policy.modules);
     let ledger = in_memory(&ports, &place);

@@ -2,12 +2,19 @@
 
 pub(crate) mod words;
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 /// Tells the time.
 pub trait Clock: Send + Sync {
     /// Now.
     fn now(&self) -> Timestamp;
+}
+
+/// The wait after the `nth` failure in a row: `first`, twice as long with each further one, and never longer than `longest`.
+pub(crate) fn doubling(first: Duration, nth: u32, longest: Duration) -> Duration {
+    first.saturating_mul(1 << nth.saturating_sub(1).min(16)).min(longest)
 }
 
 /// The clock of the machine.

@@ -40,7 +40,7 @@ pub use end::{Already, Completion, Decision, DispatchError, End, Worked};
 pub use judge::Jitter;
 use keep_alive::Heartbeat;
 pub use keep_alive::Hooks;
-use lifecycle::{HookTimes, Lifecycle};
+use lifecycle::Lifecycle;
 pub use step::Step;
 use tape::{Tape, close};
 use work::Work;
@@ -120,7 +120,7 @@ impl Dispatch {
         loop {
             let (at, due, note) = match self.advance(event, door_closes, tape).await? {
                 Step::Ended(end) => return Ok(end),
-                Step::Later { at, due, note } => (at, due, note),
+                Step::Later { at, due, note, .. } => (at, due, note),
             };
             let now = self.ports.clock.now();
             if self.lacks_time(door_closes, time_between(now, due) + LEAST_WALL) {
@@ -146,17 +146,16 @@ impl Dispatch {
         tape: &mut Tape,
     ) -> Result<Step, DispatchError> {
         self.check_place(event)?;
-        let Some(handler) = self.policy.route(event) else {
-            tracing::debug!(event = event.id, kind = event.kind.as_str(), source = event.source, "no handler");
-            return Ok(Step::Ended(End::NoHandler));
+        let handler = match self.route(event).await? {
+            Ok(handler) => handler,
+            Err(end) => return Ok(Step::Ended(end)),
         };
-        if let Some(hook) = managed_by_another(event, handler) {
-            tracing::info!(event = event.id, handler = handler.name, hook, "left alone: the hook belongs to ECS");
-            return Ok(Step::Ended(End::LeftAlone { hook }));
-        }
+        let handler = &handler;
         if self.lacks_time(door_closes, LEAST_WALL) {
-            let now = self.ports.clock.now();
-            return Ok(Step::Later { at: now, due: now, note: "no time is left for an attempt".to_owned() });
+            return Ok(Step::at_once(self.ports.clock.now(), "no time is left for an attempt"));
+        }
+        if let Some(ended) = self.ended_before_it_was_noticed(event).await? {
+            return Ok(Step::Ended(End::Already(ended)));
         }
         let hook = event.lifecycle_action.as_ref().and_then(|action| self.hooks.known(action));
         let deadline = self.deadline(event, handler);
@@ -186,14 +185,57 @@ impl Dispatch {
                 match work.step().await? {
                     // What has ended is not what was delivered.
                     Step::Ended(_) if an_earlier_one => {
-                        let now = self.ports.clock.now();
                         let note = "an earlier lifecycle action of the same hook had to be brought to its end first";
-                        Ok(Step::Later { at: now, due: now, note: note.to_owned() })
+                        Ok(Step::at_once(self.ports.clock.now(), note))
                     }
                     step => Ok(step),
                 }
             }
         }
+    }
+
+    /// The handler that takes the event, or why none does. An event that was taken before the policy was changed keeps its handler: it
+    /// has been told that somebody works on it, so somebody brings it to its end.
+    async fn route(&self, event: &Event) -> Result<Result<Arc<Handler>, End>, DispatchError> {
+        let end = match self.policy.route(event) {
+            None => End::NoHandler,
+            Some(handler) => match managed_by_another(event, handler) {
+                None => return Ok(Ok(Arc::clone(handler))),
+                Some(hook) => End::LeftAlone { hook },
+            },
+        };
+        let open = match &event.instance {
+            Some(instance) => self.ledger.open(instance).await?.item(&event.work_item()).cloned(),
+            None => None,
+        };
+        if let Some(item) = open {
+            let kept = self.policy.handlers.iter().find(|handler| handler.name == item.handler);
+            let kept = kept.map_or_else(|| Arc::new(Handler::gone(&item.handler)), Arc::clone);
+            tracing::warn!(event = event.id, handler = kept.name, %end, "taken before the policy was changed: brought to its end");
+            return Ok(Ok(kept));
+        }
+        let (event, kind, source) = (event.id.as_str(), event.kind.as_str(), event.source.as_str());
+        match &end {
+            End::LeftAlone { hook } => tracing::info!(event, hook, "left alone: the hook belongs to ECS"),
+            _ => tracing::debug!(event, kind, source, "no handler"),
+        }
+        Ok(Err(end))
+    }
+
+    /// The end of an action that was noticed, and not announced, when it had ended already: by itself it cannot be told from a later
+    /// one of the same hook, but only an action that waits takes a heartbeat.
+    async fn ended_before_it_was_noticed(&self, event: &Event) -> Result<Option<Already>, DispatchError> {
+        let (Some(action), Some(instance)) = (&event.lifecycle_action, &event.instance) else { return Ok(None) };
+        let id = event.work_item();
+        if action.token.is_some() || self.ledger.open(instance).await?.item(&id).is_some() {
+            return Ok(None);
+        }
+        let ended = self.ledger.ended(instance).await?;
+        let Some(last) = ended.items.iter().rev().find(|item| item.id == id) else { return Ok(None) };
+        // What was left to the hook still waits, and is not to be worked on again.
+        let left = last.lifecycle == Some(Completion::Left);
+        let over = left || self.heartbeat(action, &Recorder::off(), CALL).await == Heartbeat::Over;
+        Ok(over.then(|| Already::from(last.clone())))
     }
 
     /// The handler that takes the event; none if none does, or if it is left alone.
@@ -211,7 +253,7 @@ impl Dispatch {
     /// its door brings it again for that too.
     async fn wait(&self, mut item: Item, due: Timestamp, note: String, tape: &Tape) -> Step {
         let next = self.keep_waiting_alive(&mut item, Some(due), &tape.recorder()).await;
-        Step::Later { at: next.map_or(due, |next| next.min(due)), due, note }
+        Step::Later { at: next.map_or(due, |next| next.min(due)), due, alive_until: item.alive_until(), note }
     }
 
     /// Sends the heartbeat that the lifecycle action of a waiting item needs by now, and writes it down. When it needs the next; none

@@ -247,7 +247,7 @@ impl Ledger {
             if let Some(item) = open.item_mut(&held.item) {
                 change(item);
             }
-            claim::renew(open, self.clock.now());
+            claim::renew(open, self.clock.now())
         })
         .await
     }
@@ -259,6 +259,7 @@ impl Ledger {
                 change(item);
             }
             open.lease = None;
+            true
         })
         .await
     }
@@ -294,13 +295,13 @@ impl Ledger {
     pub async fn order(
         &self,
         instance: &InstanceId,
-        item: &str,
+        item: &Item,
         result: LifecycleResult,
         by: &str,
     ) -> Result<Option<Item>, LedgerError> {
         let at = self.clock.now();
         let key = self.key::<Open>(instance.as_str());
-        self.remark_at(&key, item, |item| {
+        self.remark_this(&key, item, |item| {
             item.order = Some(Order { result, by: by.to_owned(), at });
             // Its message may be hidden for hours: the sweep brings it.
             item.wake = item.wake.min(at);
@@ -309,10 +310,10 @@ impl Ledger {
     }
 
     /// Makes an item due now, its failures forgiven. The item as it is then; none if it is not open.
-    pub async fn retry(&self, instance: &InstanceId, item: &str) -> Result<Option<Item>, LedgerError> {
+    pub async fn retry(&self, instance: &InstanceId, item: &Item) -> Result<Option<Item>, LedgerError> {
         let now = self.clock.now();
         let key = self.key::<Open>(instance.as_str());
-        self.remark_at(&key, item, |item| {
+        self.remark_this(&key, item, |item| {
             (item.failures, item.interrupted) = (0, 0);
             (item.due, item.wake) = (now, now);
         })
@@ -389,13 +390,33 @@ impl Ledger {
         }
     }
 
+    /// As [`Self::remark_at`], for this occurrence alone: while a person thought about it, it may have ended, and begun anew.
+    async fn remark_this(
+        &self,
+        key: &str,
+        seen: &Item,
+        change: impl Fn(&mut Item),
+    ) -> Result<Option<Item>, LedgerError> {
+        self.remark_where(key, &seen.id, |item| item.taken == seen.taken, change).await
+    }
+
     async fn remark_at(&self, key: &str, id: &str, change: impl Fn(&mut Item)) -> Result<Option<Item>, LedgerError> {
+        self.remark_where(key, id, |_| true, change).await
+    }
+
+    async fn remark_where(
+        &self,
+        key: &str,
+        id: &str,
+        meant: impl Fn(&Item) -> bool,
+        change: impl Fn(&mut Item),
+    ) -> Result<Option<Item>, LedgerError> {
         let (item, _) = swap::change(&*self.store, key, None, |open: &mut Open| match open.item_mut(id) {
-            Some(item) => {
+            Some(item) if meant(item) => {
                 change(item);
                 Change::Write(Some(item.clone()))
             }
-            None => Change::Nothing(None),
+            _ => Change::Nothing(None),
         })
         .await?;
         Ok(item)
@@ -416,20 +437,18 @@ impl Ledger {
         self.with_lease(held, |open| {
             open.items.retain(|item| item.id != held.item);
             open.lease = None;
+            true
         })
         .await
     }
 
-    /// Changes what is held, as long as it is.
-    async fn with_lease(&self, held: &Held, change: impl Fn(&mut Open)) -> Result<(), LedgerError> {
+    /// Changes what is held, as long as it is, and as long as `change` thinks so too.
+    async fn with_lease(&self, held: &Held, change: impl Fn(&mut Open) -> bool) -> Result<(), LedgerError> {
         let mut seen = held.seen.lock().await;
         let lost = || LedgerError::Lost { subject: held.subject.clone() };
         let (ours, now) = swap::change(&*self.store, &held.key, Some(seen.clone()), |open: &mut Open| {
-            if open.lease.as_ref().is_none_or(|lease| lease.id != held.lease) {
-                return Change::Nothing(false);
-            }
-            change(open);
-            Change::Write(true)
+            let ours = open.lease.as_ref().is_some_and(|lease| lease.id == held.lease);
+            if ours && change(open) { Change::Write(true) } else { Change::Nothing(false) }
         })
         .await?;
         held.until.set(now.object.lease.as_ref().filter(|lease| lease.id == held.lease));

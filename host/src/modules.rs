@@ -66,6 +66,8 @@ struct Slot {
     refused: Option<ModuleError>,
     /// When the source was asked last.
     asked: Option<Timestamp>,
+    /// When it last failed, while there was nothing to go on with.
+    failed: Option<Timestamp>,
     /// Why the version the source has is not the one in use: refused, or the source failed.
     trouble: Option<ModuleError>,
 }
@@ -97,7 +99,9 @@ impl Modules {
         let slot = self.slot(name);
         let arrived = self.clock.now();
         let mut slot = slot.lock().await;
-        if !slot.fresh(arrived, self.clock.now(), self.refresh) {
+        // Whoever waited while another asked in vain has that answer: one after the other they would wait for minutes.
+        let failed_meanwhile = slot.failed.is_some_and(|failed| failed > arrived);
+        if !failed_meanwhile && !slot.fresh(arrived, self.clock.now(), self.refresh) {
             self.refresh(name, &mut slot).await;
         }
         match (&slot.good, &slot.trouble) {
@@ -139,6 +143,7 @@ impl Modules {
                 slot.trouble = Some(ModuleError { message, passes: kind == SourceErrorKind::Unavailable });
                 // With nothing to go on with, the next attempt asks again: a passing fault must not outlive itself.
                 if slot.good.is_none() {
+                    slot.failed = Some(self.clock.now());
                     return;
                 }
             }

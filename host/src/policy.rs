@@ -183,6 +183,26 @@ pub struct Handler {
 }
 
 impl Handler {
+    /// The one that the policy had before: it only ends what it has begun.
+    pub(crate) fn gone(name: &str) -> Self {
+        let finish = Finish { deadline: Duration::ZERO, on_failure: None, max_attempts: 1 };
+        let limits = Limits { cpu: Duration::ZERO, wall: Duration::ZERO, memory: 0, host_calls: 0, log: 0 };
+        Self {
+            name: name.to_owned(),
+            module: String::new(),
+            event: Pattern::default(),
+            finish,
+            limits,
+            grants: Grants::default(),
+            config: BTreeMap::new(),
+        }
+    }
+
+    /// Whether it is one that the policy had before.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.module.is_empty()
+    }
+
     /// The kinds of events that its pattern could match, whatever earlier handlers take.
     pub fn kinds(&self) -> Vec<Kind> {
         kinds::kinds(&self.event)

@@ -127,6 +127,8 @@ where
     match result {
         Ok(_) => Ok(Answer::Accepted),
         Err(error) if is_validation_error(&error, |message| message.starts_with(OVER)) => Ok(Answer::Over),
+        // Its actions went with it.
+        Err(error) if is_no_such_group(&error) => Ok(Answer::Over),
         Err(error) => Err(call.failed(&error)),
     }
 }

@@ -132,7 +132,7 @@ impl Order<'_> {
         if self.item.finishing.is_some() {
             return Ok(Some(self.item.clone()));
         }
-        Ok(self.known.ledger.order(self.instance, &self.item.id, self.result, by).await?)
+        Ok(self.known.ledger.order(self.instance, self.item, self.result, by).await?)
     }
 
     /// What came of the step, and the exit code for it.

@@ -82,7 +82,7 @@ async fn retry(
         write_lines(out, [&*line])?;
         return Ok(WORKED_ON);
     }
-    if known.ledger.retry(instance, &item.id).await?.is_none() {
+    if known.ledger.retry(instance, item).await?.is_none() {
         return Err(Refusal::nothing(format!("{instance}: the work has ended meanwhile; nothing was changed")));
     }
     let forgiven = match item.failures {

@@ -149,6 +149,8 @@ pub enum DispatchError {
         result: &'static str,
         /// Why.
         source: PortError,
+        /// When it is to be tried again, by the host's clock.
+        again: Timestamp,
     },
 }
 

@@ -25,8 +25,6 @@ impl Work<'_> {
     pub(super) async fn decide(mut self, decision: Decision) -> Result<Step, DispatchError> {
         let gives_up = matches!(decision, Decision::GaveUp { .. });
         let ours = self.finishing(decision);
-        // Nothing runs any more that it would be handed to.
-        self.item.state = None;
         self.dispatch
             .ledger
             .note(&self.held, |item| {
@@ -36,6 +34,10 @@ impl Work<'_> {
                     self.finishing(Decision::Ordered { result: *result, by: by.clone() })
                 });
                 item.finishing = ordered.or_else(|| (!another).then(|| ours.clone()));
+                if item.finishing.is_some() {
+                    // Nothing runs any more that it would be handed to.
+                    item.state = None;
+                }
             })
             .await?;
         let Some(finishing) = self.held.item().await.and_then(|item| item.finishing) else {
@@ -115,8 +117,11 @@ impl Work<'_> {
             self.item.note_heartbeat(beat, self.dispatch.ports.clock.now());
         }
         let (event, instance) = (self.event.id.clone(), action.instance.to_string());
-        self.give_back(again, String::new()).await?;
-        Err(DispatchError::NotCompleted { event, instance, result: result.as_str(), source })
+        let again = match self.give_back(again, String::new()).await? {
+            Step::Later { at, .. } => at,
+            Step::Ended(_) => again,
+        };
+        Err(DispatchError::NotCompleted { event, instance, result: result.as_str(), source, again })
     }
 
     /// Tells Auto Scaling what was decided. An error comes with whether a call may have taken effect all the same.

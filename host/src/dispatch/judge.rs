@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{Decision, time_between};
+use crate::clock::doubling;
 use crate::digest::sha256;
 use crate::ledger::Item;
 use crate::outcome::{Failure, Outcome};
@@ -95,7 +96,7 @@ fn failed_for_good(failures: u32, failure: &Failure) -> String {
 
 /// The wait after so many failures in a row.
 pub(super) fn backoff(failures: u32) -> Duration {
-    FIRST_BACKOFF.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(LONGEST_BACKOFF)
+    doubling(FIRST_BACKOFF, failures, LONGEST_BACKOFF)
 }
 
 impl Jitter {

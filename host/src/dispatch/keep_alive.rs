@@ -146,9 +146,21 @@ impl Item {
 
     /// When its lifecycle action needs the next heartbeat; none if it has no action, or none that heartbeats can keep alive.
     pub(super) fn next_heartbeat(&self) -> Option<Timestamp> {
-        let due = after(self.heartbeat.unwrap_or(self.event.time), self.heartbeat_every()?);
+        let every = self.heartbeat_every()?;
+        let due = match (self.heartbeat, self.token()) {
+            (Some(last), _) => after(last, every),
+            (None, Some(_)) => after(self.event.time, every),
+            // It was noticed, and not announced: how long the action has been waiting by then, nobody tells.
+            (None, None) => self.event.time,
+        };
         let last = after(self.event.time, self.hook.unwrap_or(UNKNOWN_HOOK).global_timeout);
         (due < last && !self.over).then_some(due)
+    }
+
+    /// When its lifecycle action ends unless it is kept alive before that; none if it has none, or that is not known.
+    pub(super) fn alive_until(&self) -> Option<Timestamp> {
+        let last = self.heartbeat.or_else(|| self.token().map(|_| self.event.time))?;
+        (!self.over).then(|| Some(after(last, self.heartbeat_every()? * 2)))?
     }
 
     /// Notes what came of a heartbeat that was sent by `now`.

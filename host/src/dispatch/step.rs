@@ -15,7 +15,16 @@ pub enum Step {
         at: Timestamp,
         /// When there is more to do than to keep the action alive.
         due: Timestamp,
+        /// When its lifecycle action ends unless it is kept alive before that; none if it has none, or that is not known.
+        alive_until: Option<Timestamp>,
         /// What is waited for, for people.
         note: String,
     },
+}
+
+impl Step {
+    /// There is more to do at once, and not here.
+    pub(super) fn at_once(now: Timestamp, note: impl Into<String>) -> Self {
+        Self::Later { at: now, due: now, alive_until: None, note: note.into() }
+    }
 }

@@ -1,3 +1,4 @@
+mod changed;
 mod finish;
 mod judge;
 mod leases;
@@ -10,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 
-use super::lifecycle::{Answer, LifecycleResult};
+use super::lifecycle::{Answer, HookTimes, LifecycleResult};
 use super::*;
 use crate::event::LifecycleAction;
 use crate::ledger::tests::scripted::Scripted;

@@ -66,10 +66,8 @@ impl<'a> Work<'a> {
         if let Some(order) = self.item.order.clone() {
             return self.decide(Decision::Ordered { result: order.result, by: order.by }).await;
         }
-        if self.item.interrupted >= MOST_INTERRUPTIONS {
+        if let Some(why) = self.hopeless() {
             self.item.take_back_attempt();
-            let why =
-                format!("{MOST_INTERRUPTIONS} attempts in a row ended with their host, or with their door's time");
             return self.decide(Decision::GaveUp { why }).await;
         }
         told::taken(&self.item);
@@ -91,6 +89,16 @@ impl<'a> Work<'a> {
             Outcome::Failed(failure) if self.is_cut_short() => self.cut_short(&failure).await,
             outcome => self.go_on(outcome, last).await,
         }
+    }
+
+    /// Why no further attempt is made, whatever it would come to.
+    fn hopeless(&self) -> Option<String> {
+        if self.handler.is_gone() {
+            let name = &self.handler.name;
+            return Some(format!("the policy has no handler {name:?} any more, and none that takes the event"));
+        }
+        (self.item.interrupted >= MOST_INTERRUPTIONS)
+            .then(|| format!("{MOST_INTERRUPTIONS} attempts in a row ended with their host, or with their door's time"))
     }
 
     /// Writes down what follows from an attempt.
@@ -132,7 +140,7 @@ impl<'a> Work<'a> {
         self.dispatch.ledger.release(&self.held, |item| self.write_to(item)).await?;
         // As it was written: a person may have had a say meanwhile.
         let (at, due) = self.held.item().await.map_or((at, due), |item| (item.wake, item.due));
-        Ok(Step::Later { at, due, note })
+        Ok(Step::Later { at, due, alive_until: self.item.alive_until(), note })
     }
 
     /// Puts what we know into the ledger's item, and leaves alone what others may have written meanwhile.

@@ -84,7 +84,9 @@ impl Maintenance {
             if let Some(list) = event.envelope.get_mut("resources") {
                 *list = resources.remove(&instance).into_iter().flatten().collect();
             }
-            event.id = format!("{}#{instance}", self.arn);
+            // What is moved to another time is another event.
+            let start = self.start.map(|start| format!("@{start}")).unwrap_or_default();
+            event.id = format!("{}#{instance}{start}", self.arn);
             event.instance = Some(instance);
             event
         };

@@ -12,6 +12,9 @@ pub const LEASE: SignedDuration = SignedDuration::from_secs(20);
 /// How far the clocks of two hosts may be apart: a lease is taken over only so long after it has ended.
 pub const CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(5);
 
+/// How far a clock may be set back while a lease is held. NTP slews, and does not step, below this.
+const SET_BACK: SignedDuration = SignedDuration::from_millis(500);
+
 /// How far ahead a lease can be and still be believed: by a clock that is further off nothing is written, for S3 refuses what it signs
 /// ("RequestTimeTooSkewed"). What ends later was edited by hand.
 pub(super) const MOST_WRONG: SignedDuration = SignedDuration::from_mins(15);
@@ -71,11 +74,16 @@ pub(super) fn claim(open: &mut Open, wanted: &Wanted<'_>, lease: (&str, &str), n
     if let Some(died) = open.lease.take() {
         changed = true;
         if let Some(item) = open.item_mut(&died.item) {
-            item.note_interrupted();
+            item.note_interrupted(died.until.min(now));
         }
     }
     let Some(item) = open.item_mut(&id) else { return (Verdict::Full, changed) };
+    // Whatever it waits for, at its deadline it is decided. Somebody may have edited it by hand, to any time.
+    item.due = item.due.min(item.deadline.max(item.taken));
     if item.due > now && item.finishing.is_none() && item.order.is_none() {
+        if changed {
+            item.wake = item.wake.max(item.due);
+        }
         return (Verdict::NotDue, changed);
     }
     if item.finishing.is_none() && item.order.is_none() {
@@ -88,14 +96,19 @@ pub(super) fn claim(open: &mut Open, wanted: &Wanted<'_>, lease: (&str, &str), n
     (Verdict::Ours, true)
 }
 
-/// Makes the lease last from now on; nobody else need bring its item before it ends.
-pub(super) fn renew(open: &mut Open, now: Timestamp) {
-    let Some(lease) = &mut open.lease else { return };
-    lease.until = now + LEASE;
+/// Makes the lease last from now on; nobody else need bring its item before it ends. False if our clock has been set back: by it
+/// nobody can tell any more when the lease ends.
+pub(super) fn renew(open: &mut Open, now: Timestamp) -> bool {
+    let Some(lease) = &mut open.lease else { return false };
+    if now + LEASE + SET_BACK < lease.until {
+        return false;
+    }
+    lease.until = lease.until.max(now + LEASE);
     let (id, free_at) = (lease.item.clone(), lease.free_at());
     if let Some(item) = open.item_mut(&id) {
         item.wake = item.wake.max(free_at);
     }
+    true
 }
 
 /// Notes an event that nobody brings, to be brought at `wake`. False if somebody does: it was to be brought after `dead`, or is

@@ -1,10 +1,13 @@
 //! What the ledger holds: for each instance its open work items with the lease on it, and those that have ended.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::claim::{CLOCK_SKEW, LEASE, MOST_WRONG};
+use crate::clock::doubling;
 use crate::dispatch::lifecycle::{HookTimes, LifecycleResult};
 use crate::dispatch::{Completion, Decision};
 use crate::event::Event;
@@ -19,6 +22,12 @@ const WRITES_REMEMBERED: usize = 8;
 
 /// How many attempts of an item are told; the first is always among them, the oldest after it go.
 pub const ATTEMPTS_TOLD: usize = 40;
+
+/// How many attempts in a row may end with their host before it is taken for more than chance, and the wait after each further one:
+/// it doubles, up to the longest.
+const BY_CHANCE: u32 = 3;
+const AFTER_INTERRUPTIONS: Duration = Duration::from_secs(1);
+const LONGEST_AFTER_INTERRUPTIONS: Duration = Duration::from_secs(60);
 
 /// How many ended items are kept of an instance, whatever their age.
 const ENDED_KEPT: usize = 24;
@@ -246,9 +255,10 @@ impl Ended {
     ///
     /// An instance can leave a group more than once (by way of a warm pool), so a second lifecycle action of the same hook is told
     /// from the first by its token; where one of them has none, by its time. An action before one that has ended is over: Auto
-    /// Scaling holds an instance by one action of a hook at a time.
+    /// Scaling holds an instance by one action of a hook at a time. What is no lifecycle action has an id of its own each time.
     pub fn covering(&self, id: &str, event: &Event) -> Option<&EndedItem> {
         self.items.iter().rev().filter(|item| item.id == id).find(|item| match (&item.token, token(event)) {
+            _ if event.lifecycle_action.is_none() => true,
             (Some(then), Some(now)) => then == now || event.time < item.time,
             _ => event.time <= item.ended,
         })
@@ -302,7 +312,7 @@ impl Item {
 
     /// Writes down that an attempt begins; one before it that never ended was interrupted.
     pub(super) fn begin_attempt(&mut self, now: Timestamp) {
-        self.note_interrupted();
+        self.note_interrupted(now);
         self.attempts = self.attempts.saturating_add(1);
         if self.told.len() >= ATTEMPTS_TOLD {
             self.told.remove(1);
@@ -311,11 +321,17 @@ impl Item {
         self.told.push(Told { attempt: self.attempts, began: now, ended: None, outcome: None, note, module });
     }
 
-    /// Writes down that the last attempt never ended, if so.
-    pub(super) fn note_interrupted(&mut self) {
+    /// Writes down that the last attempt never ended, if so, and that its host was dead by `died`.
+    pub(super) fn note_interrupted(&mut self, died: Timestamp) {
         if let Some(last) = self.told.last_mut().filter(|last| last.outcome.is_none()) {
             last.outcome = Some("interrupted".to_owned());
             self.interrupted = self.interrupted.saturating_add(1);
+            // What takes its host with it takes its neighbours too. They must not all be there again for the next time.
+            let pause = match self.interrupted {
+                0..=BY_CHANCE => Duration::ZERO,
+                more => doubling(AFTER_INTERRUPTIONS, more - BY_CHANCE, LONGEST_AFTER_INTERRUPTIONS),
+            };
+            self.due = self.due.max(died.saturating_add(pause).unwrap_or(Timestamp::MAX));
         }
     }
 

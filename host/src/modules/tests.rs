@@ -120,6 +120,38 @@ async fn a_passing_fault_of_the_source_does_not_outlive_itself() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_waits_while_the_source_fails_has_that_answer_and_does_not_ask_in_turn() {
+    struct Slow(Mutex<u32>);
+
+    #[async_trait]
+    impl Source for Slow {
+        async fn fetch(&self, _: &str, _: Option<&str>, _: u64) -> Result<Fetched, SourceError> {
+            *self.0.lock().unwrap() += 1;
+            tokio::time::sleep(Duration::from_secs(30)).await;
+            down()
+        }
+
+        fn locate(&self, module: &str) -> String {
+            format!("s3://bucket/{module}")
+        }
+    }
+
+    let (_, modules) = modules([]);
+    let source = Arc::new(Slow(Mutex::new(0)));
+    let modules = Arc::new(Modules { source: source.clone(), ..modules });
+    let began = tokio::time::Instant::now();
+    let mut asking = tokio::task::JoinSet::new();
+    for _ in 0..16 {
+        let modules = Arc::clone(&modules);
+        asking.spawn(async move { modules.current("m").await.unwrap_err().passes });
+    }
+    assert_eq!(asking.join_all().await, [true; 16]);
+    assert_eq!((began.elapsed().as_secs(), *source.0.lock().unwrap()), (30, 1));
+    modules.current("m").await.unwrap_err();
+    assert_eq!(*source.0.lock().unwrap(), 2, "a fault that passes must not outlive itself");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_silent_source_is_not_waited_for_when_there_is_a_good_module() {
     struct Silent(Mutex<Option<Fetched>>);
 

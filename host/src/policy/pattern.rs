@@ -22,7 +22,7 @@ pub(super) use read::EventPattern;
 use super::wildcard::Wildcard;
 
 /// A pattern over an event in EventBridge's form.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Pattern {
     /// All of these have to hold,
     fields: BTreeMap<String, Field>,

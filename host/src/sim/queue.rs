@@ -61,6 +61,8 @@ struct State {
     /// How many of the next messages are given twice.
     twice: usize,
     faults: VecDeque<QueueFault>,
+    /// The call that is never answered, if there is one.
+    silent: Option<QueueCall>,
     calls: Vec<String>,
 }
 
@@ -112,6 +114,19 @@ impl SimQueue {
         let error = PortError::new(kind, format!("{} failed by order", call.operation()));
         let faults = (0..times).map(|_| QueueFault { call, message: message.map(str::to_owned), error: error.clone() });
         self.lock().faults.extend(faults);
+    }
+
+    /// Leaves every call of a kind without an answer from now on.
+    pub fn fall_silent(&self, call: QueueCall) {
+        self.lock().silent = Some(call);
+    }
+
+    /// Never ends if this call is left without an answer.
+    async fn answers(&self, call: QueueCall) {
+        let silent = self.lock().silent == Some(call);
+        if silent {
+            std::future::pending::<()>().await;
+        }
     }
 
     /// The ids of the messages that have not been deleted, hidden ones among them.
@@ -200,6 +215,7 @@ impl Queue for SimQueue {
     }
 
     async fn hide(&self, messages: &[(Receipt, Duration)]) -> Vec<Result<(), PortError>> {
+        self.answers(QueueCall::Hide).await;
         let now = Instant::now();
         let mut state = self.lock();
         let mut told = Vec::new();
@@ -230,6 +246,7 @@ impl Queue for SimQueue {
     }
 
     async fn delete(&self, messages: &[Receipt]) -> Vec<Result<(), PortError>> {
+        self.answers(QueueCall::Delete).await;
         let mut state = self.lock();
         let mut told = Vec::new();
         if let Err(error) = state.fault(QueueCall::Delete, None) {

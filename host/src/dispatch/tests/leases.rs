@@ -64,6 +64,7 @@ async fn a_handler_that_takes_its_host_with_it_each_time_comes_to_an_end_too() {
     let host = host(Some(guests::drain_of(INSTANCE)), LONG);
     for attempt in 1..=10 {
         host.killed_during(&terminating()).await;
+        tokio::time::advance(Duration::from_secs(60)).await;
         assert_eq!(host.open().await[0].attempts, attempt);
     }
     let worked = host.work(terminating()).await;
@@ -80,6 +81,7 @@ async fn attempts_that_end_forgive_those_that_did_not() {
     for _ in 0..4 {
         for _ in 0..6 {
             host.killed_during(&terminating()).await;
+            tokio::time::advance(Duration::from_secs(60)).await;
         }
         let step = host.dispatch.step(&terminating(), None).await;
         assert!(matches!(step, Ok(Step::Later { .. })), "{step:?}");

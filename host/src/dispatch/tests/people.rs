@@ -14,10 +14,9 @@ fn instance() -> InstanceId {
 #[tokio::test(start_paused = true)]
 async fn an_order_goes_before_what_the_attempt_under_way_comes_to() {
     let host = host(Some(guests::drain_of(INSTANCE)), ONE_LONG_ATTEMPT);
-    let id = terminating().work_item();
     let order = async {
         tokio::time::sleep(Duration::from_secs(30)).await;
-        host.dispatch.ledger.order(&instance(), &id, LifecycleResult::Continue, "me").await
+        host.dispatch.ledger.order(&instance(), &host.open().await[0], LifecycleResult::Continue, "me").await
     };
     let (worked, ordered) = tokio::join!(host.work(terminating()), order);
     assert!(ordered.unwrap().is_some());
@@ -30,10 +29,10 @@ async fn an_order_goes_before_what_the_attempt_under_way_comes_to() {
 async fn an_order_ends_an_item_that_waits_and_its_door_brings_it_at_once() {
     let sections = "[handler.grants]\necs = { clusters = [\"c\"], allow = [\"drain\"] }";
     let host = host(Some(guests::drain_of(INSTANCE)), sections);
-    let (event, id) = (terminating(), terminating().work_item());
+    let event = terminating();
     let order = async {
         tokio::time::sleep(Duration::from_secs(30)).await;
-        host.dispatch.ledger.order(&instance(), &id, LifecycleResult::Abandon, "me").await
+        host.dispatch.ledger.order(&instance(), &host.open().await[0], LifecycleResult::Abandon, "me").await
     };
     let (step, _) = tokio::join!(host.dispatch.step(&event, None), order);
     let now = host.dispatch.ports.clock.now();
@@ -48,7 +47,7 @@ async fn an_order_for_an_item_that_is_hidden_for_long_lets_the_sweep_bring_it() 
     let event = terminating();
     host.dispatch.step(&event, None).await.unwrap();
     tokio::time::advance(Duration::from_secs(10)).await;
-    host.dispatch.ledger.order(&instance(), &event.work_item(), LifecycleResult::Continue, "me").await.unwrap();
+    host.dispatch.ledger.order(&instance(), &host.open().await[0], LifecycleResult::Continue, "me").await.unwrap();
     let item = host.open().await.remove(0);
     let now = host.dispatch.ports.clock.now();
     assert_eq!((item.wake, item.order.map(|Order { at, .. }| at)), (now, Some(now)));
@@ -57,10 +56,9 @@ async fn an_order_for_an_item_that_is_hidden_for_long_lets_the_sweep_bring_it() 
 #[tokio::test(start_paused = true)]
 async fn a_further_attempt_that_was_asked_for_goes_before_giving_up() {
     let host = host(Some(guests::drain_of(INSTANCE)), ONE_LONG_ATTEMPT);
-    let id = terminating().work_item();
     let retry = async {
         tokio::time::sleep(Duration::from_secs(30)).await;
-        host.dispatch.ledger.retry(&instance(), &id).await
+        host.dispatch.ledger.retry(&instance(), &host.open().await[0]).await
     };
     let (worked, _) = tokio::join!(host.work(terminating()), retry);
     assert_eq!((worked.decision.as_str(), worked.attempts), ("gave-up", 2));
@@ -72,12 +70,12 @@ async fn a_further_attempt_that_was_asked_for_does_not_wait_and_the_failures_are
     let sections = "[handler.finish]\nmax-attempts = 5
         [handler.grants]\necs = { clusters = [\"c\"], allow = [\"drain\"] }";
     let host = host(Some(guests::drain_of(INSTANCE)), sections);
-    let (event, id) = (terminating(), terminating().work_item());
+    let event = terminating();
     host.dispatch.step(&event, None).await.unwrap();
     tokio::time::advance(Duration::from_secs(60)).await;
     let retry = async {
         tokio::time::sleep(Duration::from_secs(30)).await;
-        host.dispatch.ledger.retry(&instance(), &id).await
+        host.dispatch.ledger.retry(&instance(), &host.open().await[0]).await
     };
     let (step, _) = tokio::join!(host.dispatch.step(&event, None), retry);
     let item = host.open().await.remove(0);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::task;
 use tokio::time::Instant;
 
+use crate::clock::doubling;
 use crate::event::Event;
 use crate::event::imds::Item;
 
@@ -81,5 +82,5 @@ impl Notices {
 
 /// The wait after so many failures before.
 pub(super) fn wait(failures: u32) -> Duration {
-    FIRST_WAIT.saturating_mul(2_u32.saturating_pow(failures)).min(LONGEST_WAIT)
+    doubling(FIRST_WAIT, failures.saturating_add(1), LONGEST_WAIT)
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, interval, sleep_until, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at};
 
 use super::in_flight::InFlight;
 use super::inbox::{Fate, Inbox};
@@ -12,6 +12,9 @@ use crate::event::{Message, ParseError};
 
 /// What is kept back of the door's time, to set the delays and to answer.
 const TO_ANSWER: Duration = Duration::from_secs(3);
+
+/// What is kept back of that for the answer alone.
+const TO_SAY: Duration = Duration::from_millis(500);
 
 impl Inbox {
     /// Brings the messages of a batch on, side by side, and returns the ids of those that come again: whoever answers for the
@@ -31,13 +34,15 @@ impl Inbox {
         let mut through = Vec::new();
         // The first time is at once: whatever visibility timeout the queue has, a crash costs seconds from now on.
         let mut extend = interval(EXTEND_EVERY);
+        extend.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
                 () = sleep_until(stop) => break,
                 _ = extend.tick() => {
                     let waiting = through.iter().map(|(message, _)| message);
-                    self.extend(in_flight.messages().chain(waiting)).await;
+                    // What SQS leaves without an answer must not cost those their time who have one.
+                    let _ = timeout_at(stop, self.extend(in_flight.messages().chain(waiting))).await;
                 }
                 next = in_flight.next() => match next {
                     Some(done) => through.push(done),
@@ -52,7 +57,8 @@ impl Inbox {
             through.push((message, self.after_failure(None)));
         }
         // Late is better than no answer, which makes all of them come again.
-        if timeout_at(closes, self.put_off(&through)).await.is_err() {
+        let answer = closes.checked_sub(TO_SAY).unwrap_or(closes);
+        if timeout_at(answer, self.put_off(&through)).await.is_err() {
             tracing::error!(queue = self.queue.name(), "no time was left to set delays: messages come again early");
         }
         through.into_iter().filter(|(_, fate)| *fate != Fate::Over).map(|(message, _)| message.id).collect()

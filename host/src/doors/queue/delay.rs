@@ -15,6 +15,9 @@ pub(super) const FEW: u32 = 100;
 /// otherwise. Each time it comes this begins anew, so the receives last for several times as long.
 const UNKNOWN: Duration = Duration::from_secs(60 * 60);
 
+/// How long before a lifecycle action ends its message comes at the latest, to keep it alive.
+const TO_KEEP_ALIVE: Duration = Duration::from_secs(15);
+
 /// What decides on a delay.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wait {
@@ -22,6 +25,8 @@ pub(super) struct Wait {
     pub(super) asked: Duration,
     /// The time until nothing it asks for counts any more; none if that is not known.
     pub(super) needed: Option<Duration>,
+    /// The time until a lifecycle action ends unless the message comes before that; none if there is none.
+    pub(super) alive: Option<Duration>,
     /// How often the message has been received, this time included.
     pub(super) receives: u32,
     /// How often it can be, before SQS moves it to the dead-letter queue; none if it never does.
@@ -46,8 +51,12 @@ impl Wait {
         let asked = self.asked.max(SHORTEST);
         let left = self.max_receives.map(|most| most.saturating_sub(self.receives));
         let spread = match left {
-            // Hidden for longer, it would only be longer until somebody sees it in the dead-letter queue.
-            Some(1..=FEW) => self.needed.unwrap_or(UNKNOWN) / left.unwrap_or(1),
+            // Hidden for longer, it would only be longer until somebody sees it in the dead-letter queue. A message that dies is
+            // found by the sweep; an action that has ended cannot be brought back.
+            Some(1..=FEW) => {
+                let alive = self.alive.map_or(Duration::MAX, |alive| alive.saturating_sub(TO_KEEP_ALIVE));
+                (self.needed.unwrap_or(UNKNOWN) / left.unwrap_or(1)).min(alive)
+            }
             _ => Duration::ZERO,
         };
         let hide = asked.max(spread).min(LONGEST_HIDE.saturating_sub(self.age));
@@ -71,6 +80,7 @@ mod tests {
         Wait {
             asked: Duration::from_secs(asked),
             needed: Some(HOUR),
+            alive: None,
             receives: 1000 - left,
             max_receives: Some(1000),
             age: Duration::ZERO,
@@ -97,6 +107,14 @@ mod tests {
         let longer = wait(1000, 4).delay();
         assert_eq!((longer.hide.as_secs(), longer.stretched), (1000, false), "what is asked for longer stays so");
         assert_eq!(seconds(Wait { needed: Some(Duration::ZERO), ..wait(15, 4) }), 15, "past the deadline");
+    }
+
+    #[test]
+    fn no_receive_is_saved_at_the_cost_of_a_lifecycle_action() {
+        let alive = |seconds| Wait { alive: Some(Duration::from_secs(seconds)), ..wait(15, 4) };
+        assert_eq!(seconds(alive(300)), 285);
+        assert_eq!(seconds(alive(20)), 15, "what is asked for stays so");
+        assert_eq!(seconds(alive(3_000)), 900);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! One message: what it asks for, brought one step on, and what becomes of the message then.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use jiff::Timestamp;
 use tokio::task::JoinSet;
@@ -24,6 +25,8 @@ pub struct Inbox {
     /// Who brings events on.
     pub(super) steps: Arc<dyn Steps>,
     pub(super) complaints: Complaints,
+    /// Whether it has been said that messages can be received only a few times.
+    pub(super) warned: AtomicBool,
 }
 
 /// What becomes of a message.
@@ -37,13 +40,15 @@ pub(super) enum Fate {
         at: Timestamp,
         /// When nothing it asks for counts any more; none if that is not known.
         deadline: Option<Timestamp>,
+        /// When a lifecycle action ends unless it comes before that; none if it has none, or that is not known.
+        alive_until: Option<Timestamp>,
     },
 }
 
 impl Inbox {
     /// An inbox for the messages of `queue`.
     pub fn new(queue: Arc<dyn Queue>, dead_letters: Option<Arc<dyn DeadLetters>>, steps: Arc<dyn Steps>) -> Self {
-        Self { queue, dead_letters, steps, complaints: Complaints::default() }
+        Self { queue, dead_letters, steps, complaints: Complaints::default(), warned: AtomicBool::new(false) }
     }
 
     /// Brings everything on that a message asks for, one step each, side by side.
@@ -80,14 +85,20 @@ impl Inbox {
             let again = match stepped {
                 Ok((event, Ok(Step::Ended(End::NoHandler)))) => {
                     let (kind, source) = (event.kind.as_str(), event.source.as_str());
-                    tracing::info!(event = event.id, kind, source, "no handler takes this event: acknowledged");
+                    tracing::warn!(event = event.id, kind, source, "no handler takes this event: acknowledged");
                     Fate::Over
                 }
                 Ok((_, Ok(Step::Ended(_)))) => Fate::Over,
-                Ok((event, Ok(Step::Later { at, .. }))) => Fate::Again { at, deadline: self.steps.deadline(&event) },
+                Ok((event, Ok(Step::Later { at, alive_until, .. }))) => {
+                    Fate::Again { at, deadline: self.steps.deadline(&event), alive_until }
+                }
                 Ok((_, Err(error @ DispatchError::Elsewhere { .. }))) => {
                     elsewhere = Some(error);
                     Fate::Over
+                }
+                Ok((event, Err(error @ DispatchError::NotCompleted { again, .. }))) => {
+                    tracing::warn!(message_id = message.id, event = event.id, %error, "comes again, to be told then");
+                    Fate::Again { at: again, deadline: self.steps.deadline(&event), alive_until: None }
                 }
                 Ok((event, Err(error))) => {
                     tracing::warn!(message_id = message.id, event = event.id, %error, "comes again in {FIRST_HIDE:?}");
@@ -109,7 +120,7 @@ impl Inbox {
 
     /// What becomes of a message after a failure that may pass: what becomes of it after a crash.
     pub(super) fn after_failure(&self, deadline: Option<Timestamp>) -> Fate {
-        Fate::Again { at: self.steps.now() + FIRST_HIDE, deadline }
+        Fate::Again { at: self.steps.now() + FIRST_HIDE, deadline, alive_until: None }
     }
 
     /// What becomes of a message that is only waited with, for the queue itself to do something about it: its receives need not last.
@@ -160,10 +171,14 @@ impl Fate {
     fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::Over, fate) | (fate, Self::Over) => fate,
-            (Self::Again { at, deadline }, Self::Again { at: other, deadline: others }) => {
+            (
+                Self::Again { at, deadline, alive_until },
+                Self::Again { at: sooner, deadline: later, alive_until: until },
+            ) => {
                 // It is needed as long as any part of it is.
-                let deadline = deadline.zip(others).map(|(one, other)| one.max(other));
-                Self::Again { at: at.min(other), deadline }
+                let deadline = deadline.zip(later).map(|(one, other)| one.max(other));
+                let alive_until = [alive_until, until].into_iter().flatten().min();
+                Self::Again { at: at.min(sooner), deadline, alive_until }
             }
         }
     }

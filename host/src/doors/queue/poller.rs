@@ -15,6 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout
 use super::in_flight::InFlight;
 use super::inbox::Inbox;
 use super::{EXTEND_EVERY, FIRST_HIDE, Received};
+use crate::clock::doubling;
 use crate::doors::vitals::{Pulse, Readiness};
 use crate::event::parse_message;
 use crate::ports::{PortError, PortErrorKind, Region};
@@ -217,6 +218,5 @@ impl Receiver {
 
 /// The pause after so many failures in a row, cut by up to a half so that agents do not come back in step.
 fn backoff(failures: u32, chance: &mut ChaCha8Rng) -> Duration {
-    let longest = FIRST_BACKOFF.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(LONGEST_BACKOFF);
-    longest.mul_f64(chance.random_range(0.5..=1.0))
+    doubling(FIRST_BACKOFF, failures, LONGEST_BACKOFF).mul_f64(chance.random_range(0.5..=1.0))
 }

@@ -1,16 +1,20 @@
 //! What the queue is told about messages: that they stay hidden, when they are due, and that they are over.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::delay::{FEW, Wait, extension};
 use super::inbox::{Fate, Inbox};
 use super::{Attributes, Receipt, Received};
 use crate::ports::{PortError, PortErrorKind};
+
+/// How long SQS is waited for when it is told that messages stay hidden. The next time comes soon.
+const EXTENDING: Duration = Duration::from_secs(5);
 
 /// How long nothing is said about a call that fails again in the same way.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -39,7 +43,7 @@ impl Inbox {
     pub(super) async fn put_off(&self, messages: &[(Received, Fate)]) {
         let again = messages.iter().filter_map(|(message, fate)| match fate {
             Fate::Over => None,
-            Fate::Again { at, deadline } => Some((message, *at, *deadline)),
+            Fate::Again { at, deadline, alive_until } => Some((message, *at, *deadline, *alive_until)),
         });
         let again: Vec<_> = again.collect();
         if again.is_empty() {
@@ -48,10 +52,11 @@ impl Inbox {
         let max_receives = self.max_receives().await;
         let now = self.steps.now();
         let until = |time: Timestamp| Duration::try_from(time.duration_since(now)).unwrap_or_default();
-        let hidden = again.iter().map(|(message, at, deadline)| {
+        let hidden = again.iter().map(|(message, at, deadline, alive_until)| {
             let wait = Wait {
                 asked: until(*at),
                 needed: deadline.map(until),
+                alive: alive_until.map(until),
                 receives: message.receives,
                 max_receives,
                 age: message.at.elapsed(),
@@ -64,7 +69,8 @@ impl Inbox {
     /// Keeps messages hidden that are worked on, from now on for [`FIRST_HIDE`](super::FIRST_HIDE).
     pub(super) async fn extend(&self, messages: impl Iterator<Item = &Received>) {
         let hidden = messages.filter_map(|message| Some((message, extension(message.at.elapsed())?)));
-        self.hide(Told::Extend, hidden.collect()).await;
+        // What SQS leaves without an answer must not hold up what else there is to do.
+        let _ = timeout(EXTENDING, self.hide(Told::Extend, hidden.collect())).await;
     }
 
     /// Shows messages again that nobody works on any more.
@@ -112,20 +118,8 @@ impl Inbox {
 
     /// Says at start what about the queue will be in the way. An error if there is no queue.
     pub(super) async fn check_queue(&self) -> Result<(), PortError> {
-        let queue = self.queue.name();
         match self.queue.attributes().await {
-            Ok(Attributes { max_receives: Some(max), visibility_timeout }) if max <= FEW => {
-                let meaning = "messages that wait are received again and again, so delays are stretched from the first on: set \
-                               maxReceiveCount to 1000 in its redrive policy";
-                tracing::warn!(
-                    queue,
-                    max,
-                    ?visibility_timeout,
-                    meaning,
-                    "messages of the queue can be received only a few times"
-                );
-            }
-            Ok(_) => {}
+            Ok(attributes) => self.warn_of_few(attributes),
             Err(error) if error.kind == PortErrorKind::NotFound => return Err(error),
             // It is asked for again, and said then, when it matters.
             Err(_) => {}
@@ -133,10 +127,25 @@ impl Inbox {
         Ok(())
     }
 
+    /// Says once that messages can be received only a few times.
+    fn warn_of_few(&self, Attributes { max_receives, visibility_timeout }: Attributes) {
+        let Some(max) = max_receives.filter(|max| *max <= FEW) else { return };
+        if self.warned.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (queue, what) = (self.queue.name(), "messages of the queue can be received only a few times");
+        let meaning = "messages that wait are received again and again, so delays are stretched from the first on: set \
+                       maxReceiveCount to 1000 in its redrive policy";
+        tracing::warn!(queue, max, ?visibility_timeout, meaning, "{what}");
+    }
+
     /// How often a message can be received; none if there is no limit, or if it is not known.
     async fn max_receives(&self) -> Option<u32> {
         let error = match self.queue.attributes().await {
-            Ok(attributes) => return attributes.max_receives,
+            Ok(attributes) => {
+                self.warn_of_few(attributes);
+                return attributes.max_receives;
+            }
             Err(error) => error,
         };
         if self.complaints.is_new(Told::PutOff, error.kind) {

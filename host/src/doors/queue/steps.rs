@@ -1,7 +1,7 @@
 //! Who brings events on: what the doors on queues need of `dispatch`.
 
 use async_trait::async_trait;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::dispatch::{Dispatch, DispatchError, Step};
@@ -27,9 +27,7 @@ impl Steps for Dispatch {
     }
 
     fn deadline(&self, event: &Event) -> Option<Timestamp> {
-        let allowed = SignedDuration::try_from(self.policy.route(event)?.finish.deadline).ok()?;
-        let of_policy = event.time.saturating_add(allowed).ok()?;
-        Some(event.deadline.map_or(of_policy, |of_aws| of_aws.min(of_policy)))
+        Some(Self::deadline(self, event, self.policy.route(event)?))
     }
 
     fn now(&self) -> Timestamp {

@@ -98,7 +98,7 @@ impl Steps for Scripts {
             Then::Nobody => Ok(Step::Ended(End::NoHandler)),
             Then::Later(seconds) => {
                 let at = self.now() + SignedDuration::from_secs(seconds);
-                Ok(Step::Later { at, due: at, note: "waiting".into() })
+                Ok(Step::Later { at, due: at, alive_until: None, note: "waiting".into() })
             }
             Then::Fail => Err(DispatchError::OutOfTime { event: id, note: "a failure".into() }),
             Then::Elsewhere => Err(DispatchError::Elsewhere {

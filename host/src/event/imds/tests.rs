@@ -158,7 +158,7 @@ fn planned_maintenance_is_announced_as_aws_health_does_and_only_while_it_lies_ah
     assert_eq!((event.kind, event.deadline), (Kind::ScheduledMaintenance, "2019-01-21T09:00:43Z".parse().ok()));
     insta::assert_json_snapshot!((&event.id, &event.envelope), @r#"
     [
-      "arn:aws:health:us-west-2::event/EC2/AWS_EC2_SYSTEM_REBOOT_MAINTENANCE_SCHEDULED/AWS_EC2_SYSTEM_REBOOT_MAINTENANCE_SCHEDULED_instance-event-0d59937288b749b32_2019-01-21T09:00:43Z#i-1234567890abcdef0",
+      "arn:aws:health:us-west-2::event/EC2/AWS_EC2_SYSTEM_REBOOT_MAINTENANCE_SCHEDULED/AWS_EC2_SYSTEM_REBOOT_MAINTENANCE_SCHEDULED_instance-event-0d59937288b749b32_2019-01-21T09:00:43Z#i-1234567890abcdef0@2019-01-21T09:00:43Z",
       {
         "account": "123456789012",
         "detail": {

@@ -106,18 +106,23 @@ async fn a_damaged_instance_begins_anew() {
 async fn what_a_person_orders_and_asks_for_is_kept_whoever_holds_the_lease() {
     let (ledger, _) = ledger();
     let event = terminating();
-    let id = event.work_item();
-    assert_eq!(ledger.order(&instance(), &id, LifecycleResult::Continue, "me").await.unwrap(), None);
-    assert_eq!(ledger.retry(&instance(), &id).await.unwrap(), None);
+    let unknown = crate::testing::open_item();
+    assert_eq!(ledger.order(&instance(), &unknown, LifecycleResult::Continue, "me").await.unwrap(), None);
+    assert_eq!(ledger.retry(&instance(), &unknown).await.unwrap(), None);
     let held = ledger.claim(&wanted(&event)).await.unwrap().ours();
     tokio::time::advance(Duration::from_secs(10)).await;
-    let ordered = ledger.order(&instance(), &id, LifecycleResult::Continue, "me").await.unwrap().unwrap();
+    let seen = held.item().await.unwrap();
+    let ordered = ledger.order(&instance(), &seen, LifecycleResult::Continue, "me").await.unwrap().unwrap();
     let order = Order { result: LifecycleResult::Continue, by: "me".to_owned(), at: at(10) };
     assert_eq!(ordered.order, Some(order.clone()));
     ledger.release(&held, |item| (item.failures, item.due) = (3, at(7_200))).await.unwrap();
     assert_eq!(open(&ledger).await.items[0].order, Some(order));
 
     tokio::time::advance(Duration::from_secs(10)).await;
-    let retried = ledger.retry(&instance(), &id).await.unwrap().unwrap();
+    let retried = ledger.retry(&instance(), &seen).await.unwrap().unwrap();
     assert_eq!((retried.failures, retried.interrupted, retried.due, retried.wake), (0, 0, at(20), at(20)));
+
+    // What has begun anew since it was looked at is not what the person meant.
+    let before = Item { taken: at(-10), ..seen };
+    assert_eq!(ledger.order(&instance(), &before, LifecycleResult::Abandon, "me").await.unwrap(), None);
 }

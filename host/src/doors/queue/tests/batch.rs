@@ -202,6 +202,9 @@ async fn the_last_receives_are_stretched_until_the_deadline_and_then_the_queue_t
     }
     assert_eq!(times, [0, 900, 1800, 2700, 3600]);
     insta::assert_snapshot!(scene.said(&["receives", "max", "asked", "hide", "meaning"]), @"
+    WARN messages of the queue can be received only a few times
+      max: 5
+      meaning: messages that wait are received again and again, so delays are stretched from the first on: set maxReceiveCount to 1000 in its redrive policy
     WARN comes again later than asked
       receives: 1
       max: 5
@@ -241,4 +244,13 @@ async fn without_the_queues_attributes_delays_are_as_asked() {
       error: GetQueueAttributes failed by order
       meaning: it is not known how often a message can be received, so delays are not stretched when that ends
     ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_does_not_answer_costs_no_message_its_end() {
+    let scene = scene(None, &[("done", &[(1, Then::End)]), ("waits", &[(1, Then::Later(60))])]);
+    scene.send(&["done", "waits"]);
+    scene.queue.fall_silent(QueueCall::Hide);
+    assert_eq!(scene.invoke(&Arc::new(scene.inbox())).await, ["m2"]);
+    assert!(scene.steps.began.elapsed() < Duration::from_secs(120), "the answer is there before the invocation ends");
 }

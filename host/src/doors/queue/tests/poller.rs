@@ -235,3 +235,14 @@ async fn a_queue_that_gives_a_message_only_a_few_times_is_warned_of_at_start() {
       meaning: messages that wait are received again and again, so delays are stretched from the first on: set maxReceiveCount to 1000 in its redrive policy
     ");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_does_not_answer_while_messages_are_hidden_holds_nothing_up() {
+    let scene = scene(None, &[("slow", &[(14, Then::End)])]);
+    scene.send(&["slow"]);
+    scene.queue.fall_silent(QueueCall::Hide);
+    let agent = scene.agent(10, 10);
+    seconds(16).await;
+    assert!(scene.queue.messages().is_empty(), "{}", scene.calls());
+    agent.stop().await;
+}
