@@ -32,8 +32,16 @@ impl InProcess {
         Self { dispatch, under_way: Mutex::default() }
     }
 
+    /// The same as [`Self::resume`], as soon as the ledger can be read.
+    pub async fn take_up(&self, instance: &InstanceId) {
+        while let Err(error) = self.resume(instance).await {
+            tracing::error!(%instance, %error, "what is open of this instance is not known; asking again in {AGAIN:?}");
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
     /// Takes up what is open of an instance: what a process before this one was about when it ended.
-    pub async fn resume(&self, instance: &InstanceId) -> Result<usize, LedgerError> {
+    async fn resume(&self, instance: &InstanceId) -> Result<usize, LedgerError> {
         let open = self.dispatch.ledger.open(instance).await?;
         for item in &open.items {
             tracing::info!(event = item.event.id, %instance, attempts = item.attempts, "taken up again");

@@ -27,6 +27,9 @@ use crate::sweep::{Adopt, Groups, Sweep};
 /// What is kept back of an invocation's time to answer.
 const TO_ANSWER: Duration = Duration::from_secs(2);
 
+/// What an invocation has to have, for an attempt, its end, and the answer.
+const LEAST_TIME: Duration = Duration::from_secs(20);
+
 /// The queue of an ARN.
 type OfArn = dyn Fn(&str) -> Arc<dyn Queue> + Send + Sync;
 
@@ -72,6 +75,11 @@ impl Door {
 
     /// One invocation: what Lambda is answered.
     async fn invoke(&self, payload: &[u8], closes: Instant) -> Result<Value, Diagnostic> {
+        let time = closes.saturating_duration_since(Instant::now());
+        if time < LEAST_TIME {
+            let meaning = "no attempt fits into it, so that nothing is brought to its end: set the function's timeout to 60 to 120 s";
+            tracing::error!(?time, least = ?LEAST_TIME, meaning, "the invocation has too little time");
+        }
         let delivery = parse_payload(payload).map_err(|error| {
             tracing::error!(%error, "not an event");
             failed("NotAnEvent", &error)

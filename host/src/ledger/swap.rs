@@ -161,7 +161,7 @@ pub(super) async fn change<O: Object, T>(
     Err(LedgerError::Write { place: store.locate(key), source: last })
 }
 
-fn bytes<O: Object>(store: &dyn Store, key: &str, object: &O, most: usize) -> Result<Vec<u8>, LedgerError> {
+pub(super) fn bytes<O: Object>(store: &dyn Store, key: &str, object: &O, most: usize) -> Result<Vec<u8>, LedgerError> {
     let page = Page { format: FORMAT, object: object.clone() };
     let bytes = serde_json::to_vec(&page).map_err(|error| LedgerError::Write {
         place: store.locate(key),

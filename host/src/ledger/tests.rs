@@ -2,6 +2,7 @@
 
 mod claim;
 mod ends;
+mod format;
 mod leases;
 pub(crate) mod scripted;
 mod swap;

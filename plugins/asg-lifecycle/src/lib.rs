@@ -8,6 +8,7 @@
 //! | --- | --- | --- |
 //! | `registration-grace` | `30s` | how long after the event the instance may still join a cluster |
 //! | `stop-standalone-after` | `2m` | when tasks of no service are stopped, from the time of the event; `never` waits for them |
+//! | `forsake-agent-after` | `never` | when a node whose ECS agent is not connected is no longer waited for, from the time of the event |
 //! | `command-before` | | run on the node first, such as `["sudo", "systemctl", "stop", "cron"]`. It has to succeed |
 //! | `command-after` | | run on the node last. Its exit status is reported, and changes nothing |
 //!

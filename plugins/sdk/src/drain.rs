@@ -38,13 +38,15 @@ const BACK_OFF: Duration = Duration::from_secs(10);
 pub struct Drain {
     registration_grace: Duration,
     stop_standalone_after: Option<Duration>,
+    forsake_agent_after: Option<Duration>,
     look_every: Duration,
 }
 
 /// Where the node is.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
-    /// Every task that was placed on the node has come to an end.
+    /// Every task that was placed on the node has come to an end; or its ECS agent, which would say so, has been
+    /// [forsaken](Drain::forsake_agent_after).
     Drained,
     /// The instance is a member of no granted cluster, or no longer, and the time for registering late is over: nothing to
     /// drain.
@@ -77,11 +79,12 @@ impl Default for Drain {
 }
 
 impl Drain {
-    /// Grants 30 s for registering late, never stops standalone tasks, and looks every 15 s.
+    /// Grants 30 s for registering late, never stops standalone tasks nor forsakes an agent, and looks every 15 s.
     pub const fn new() -> Self {
         Self {
             registration_grace: Duration::from_secs(30),
             stop_standalone_after: None,
+            forsake_agent_after: None,
             look_every: Duration::from_secs(15),
         }
     }
@@ -101,21 +104,27 @@ impl Drain {
         Self { stop_standalone_after: after.into(), ..self }
     }
 
+    /// How long after the event a node whose ECS agent is not connected is no longer waited for.
+    ///
+    /// Only the agent says that tasks have stopped. Where it is gone, with the network or the machine, they may never be
+    /// reported so. None waits until the deadline.
+    #[must_use]
+    pub fn forsake_agent_after(self, after: impl Into<Option<Duration>>) -> Self {
+        Self { forsake_agent_after: after.into(), ..self }
+    }
+
     /// How often to look whether tasks have come to an end.
     #[must_use]
     pub fn look_every(self, interval: Duration) -> Self {
         Self { look_every: interval, ..self }
     }
 
-    /// Lets the policy change it: `registration-grace` and `stop-standalone-after` of `[handler.config]`, where they are
-    /// set, are durations such as `2m`; the latter may be `never`.
+    /// Lets the policy change it: `registration-grace`, `stop-standalone-after` and `forsake-agent-after` of
+    /// `[handler.config]`, where they are set, are durations such as `2m`; the last two may be `never`.
     pub fn configured(mut self) -> Result<Self> {
         self.registration_grace = config::duration("registration-grace")?.unwrap_or(self.registration_grace);
-        let after = config::parse_with("stop-standalone-after", |text| match text {
-            "never" => Ok(None),
-            text => time::parse_duration(text).map(Some).map_err(|error| format!("{error}, or \"never\"")),
-        })?;
-        self.stop_standalone_after = after.unwrap_or(self.stop_standalone_after);
+        self.stop_standalone_after = after("stop-standalone-after")?.unwrap_or(self.stop_standalone_after);
+        self.forsake_agent_after = after("forsake-agent-after")?.unwrap_or(self.forsake_agent_after);
         Ok(self)
     }
 
@@ -184,6 +193,11 @@ impl Drain {
         if tasks.is_empty() {
             return Ok(Step::Drained);
         }
+        if !member.agent_connected && self.forsake_agent_after.is_some_and(|after| now >= event.time + after) {
+            let left = names(&tasks);
+            log::warn!("the ECS agent of {instance} is not connected: no longer waited for"; tasks = left);
+            return Ok(Step::Drained);
+        }
         // Of a fixed order, so that the note changes only when the world does.
         tasks.sort_by(|a, b| a.arn.cmp(&b.arn));
         let (mut after, trouble) = self.stop_standalone(event, instance, &tasks, now)?;
@@ -224,6 +238,14 @@ impl Drain {
             None => Ok((Duration::MAX, None)),
         }
     }
+}
+
+/// A setting that is a duration, or `never`.
+fn after(key: &str) -> Result<Option<Option<Duration>>> {
+    config::parse_with(key, |text| match text {
+        "never" => Ok(None),
+        text => time::parse_duration(text).map(Some).map_err(|error| format!("{error}, or \"never\"")),
+    })
 }
 
 /// A wait, cut to what is left until the deadline, which its note tells.
@@ -436,6 +458,21 @@ mod tests {
     }
 
     #[test]
+    fn an_agent_that_is_gone_is_waited_for_as_long_as_the_policy_says() {
+        let drain = Drain::new().forsake_agent_after(Duration::from_secs(300));
+        let mut world = World::new().member("DRAINING").service_task("web");
+        world.now = START + Duration::from_secs(300);
+        assert!(waits(&mut world, &drain).note.starts_with("1 task still running"), "its agent is there");
+        world.container_instance.as_mut().unwrap().agent_connected = false;
+        assert_eq!(step(&mut world, &drain), Ok(Step::Drained));
+        assert!(world.log[0].contains("is not connected: no longer waited for tasks=web x1"), "{:?}", world.log);
+        world.now = START + Duration::from_secs(299);
+        assert!(waits(&mut world, &drain).note.contains("the ECS agent is not connected"));
+        world.now = START + Duration::from_secs(3_600);
+        assert!(waits(&mut world, &Drain::new()).note.contains("the ECS agent is not connected"));
+    }
+
+    #[test]
     fn an_instance_on_its_way_into_service_is_never_drained() {
         let mut world = World::new().member("ACTIVE");
         let error = world.run(|| Drain::new().step(&testing::event(Kind::InstanceLaunching))).unwrap_err();
@@ -454,6 +491,9 @@ mod tests {
         assert_eq!(World::new().run(|| drain.clone().configured()), Ok(drain.clone()));
         let mut world = World::new().config("stop-standalone-after", "never").config("registration-grace", "0s");
         assert_eq!(world.run(|| drain.clone().configured()), Ok(Drain::new().registration_grace(Duration::ZERO)));
+        let mut world = World::new().config("forsake-agent-after", "5m");
+        let forsaken = drain.clone().forsake_agent_after(Duration::from_secs(300));
+        assert_eq!(world.run(|| drain.clone().configured()), Ok(forsaken));
         let mut world = World::new().config("stop-standalone-after", "5m");
         assert_eq!(
             world.run(|| Drain::new().configured()),

@@ -7,6 +7,7 @@
 //! | --- | --- | --- |
 //! | `registration-grace` | `30s` | how long after the event the instance may still join a cluster |
 //! | `stop-standalone-after` | `0s` | when tasks of no service are stopped, from the time of the event; `never` leaves them |
+//! | `forsake-agent-after` | `never` | when a node whose ECS agent is not connected is no longer waited for, from the time of the event |
 //! | `command` | | run on the node once draining has begun, such as `["sudo", "/opt/flush"]` |
 //! | `leave-before` | `10s` | how long before the deadline to stop waiting |
 //!

@@ -139,7 +139,15 @@ impl Agent {
             place.account,
             place.region
         );
-        self.in_process.resume(&identity.instance).await?;
+        let (in_process, instance) = (self.in_process.clone(), identity.instance.clone());
+        let stopped = told(self.stopped.clone());
+        self.doors.spawn(async move {
+            tokio::select! {
+                () = in_process.take_up(&instance) => {}
+                () = stopped => {}
+            }
+            Ok(())
+        });
         let poller = imds::Poller {
             metadata,
             membership: self.aws.membership(),

@@ -111,7 +111,7 @@ fn times_that_cannot_be_hold_nobody_back() {
         edited.items[0].attempts = u32::MAX;
         edited.items[0].interrupted = u32::MAX;
         assert!(!matches!(claimed(&mut edited, &event, "two", 30).0, Verdict::Busy(_)), "{until}");
-        assert_eq!(claimed(&mut edited, &event, "two", 91).0, Verdict::Ours, "{until}");
+        assert_eq!(claimed(&mut edited, &event, "two", 111).0, Verdict::Ours, "{until}");
     }
 }
 
