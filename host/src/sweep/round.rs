@@ -16,7 +16,7 @@ use crate::dispatch::lifecycle::Answer;
 use crate::dispatch::{Completion, Dispatch};
 use crate::event::Event;
 use crate::ledger::{Ended, Item, LedgerError, Open, Wanted, side_by_side};
-use crate::ports::{GroupName, PortError};
+use crate::ports::{GroupName, PortError, PortErrorKind};
 use crate::recording::Recorder;
 
 /// How long after its time an item is taken for one that nobody brings: its message has died. A queue may be behind, so this is
@@ -235,7 +235,9 @@ impl Sweep {
         }
         // A group can have several hooks, and Auto Scaling does not say which of them an instance waits for; but only an action
         // that waits takes a heartbeat.
-        match self.dispatch.lifecycle.heartbeat(action).await.map_err(SweepError::Groups)? {
+        let asked = timeout(BEAT, self.dispatch.lifecycle.heartbeat(action)).await;
+        let unanswered = |_| PortError::new(PortErrorKind::Timeout, format!("heartbeat not answered within {BEAT:?}"));
+        match asked.map_err(unanswered).flatten().map_err(SweepError::Groups)? {
             Answer::Accepted => Ok(true),
             Answer::Over => {
                 self.over.remember(id);

@@ -318,6 +318,16 @@ async fn heartbeats_that_are_not_answered_hold_up_no_round() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_action_of_which_nothing_is_heard_in_time_is_left_to_the_next_round() {
+    let (sweep, around, _) = sweep(guests::done(), "", "Terminating:Wait");
+    let holding = Arc::new(Holding { hooks: vec!["drain"], slow: Duration::from_secs(3600), ..Holding::default() });
+    let sweep = otherwise(sweep, &around, |dispatch| Dispatch { lifecycle: holding.clone(), ..dispatch });
+    let start = tokio::time::Instant::now();
+    assert_eq!(sweep.round().await.unwrap(), Swept { waiting: 1, failed: 1, ..Swept::default() });
+    assert_eq!(start.elapsed().as_secs(), 5);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_late_is_not_given_again_while_the_queue_is_behind_and_what_was_never_given_is() {
     let (sweep, around, _) = sweep(guests::again(60, 3), "", "Terminating:Wait");
     let mut notice = terminating();
