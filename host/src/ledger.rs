@@ -45,7 +45,7 @@ use crate::dispatch::lifecycle::LifecycleResult;
 use crate::dispatch::{Completion, Decision, Place};
 use crate::event::Event;
 use crate::ports::{InstanceId, PortError};
-use claim::Verdict;
+use claim::{Adoption, Verdict};
 use record::Object;
 use swap::{Change, Seen};
 
@@ -221,19 +221,23 @@ impl Ledger {
     }
 
     /// Notes an event that nobody brings, to be brought again at `wake`: one that is new, or one whose time was before `dead`. False if
-    /// somebody does bring it, or works on it.
+    /// somebody does bring it, or works on it; an error if there is no room for it.
     pub async fn adopt(&self, wanted: &Wanted<'_>, (dead, wake): (Timestamp, Timestamp)) -> Result<bool, LedgerError> {
         let key = self.key::<Open>(&subject(wanted.event));
-        let (adopted, _) = swap::change(&*self.store, &key, None, |open: &mut Open| {
+        let (adoption, _) = swap::change(&*self.store, &key, None, |open: &mut Open| {
             let items = open.items.len();
             match claim::adopt(open, wanted, (dead, wake), self.clock.now()) {
-                true if open.items.len() > items => Change::Add(true),
-                true => Change::Write(true),
-                false => Change::Nothing(false),
+                Adoption::Noted if open.items.len() > items => Change::Add(Adoption::Noted),
+                Adoption::Noted => Change::Write(Adoption::Noted),
+                left @ (Adoption::Brought | Adoption::Full) => Change::Nothing(left),
             }
         })
         .await?;
-        Ok(adopted)
+        match adoption {
+            Adoption::Noted => Ok(true),
+            Adoption::Brought => Ok(false),
+            Adoption::Full => Err(LedgerError::Full { place: self.store.locate(&key) }),
+        }
     }
 
     /// Makes the lease last longer.
@@ -360,13 +364,14 @@ impl Ledger {
     }
 
     /// Removes the ends of instances of which nothing was written for longer than `keep`. How many.
-    pub async fn sweep_ended(&self, keep: SignedDuration) -> Result<usize, LedgerError> {
+    pub async fn sweep_ended(&self, keep: Duration) -> Result<usize, LedgerError> {
+        let keep = SignedDuration::try_from(keep).unwrap_or(SignedDuration::MAX);
         let prefix = self.prefix::<Ended>();
         let (mut after, mut removed) = (None::<String>, 0);
         loop {
             let page = self.store.list(&prefix, after.as_deref()).await;
             let page = page.map_err(|source| LedgerError::Read { place: self.store.locate(&prefix), source })?;
-            let before = self.clock.now() - keep;
+            let before = self.clock.now().saturating_sub(keep).unwrap_or(Timestamp::MIN);
             for old in page.objects.iter().filter(|object| object.modified < before) {
                 let swept = swap::change(&*self.store, &old.key, None, |all: &mut Ended| {
                     // Written again since it was listed: then it stays.
@@ -488,17 +493,17 @@ fn random() -> String {
     format!("{:016x}", rand::rng().random::<u64>())
 }
 
-/// How many objects are read at once.
-const READS: usize = 16;
+/// How many calls are under way at once.
+const AT_ONCE: usize = 16;
 
-/// All of them, in their order, [`READS`] at a time.
-async fn side_by_side<T: Send + 'static>(
+/// All of them, in their order, [`AT_ONCE`] at a time. Dropped, it drops those that are under way.
+pub(crate) async fn side_by_side<T: Send + 'static>(
     work: impl Iterator<Item = impl Future<Output = T> + Send + 'static>,
 ) -> Vec<T> {
     let mut work = work.enumerate();
     let (mut under_way, mut done) = (tokio::task::JoinSet::new(), Vec::new());
     loop {
-        while under_way.len() < READS
+        while under_way.len() < AT_ONCE
             && let Some((index, next)) = work.next()
         {
             under_way.spawn(async move { (index, next.await) });

@@ -2,6 +2,8 @@
 //!
 //! EventBridge delivers as well as it can, and a message may die before its work is done. So the host looks for itself.
 
+mod announcement;
+mod over;
 mod round;
 
 use async_trait::async_trait;
@@ -44,6 +46,8 @@ pub struct Hook {
     pub transition: Transition,
     /// How long it holds them back.
     pub times: HookTimes,
+    /// `NotificationMetadata`: what whoever made it wants to be told with each action.
+    pub metadata: Option<String>,
 }
 
 /// Whether an instance in this state is held back by a hook. One that is `:Retained` has no hook left to wait for.

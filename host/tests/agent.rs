@@ -107,8 +107,9 @@ mod live {
     }
 
     fn serving(folder: &TempDir, endpoint: &str) -> Child {
+        let ledger = "[ledger]\nstore = \"dir:ledger\"\n";
         let queue = format!("[queue]\nurl = \"{endpoint}/123456789012/events\"\n[agent]\nlisten = \"127.0.0.1:0\"\n");
-        let mut command = agent(folder, &format!("{queue}{POLICY}"));
+        let mut command = agent(folder, &format!("{ledger}{queue}{POLICY}"));
         command.envs([
             ("AWS_ENDPOINT_URL", endpoint),
             ("AWS_REGION", "eu-central-1"),

@@ -97,7 +97,8 @@ fn hook(from: &LifecycleHook) -> Option<Hook> {
     let known = [Transition::Launching, Transition::Terminating];
     let transition = known.into_iter().find(|transition| from.lifecycle_transition() == Some(transition.as_str()))?;
     let name = HookName::parse(from.lifecycle_hook_name()?).ok()?;
-    Some(Hook { name, transition, times: hook_times(from.heartbeat_timeout(), from.global_timeout()) })
+    let times = hook_times(from.heartbeat_timeout(), from.global_timeout());
+    Some(Hook { name, transition, times, metadata: from.notification_metadata().map(str::to_owned) })
 }
 
 #[cfg(test)]
@@ -203,9 +204,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn hooks_are_told_with_their_transition_and_times() {
         let hook = |name: &str, transition: &str| {
+            let told = (name == "drain").then_some("<NotificationMetadata>blue</NotificationMetadata>");
+            let metadata = told.unwrap_or_default();
             format!(
                 "<member><LifecycleHookName>{name}</LifecycleHookName><HeartbeatTimeout>300</HeartbeatTimeout>\
-                 <LifecycleTransition>autoscaling:EC2_INSTANCE_{transition}</LifecycleTransition></member>"
+                 {metadata}<LifecycleTransition>autoscaling:EC2_INSTANCE_{transition}</LifecycleTransition></member>"
             )
         };
         let hooks = ["drain", "prepare", "dream"].into_iter().zip(["TERMINATING", "LAUNCHING", "HIBERNATING"]);
@@ -213,10 +216,16 @@ mod tests {
         let reply = Reply::query("DescribeLifecycleHooks", &format!("<LifecycleHooks>{hooks}</LifecycleHooks>"));
         let times =
             HookTimes { heartbeat_timeout: Duration::from_secs(300), global_timeout: Duration::from_secs(30_000) };
-        let named = |name, transition| Hook { name: HookName::parse(name).unwrap(), transition, times };
+        let named = |name, transition, metadata: Option<&str>| {
+            let metadata = metadata.map(str::to_owned);
+            Hook { name: HookName::parse(name).unwrap(), transition, times, metadata }
+        };
         assert_eq!(
             port(&Fake::always(reply)).hooks(&web()).await,
-            Ok(vec![named("drain", Transition::Terminating), named("prepare", Transition::Launching)])
+            Ok(vec![
+                named("drain", Transition::Terminating, Some("blue")),
+                named("prepare", Transition::Launching, None)
+            ])
         );
     }
 

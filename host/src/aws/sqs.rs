@@ -47,6 +47,9 @@ const FAILURE_REMEMBERED: Duration = Duration::from_secs(60);
 /// What is kept of the reason why a message is in the dead-letter queue, in characters: it counts toward the message's size.
 const REASON_CHARS: usize = 500;
 
+/// What in our hands names the queue that events come from.
+const URL_KEY: &str = "url in [queue] of the policy";
+
 /// An answer about one message.
 type Answer = Result<(), PortError>;
 
@@ -134,7 +137,7 @@ impl SqsQueue {
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
         let key = match self.address {
-            Address::Url(_) => "url in [queue] of the policy",
+            Address::Url(_) => URL_KEY,
             Address::Arn { .. } => "an event source mapping of this function",
         };
         failed(&self.client, call, key, error, within)
@@ -311,7 +314,23 @@ impl DeadLetters for SqsSender {
 #[async_trait]
 impl Adopt for SqsSender {
     async fn adopt(&self, event: &Event) -> Result<(), PortError> {
-        self.send_message(&event.envelope.to_string(), HashMap::new(), "url in [queue] of the policy").await
+        self.send_message(&event.envelope.to_string(), HashMap::new(), URL_KEY).await
+    }
+
+    /// Whether messages are visible that nobody has received yet.
+    async fn is_behind(&self) -> Result<bool, PortError> {
+        let call = Call::new("sqs:GetQueueAttributes", format!("queue {}", self.url));
+        let asked = self
+            .client
+            .get_queue_attributes()
+            .queue_url(&self.url)
+            .attribute_names(QueueAttributeName::ApproximateNumberOfMessages);
+        let answer = asked.customize().config_override(in_time()).send().await;
+        let answer = answer.map_err(|error| failed(&self.client, &call, URL_KEY, &error, CALL_TIMEOUT))?;
+        let said = answer.attributes().and_then(|said| said.get(&QueueAttributeName::ApproximateNumberOfMessages));
+        let messages = said.and_then(|messages| messages.parse::<u64>().ok());
+        let unsaid = || call.error(PortErrorKind::Other, "the answer does not say how many messages there are");
+        messages.map(|messages| messages > 0).ok_or_else(unsaid)
     }
 }
 

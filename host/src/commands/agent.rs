@@ -131,15 +131,16 @@ mod tests {
 
     #[test]
     fn the_doors_are_those_of_the_policy_or_the_one_that_is_asked_for() {
-        let queue = "[queue]\nurl = \"https://sqs.eu-central-1.amazonaws.com/123456789012/events\"";
-        let both = &format!("{queue}\n[imds]");
+        let ledger = "[ledger]\nstore = \"dir:ledger\"";
+        let queue = &format!("{ledger}\n[queue]\nurl = \"https://sqs.eu-central-1.amazonaws.com/123456789012/events\"");
+        let (imds, both) = (&format!("{ledger}\n[imds]"), &format!("{queue}\n[imds]"));
         assert_eq!(doors(queue, None), "queue: true, imds: false");
-        assert_eq!(doors("[imds]", None), "queue: false, imds: true");
+        assert_eq!(doors(imds, None), "queue: false, imds: true");
         assert_eq!(doors(both, None), "queue: true, imds: true");
         assert_eq!(doors(both, Some(Door::Queue)), "queue: true, imds: false");
         assert_eq!(doors(both, Some(Door::Imds)), "queue: false, imds: true");
         insta::assert_snapshot!(doors("", None), @r#"hostler.toml names nothing to take events from: add [queue] with url = "https://sqs.REGION.amazonaws.com/ACCOUNT/NAME", or [imds] on an EC2 instance"#);
-        insta::assert_snapshot!(doors("[imds]", Some(Door::Queue)), @r#"hostler.toml has no [queue] to take events from: add [queue] with url = "https://sqs.REGION.amazonaws.com/ACCOUNT/NAME", or leave out --only"#);
+        insta::assert_snapshot!(doors(imds, Some(Door::Queue)), @r#"hostler.toml has no [queue] to take events from: add [queue] with url = "https://sqs.REGION.amazonaws.com/ACCOUNT/NAME", or leave out --only"#);
         insta::assert_snapshot!(doors(queue, Some(Door::Imds)), @"hostler.toml has no [imds], so the notices of the instance are not watched: add [imds], or leave out --only");
     }
 }

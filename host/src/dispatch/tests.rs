@@ -69,28 +69,6 @@ impl Lifecycle for Recorder {
     }
 }
 
-/// Auto Scaling, with no action that waits.
-pub(crate) fn over() -> Arc<dyn Lifecycle> {
-    struct Over;
-
-    #[async_trait]
-    impl Lifecycle for Over {
-        async fn hook(&self, _: &LifecycleAction) -> Result<Option<HookTimes>, PortError> {
-            Ok(None)
-        }
-
-        async fn heartbeat(&self, _: &LifecycleAction) -> Result<Answer, PortError> {
-            Ok(Answer::Over)
-        }
-
-        async fn complete(&self, _: &LifecycleAction, _: LifecycleResult) -> Result<Answer, PortError> {
-            Ok(Answer::Over)
-        }
-    }
-
-    Arc::new(Over)
-}
-
 /// Auto Scaling that refuses whatever it is told.
 pub(crate) fn deaf() -> Arc<dyn Lifecycle> {
     let recorder = Recorder::default();
@@ -121,7 +99,7 @@ impl Source for Only {
 pub(crate) struct Host {
     pub(crate) dispatch: Dispatch,
     pub(crate) recorder: Arc<Recorder>,
-    store: Arc<Scripted>,
+    pub(crate) store: Arc<Scripted>,
 }
 
 pub(crate) fn host(guest: Option<Vec<u8>>, sections: &str) -> Host {

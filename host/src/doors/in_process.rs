@@ -91,6 +91,11 @@ impl Adopt for InProcess {
         self.begin(event.clone());
         Ok(())
     }
+
+    /// Everything is begun as it comes.
+    async fn is_behind(&self) -> Result<bool, PortError> {
+        Ok(false)
+    }
 }
 
 #[cfg(test)]

@@ -30,6 +30,9 @@ const TO_ANSWER: Duration = Duration::from_secs(2);
 /// What an invocation has to have, for an attempt, its end, and the answer.
 const LEAST_TIME: Duration = Duration::from_secs(20);
 
+/// The share of an invocation's time that is kept back to let go of ends, however long the round before it takes: a fifth.
+const TO_TIDY: u32 = 5;
+
 /// The queue of an ARN.
 type OfArn = dyn Fn(&str) -> Arc<dyn Queue> + Send + Sync;
 
@@ -40,8 +43,8 @@ pub struct Door {
     of_arn: Box<OfArn>,
     /// What the schedule of an EventBridge rule sets going; none if the policy has no sweep.
     sweep: Option<Sweep>,
-    /// How long ends are kept in the ledger.
-    keep: Duration,
+    /// How long ends are kept in the ledger; none if nothing says for how long.
+    keep: Option<Duration>,
     /// The inbox of each queue that has sent something.
     inboxes: Mutex<HashMap<String, Arc<Inbox>>>,
 }
@@ -55,12 +58,12 @@ impl Door {
     ) -> Self {
         let dispatch = Arc::new(dispatch);
         let inboxes = Mutex::default();
-        Self { dispatch, dead_letters, of_arn: Box::new(of_arn), sweep: None, keep: Duration::MAX, inboxes }
+        Self { dispatch, dead_letters, of_arn: Box::new(of_arn), sweep: None, keep: None, inboxes }
     }
 
     /// The same, and when its schedule says so it sweeps, gives what it finds to `adopt`, and lets go of ends that are older than `keep`.
-    pub fn sweeping(mut self, groups: Arc<dyn Groups>, adopt: Arc<dyn Adopt>, keep: Duration) -> Self {
-        self.sweep = Some(Sweep { dispatch: Arc::clone(&self.dispatch), groups, adopt });
+    pub fn sweeping(mut self, groups: Arc<dyn Groups>, adopt: Arc<dyn Adopt>, keep: Option<Duration>) -> Self {
+        self.sweep = Some(Sweep::new(Arc::clone(&self.dispatch), groups, adopt));
         self.keep = keep;
         self
     }
@@ -115,15 +118,18 @@ impl Door {
     }
 }
 
-/// One round of the sweep, as far as it comes before the invocation ends.
-async fn sweep_once(sweep: &Sweep, keep: Duration, closes: Instant) -> Result<Value, Diagnostic> {
-    let stop = closes.checked_sub(TO_ANSWER).unwrap_or_else(Instant::now);
-    let round = async {
-        let swept = sweeper::round(sweep).await;
-        sweeper::tidy(sweep, keep).await;
-        swept
-    };
-    match tokio::time::timeout_at(stop, round).await {
+/// One round of the sweep, and what has ended long ago is let go of: both as far as they come before the invocation ends.
+async fn sweep_once(sweep: &Sweep, keep: Option<Duration>, closes: Instant) -> Result<Value, Diagnostic> {
+    let now = Instant::now();
+    let stop = closes.checked_sub(TO_ANSWER).unwrap_or(now).max(now);
+    let round_stops = stop - (stop - now) / TO_TIDY;
+    let swept = tokio::time::timeout_at(round_stops, sweeper::round(sweep)).await;
+    if let Some(keep) = keep
+        && tokio::time::timeout_at(stop, sweeper::tidy(&sweep.dispatch.ledger, keep)).await.is_err()
+    {
+        tracing::info!("not everything that has ended long ago could be removed yet: the next round goes on with it");
+    }
+    match swept {
         Ok(Ok(swept)) => Ok(json!({ "swept": swept })),
         Ok(Err(error)) => Err(failed("Sweep", &error)),
         Err(_) => {
@@ -187,11 +193,14 @@ fn failed(name: &str, error: &impl std::fmt::Display) -> Diagnostic {
 
 #[cfg(test)]
 mod tests {
+    use async_trait::async_trait;
+
     use super::*;
     use crate::dispatch::tests::host;
-    use crate::ports::PortErrorKind;
+    use crate::ports::{GroupName, InstanceId, PortError, PortErrorKind};
     use crate::sim::queue::{QueueCall, SimQueue};
-    use crate::testing::{guests, terminating};
+    use crate::sweep::{Hook, Waiting};
+    use crate::testing::{INSTANCE, guests, terminating};
 
     const ARN: &str = "arn:aws:sqs:eu-central-1:123456789012:events";
 
@@ -302,6 +311,51 @@ mod tests {
     async fn a_failure_has_a_name_to_count_by() {
         for (payload, name) in [(event(true), "Elsewhere"), (json!({ "some": "thing" }), "NotAnEvent")] {
             assert_eq!(answer(payload).await.unwrap_err().error_type, name);
+        }
+    }
+
+    /// Auto Scaling that never answers, and a queue that is never asked.
+    struct Silent;
+
+    #[async_trait]
+    impl Groups for Silent {
+        async fn waiting(&self) -> Result<Vec<Waiting>, PortError> {
+            std::future::pending().await
+        }
+
+        async fn hooks(&self, _: &GroupName) -> Result<Vec<Hook>, PortError> {
+            std::future::pending().await
+        }
+    }
+
+    #[async_trait]
+    impl Adopt for Silent {
+        async fn adopt(&self, _: &Event) -> Result<(), PortError> {
+            std::future::pending().await
+        }
+
+        async fn is_behind(&self) -> Result<bool, PortError> {
+            std::future::pending().await
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_round_that_takes_too_long_leaves_time_to_let_go_of_ends() {
+        let schedule = json!({
+            "version": "0", "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa", "detail-type": "Scheduled Event",
+            "source": "aws.events", "account": "123456789012", "time": "2026-01-15T03:00:00Z",
+            "region": "eu-central-1", "resources": [], "detail": {},
+        });
+        let instance = InstanceId::parse(INSTANCE).unwrap();
+        for (keep, kept) in [(None, 1), (Some(Duration::from_secs(3 * 3600)), 0)] {
+            let door = door(guests::done(), &queue(), false).sweeping(Arc::new(Silent), Arc::new(Silent), keep);
+            door.dispatch.step(&terminating(), None).await.unwrap();
+            tokio::time::sleep(Duration::from_secs(4 * 3600)).await;
+            let closes = Instant::now() + Duration::from_secs(60);
+            let failure = door.invoke(schedule.to_string().as_bytes(), closes).await.unwrap_err();
+            assert_eq!(failure.error_type, "Sweep", "{}", failure.error_message);
+            assert!(closes - Instant::now() >= TO_ANSWER);
+            assert_eq!(door.dispatch.ledger.ended(&instance).await.unwrap().items.len(), kept);
         }
     }
 }

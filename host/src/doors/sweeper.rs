@@ -1,19 +1,25 @@
 //! The sweep's own door: a timer, in the agent. In Lambda the schedule of an EventBridge rule is the timer.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::SignedDuration;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use rand::RngExt as _;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use super::vitals::Pulse;
+use crate::dispatch::Dispatch;
 use crate::event::Event;
+use crate::ledger::Ledger;
 use crate::sweep::{Sweep, SweepError, Swept};
 
 /// How often it is looked for ends that need not be kept any longer.
 const TIDY_EVERY: Duration = Duration::from_secs(60 * 60);
 
-/// How long after the start the first round is: what was under way has come back by then.
+/// How long after the start the first round is, at the earliest: what was under way has come back by then.
 const FIRST: Duration = Duration::from_secs(5);
+
+/// What is allowed for a round over thousands of instances.
+const LONG_ROUND: Duration = Duration::from_secs(300);
 
 /// What the timer runs.
 pub struct Sweeper {
@@ -21,33 +27,58 @@ pub struct Sweeper {
     pub sweep: Sweep,
     /// `sweep.every`: how often.
     pub every: Duration,
+    /// Beats at each round.
+    pub pulse: Pulse,
+}
+
+impl Sweeper {
+    /// How often the pulse beats at least.
+    pub fn turns_within(every: Duration) -> Duration {
+        every * 2 + LONG_ROUND
+    }
+
+    /// Looks again and again, for as long as it is polled.
+    pub async fn run(self) {
+        let mut rounds = rounds(self.every);
+        loop {
+            self.pulse.beat();
+            rounds.tick().await;
+            let _ = round(&self.sweep).await;
+        }
+    }
+}
+
+/// The timer that lets go of ends, of every agent that has a ledger: also of one that sweeps nothing.
+pub struct Tidier {
+    /// Whose ledger.
+    pub dispatch: Arc<Dispatch>,
     /// `ledger.keep`: how long ends are kept.
     pub keep: Duration,
     /// Beats at each round.
     pub pulse: Pulse,
 }
 
-impl Sweeper {
-    /// How often the pulse beats at least: a round over thousands of instances takes its time.
-    pub fn turns_within(every: Duration) -> Duration {
-        every * 2 + Duration::from_secs(300)
-    }
+impl Tidier {
+    /// How often the pulse beats at least.
+    pub const TURNS_WITHIN: Duration = Duration::from_secs(2 * TIDY_EVERY.as_secs() + LONG_ROUND.as_secs());
 
-    /// Looks again and again, for as long as it is polled.
+    /// Removes again and again what has ended long ago, for as long as it is polled.
     pub async fn run(self) {
-        let mut rounds = interval_at(Instant::now() + FIRST, self.every);
-        rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut tidied: Option<Instant> = None;
+        let mut rounds = rounds(TIDY_EVERY);
         loop {
             self.pulse.beat();
             rounds.tick().await;
-            let _ = round(&self.sweep).await;
-            if tidied.is_none_or(|at| at.elapsed() >= TIDY_EVERY) {
-                tidied = Some(Instant::now());
-                tidy(&self.sweep, self.keep).await;
-            }
+            tidy(&self.dispatch.ledger, self.keep).await;
         }
     }
+}
+
+/// The times of rounds: not in step with those of other agents, which may all have been started together.
+fn rounds(every: Duration) -> Interval {
+    let first = FIRST + rand::rng().random_range(Duration::ZERO..=every / 10);
+    let mut rounds = interval_at(Instant::now() + first, every);
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    rounds
 }
 
 /// One round, whose failure is said.
@@ -60,9 +91,8 @@ pub async fn round(sweep: &Sweep) -> Result<Swept, SweepError> {
 }
 
 /// Removes what has ended long ago.
-pub async fn tidy(sweep: &Sweep, keep: Duration) {
-    let keep = SignedDuration::try_from(keep).unwrap_or(SignedDuration::MAX);
-    match sweep.dispatch.ledger.sweep_ended(keep).await {
+pub async fn tidy(ledger: &Ledger, keep: Duration) {
+    match ledger.sweep_ended(keep).await {
         Ok(0) => {}
         Ok(removed) => {
             tracing::info!(removed, "ended work that need not be kept any longer was removed from the ledger")
@@ -79,8 +109,40 @@ pub fn is_schedule(event: &Event) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dispatch::tests::host;
+    use crate::dispatch::{End, Step};
+    use crate::doors::vitals::Vitals;
     use crate::event::{Message, parse_message};
-    use crate::testing::terminating;
+    use crate::ports::InstanceId;
+    use crate::testing::{INSTANCE, guests, terminating};
+
+    #[tokio::test(start_paused = true)]
+    async fn agents_that_start_together_do_not_sweep_in_step() {
+        let every = Duration::from_secs(60);
+        let mut firsts = Vec::new();
+        for _ in 0..20 {
+            let start = Instant::now();
+            firsts.push(rounds(every).tick().await - start);
+        }
+        assert!(firsts.iter().all(|first| (FIRST..=FIRST + every / 10).contains(first)), "{firsts:?}");
+        assert!(firsts.iter().any(|first| *first != firsts[0]), "{firsts:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ends_are_let_go_of_in_their_time_by_an_agent_that_sweeps_nothing() {
+        let dispatch = Arc::new(host(Some(guests::done()), "").dispatch);
+        let stepped = dispatch.step(&terminating(), None).await;
+        assert!(matches!(stepped, Ok(Step::Ended(End::Worked(_)))), "{stepped:?}");
+        let keep = Duration::from_secs(3 * 3600);
+        let pulse = Vitals::default().pulse("tidy", Tidier::TURNS_WITHIN);
+        let tidier = tokio::spawn(Tidier { dispatch: Arc::clone(&dispatch), keep, pulse }.run());
+        let instance = InstanceId::parse(INSTANCE).unwrap();
+        for (hours, kept) in [(2, 1), (3, 0)] {
+            tokio::time::sleep(Duration::from_secs(hours * 3600)).await;
+            assert_eq!(dispatch.ledger.ended(&instance).await.unwrap().items.len(), kept);
+        }
+        tidier.abort();
+    }
 
     #[test]
     fn the_schedule_of_a_rule_is_told_from_what_happens_to_instances() {

@@ -15,7 +15,7 @@ pub(super) const AUTO_SCALING: &str = "aws.autoscaling";
 
 impl Transition {
     /// The `detail-type` that goes with the transition ("Amazon EC2 Auto Scaling event reference").
-    pub(super) fn detail_type(self) -> &'static str {
+    pub(crate) fn detail_type(self) -> &'static str {
         match self {
             Self::Launching => "EC2 Instance-launch Lifecycle Action",
             Self::Terminating => "EC2 Instance-terminate Lifecycle Action",

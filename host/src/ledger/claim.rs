@@ -38,6 +38,17 @@ pub struct Wanted<'a> {
     pub hook: Option<HookTimes>,
 }
 
+/// What it comes to that an event is noted which nobody brings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Adoption {
+    /// It is noted, and now to be given to somebody.
+    Noted,
+    /// Somebody brings it, or works on it.
+    Brought,
+    /// The instance has as many open items as it can have.
+    Full,
+}
+
 /// What a claim comes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
@@ -111,28 +122,27 @@ pub(super) fn renew(open: &mut Open, now: Timestamp) -> bool {
     true
 }
 
-/// Notes an event that nobody brings, to be brought at `wake`. False if somebody does: it was to be brought after `dead`, or is
-/// worked on now.
+/// Notes an event that nobody brings, to be brought at `wake`. Somebody does if it was to be brought after `dead`, or is worked on now.
 pub(super) fn adopt(
     open: &mut Open,
     wanted: &Wanted<'_>,
     (dead, wake): (Timestamp, Timestamp),
     now: Timestamp,
-) -> bool {
+) -> Adoption {
     let id = wanted.event.work_item();
     let worked_on = open.lease.as_ref().is_some_and(|lease| lease.item == id && lease.holds(now));
     let room = open.items.len() < MOST_ITEMS;
     match open.item_mut(&id) {
-        Some(item) if worked_on || item.wake >= dead => false,
+        Some(item) if worked_on || item.wake >= dead => Adoption::Brought,
         Some(item) => {
             item.wake = wake;
-            true
+            Adoption::Noted
         }
         None if room => {
             open.items.push(Item { wake, ..new(id, wanted, now) });
-            true
+            Adoption::Noted
         }
-        None => false,
+        None => Adoption::Full,
     }
 }
 

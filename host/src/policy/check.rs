@@ -34,6 +34,7 @@ pub(super) fn parse(name: &str, text: &str) -> Result<Policy, Mistakes> {
 
 /// None only where a mistake has been noted; all the functions below keep to that. The digest and the warnings are still to come.
 fn policy(reading: &mut Reading<'_>, file: File) -> Option<Policy> {
+    host::needs_a_ledger(reading, &file);
     let modules = reading
         .required(
             0,
@@ -43,20 +44,15 @@ fn policy(reading: &mut Reading<'_>, file: File) -> Option<Policy> {
         )
         .and_then(|section| modules(reading, section));
     let recordings = file.recordings.and_then(|section| host::store(reading, section.at, section.value.0.store));
-    if file.sweep.is_some() {
-        reading.required(
-            0,
-            "ledger",
-            file.ledger.as_ref(),
-            "[ledger] with store = \"s3://BUCKET/PREFIX/\" or \"dir:PATH\" below it, since a sweep asks the ledger which \
-             instances are being worked on",
-        );
-    }
     let ledger = file.ledger.and_then(|section| host::ledger(reading, section));
     let queue = file.queue.and_then(|section| host::queue(reading, section));
+    let sweeps_at = file.sweep.as_ref().map(|section| section.at);
     let imds = file.imds.map(|section| host::imds(reading, section));
     let agent = host::agent(reading, file.agent);
     let sweep = file.sweep.map(|section| host::sweep(reading, section));
+    if let (Some(at), Some(ledger), Some(_)) = (sweeps_at, &ledger, &imds) {
+        host::sweeps_for_all(reading, at, ledger);
+    }
     let written = reading.required(0, "handler", file.handler, "at least one [[handler]]");
     let mut handlers = Vec::new();
     let mut seen = Seen::default();

@@ -77,7 +77,7 @@ pub(super) struct LedgerSection {
     pub(super) keep: Option<At<Time>>,
 }
 
-/// The SQS queue that `hostler agent` polls.
+/// The SQS queue that `hostler agent` polls. It needs a ledger.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct QueueSection {
@@ -90,7 +90,7 @@ pub(super) struct QueueSection {
     pub(super) concurrency: Option<At<i64>>,
 }
 
-/// The notices of the instance that `hostler agent` runs on.
+/// The notices of the instance that `hostler agent` runs on. They need a ledger.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct ImdsSection {

@@ -31,6 +31,8 @@ pub(super) struct Hook {
     pub(super) transition: Transition,
     pub(super) times: HookTimes,
     pub(super) default_result: LifecycleResult,
+    /// `NotificationMetadata`.
+    pub(super) metadata: Option<String>,
 }
 
 /// A lifecycle action: one hook holding one instance back, once.

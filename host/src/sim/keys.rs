@@ -89,6 +89,8 @@ pub(super) struct HookKeys {
     pub(super) global_timeout: Option<At<Time>>,
     /// How its action ends when nobody ends it in time.
     pub(super) default_result: Option<ActionResult>,
+    /// What its events carry as `NotificationMetadata`.
+    pub(super) notification_metadata: Option<String>,
 }
 
 /// An ECS service.

@@ -40,6 +40,7 @@ impl Groups for World {
                     name: hook.name.clone(),
                     transition: hook.transition,
                     times: hook.times,
+                    metadata: hook.metadata.clone(),
                 };
                 Ok(hooks.iter().map(told).collect())
             },

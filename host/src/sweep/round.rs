@@ -1,19 +1,22 @@
 //! One round: what nobody brings to its end is found, noted in the ledger, and given to somebody.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use serde_json::json;
+use tokio::time::timeout;
 
+use super::announcement::{announcement, transitions};
+use super::over::Over;
 use super::{Groups, Hook, Waiting};
 use crate::dispatch::lifecycle::Answer;
-use crate::dispatch::{Completion, Dispatch, Place};
-use crate::event::{Event, Message, Transition, parse_message};
-use crate::ledger::{Ended, LedgerError, Open, Wanted};
-use crate::ports::{GroupName, PortError};
+use crate::dispatch::{Completion, Dispatch};
+use crate::event::Event;
+use crate::ledger::{Ended, Item, LedgerError, Open, Wanted, side_by_side};
+use crate::ports::{GroupName, PortError, PortErrorKind};
 use crate::recording::Recorder;
 
 /// How long after its time an item is taken for one that nobody brings: its message has died. A queue may be behind, so this is
@@ -29,11 +32,19 @@ const LOOKED_AT_AGAIN: SignedDuration = SignedDuration::from_mins(10);
 /// How many items are given away in one round: a backlog must not double itself.
 const MOST_ADOPTED: usize = 200;
 
+/// How long one heartbeat of a round is waited for, and how long all of them: when Auto Scaling slows us down, the rest of the round
+/// does not wait for it.
+const BEAT: Duration = Duration::from_secs(5);
+const BEATS: Duration = Duration::from_secs(60);
+
 /// Who brings an event to its end from here on.
 #[async_trait]
 pub trait Adopt: Send + Sync {
     /// Takes the event. An error leaves it to a later round.
     async fn adopt(&self, event: &Event) -> Result<(), PortError>;
+
+    /// Whether some of what was given before still waits to be looked at. Then what seems to have died may only be late.
+    async fn is_behind(&self) -> Result<bool, PortError>;
 }
 
 /// What a round came to.
@@ -53,18 +64,38 @@ pub struct Swept {
 pub struct Sweep {
     /// The policy, the ledger and the lifecycle actions.
     pub dispatch: Arc<Dispatch>,
-    /// Where instances wait.
-    pub groups: Arc<dyn Groups>,
-    /// Who takes what is found.
-    pub adopt: Arc<dyn Adopt>,
+    groups: Arc<dyn Groups>,
+    adopt: Arc<dyn Adopt>,
+    over: Over,
+}
+
+/// What a round finds in the ledger.
+#[derive(Default)]
+struct Found {
+    /// The ids of all open items.
+    known: HashSet<String>,
+    /// Those that nobody works on, and whose lifecycle actions have to live meanwhile.
+    resting: Vec<Item>,
+    /// Those that nobody came for.
+    dead: Vec<Item>,
 }
 
 impl Sweep {
+    /// Looks where `groups` says that instances wait, and gives to `adopt` what it finds.
+    pub fn new(dispatch: Arc<Dispatch>, groups: Arc<dyn Groups>, adopt: Arc<dyn Adopt>) -> Self {
+        Self { dispatch, groups, adopt, over: Over::default() }
+    }
+
     /// Looks once, at everything. Fails as a whole only when Auto Scaling or the ledger cannot be asked at all.
     pub async fn round(&self) -> Result<Swept, SweepError> {
         let mut swept = Swept::default();
-        self.dead_messages(&mut swept).await?;
-        self.unheard_instances(&mut swept).await?;
+        let Found { known, resting, dead } = self.open_items(&mut swept).await?;
+        let giving = async {
+            self.dead_messages(&dead, &mut swept).await;
+            self.unheard_instances(&known, &mut swept).await
+        };
+        let ((), unheard) = tokio::join!(self.keep_alive(resting), giving);
+        unheard?;
         let Swept { waiting, open, adopted, failed } = swept;
         if adopted > 0 || failed > 0 {
             tracing::warn!(waiting, open, adopted, failed, "swept: what nobody brought to its end was found");
@@ -74,14 +105,16 @@ impl Sweep {
         Ok(swept)
     }
 
-    /// Open items whose time is long past, and those whose lifecycle action would end before their time comes.
-    async fn dead_messages(&self, swept: &mut Swept) -> Result<(), SweepError> {
-        let mut after = None;
+    async fn open_items(&self, swept: &mut Swept) -> Result<Found, SweepError> {
+        let (mut found, mut after) = (Found::default(), None);
         loop {
             let (page, next) = self.dispatch.ledger.all_open(after.as_deref()).await?;
             for open in page {
                 match open {
-                    Ok(open) => self.of_one_instance(&open, swept).await,
+                    Ok(open) => {
+                        swept.open += open.items.len();
+                        found.add(open, self.now());
+                    }
                     Err(error) => {
                         tracing::error!(%error, "swept past what cannot be read");
                         swept.failed += 1;
@@ -90,27 +123,60 @@ impl Sweep {
             }
             match next {
                 Some(next) => after = Some(next),
-                None => return Ok(()),
+                None => return Ok(found),
             }
         }
     }
 
-    async fn of_one_instance(&self, open: &Open, swept: &mut Swept) {
-        swept.open += open.items.len();
-        for item in &open.items {
-            let now = self.now();
-            if open.held(now).is_none_or(|lease| lease.item != item.id) {
-                // Whoever brings it is late, or dead. Until that is found out the action has to live.
-                self.dispatch.keep_waiting_alive(&mut item.clone(), None, &Recorder::off()).await;
+    /// Sends the heartbeats that are due. Whoever brings an item is late, or dead: until that is found out its action has to live.
+    async fn keep_alive(&self, mut resting: Vec<Item>) {
+        // Whatever this round has no time for, the next begins with.
+        resting.sort_by_key(|item| item.heartbeat.unwrap_or(item.event.time));
+        let beats = resting.into_iter().map(|mut item| {
+            let dispatch = Arc::clone(&self.dispatch);
+            async move {
+                let beat = timeout(BEAT, dispatch.keep_waiting_alive(&mut item, None, &Recorder::off())).await;
+                if beat.is_err() {
+                    let instance = item.instance().map(|instance| instance.as_str());
+                    tracing::warn!(instance, "heartbeat not answered within {BEAT:?}; the next round tries again");
+                }
             }
-            if item.wake < now - GRACE {
-                self.give_away(&item.event, "its message has died", swept).await;
+        });
+        if timeout(BEATS, side_by_side(beats)).await.is_err() {
+            tracing::warn!("not all heartbeats could be sent within {BEATS:?}; the next round begins with the oldest");
+        }
+    }
+
+    /// Open items whose time is long past.
+    async fn dead_messages(&self, dead: &[Item], swept: &mut Swept) {
+        if dead.is_empty() || self.is_behind(dead.len()).await {
+            return;
+        }
+        for item in dead {
+            // Who took it may have gone from the policy meanwhile: it is brought to its end all the same.
+            let Item { event, handler, deadline, hook, .. } = item;
+            let wanted = Wanted { event, handler, deadline: *deadline, hook: *hook };
+            self.give_away(&wanted, "its message has died", swept).await;
+        }
+    }
+
+    /// Whether who takes items has not come to all of them yet: what is given once more then only adds to it.
+    async fn is_behind(&self, late: usize) -> bool {
+        let behind = self.adopt.is_behind().await;
+        match &behind {
+            Ok(true) => {
+                tracing::info!(late, "messages wait in the queue: items that are late are left to them for now")
+            }
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(%error, "it cannot be told whether messages wait in the queue: as if none did");
             }
         }
+        behind.unwrap_or(false)
     }
 
     /// Instances that wait, and whose event never came.
-    async fn unheard_instances(&self, swept: &mut Swept) -> Result<(), SweepError> {
+    async fn unheard_instances(&self, known: &HashSet<String>, swept: &mut Swept) -> Result<(), SweepError> {
         let mut by_group: BTreeMap<GroupName, Vec<Waiting>> = BTreeMap::new();
         for waiting in self.groups.waiting().await.map_err(SweepError::Groups)? {
             swept.waiting += 1;
@@ -120,7 +186,7 @@ impl Sweep {
             match self.groups.hooks(&group).await {
                 Ok(hooks) => {
                     for waiting in &waiting {
-                        self.unheard_actions(waiting, &hooks, swept).await;
+                        self.unheard_actions(waiting, &hooks, known, swept).await;
                     }
                 }
                 Err(error) => {
@@ -133,14 +199,20 @@ impl Sweep {
         Ok(())
     }
 
-    async fn unheard_actions(&self, waiting: &Waiting, hooks: &[Hook], swept: &mut Swept) {
-        for hook in hooks.iter().filter(|hook| hook.transition == transition(&waiting.lifecycle_state)) {
-            let Some(event) = announcement(waiting, hook, &self.dispatch.place, self.now()) else { continue };
-            if self.dispatch.taker(&event).is_none() {
-                continue;
+    async fn unheard_actions(&self, waiting: &Waiting, hooks: &[Hook], known: &HashSet<String>, swept: &mut Swept) {
+        let transitions = transitions(&waiting.lifecycle_state);
+        for hook in hooks.iter().filter(|hook| transitions.contains(&hook.transition)) {
+            if swept.adopted >= MOST_ADOPTED {
+                return;
             }
-            match self.is_unheard(&event, hook).await {
-                Ok(true) => self.give_away(&event, "its event never came", swept).await,
+            let Some(event) = announcement(waiting, hook, &self.dispatch.place, self.now()) else { continue };
+            let Some(handler) = self.dispatch.taker(&event) else { continue };
+            match self.is_unheard(&event, hook, known).await {
+                Ok(true) => {
+                    let deadline = self.dispatch.deadline(&event, handler);
+                    let wanted = Wanted { event: &event, handler: &handler.name, deadline, hook: None };
+                    self.give_away(&wanted, "its event never came", swept).await;
+                }
                 Ok(false) => {}
                 Err(error) => {
                     let (instance, hook) = (waiting.instance.as_str(), hook.name.as_str());
@@ -151,11 +223,11 @@ impl Sweep {
         }
     }
 
-    /// Whether this action waits, and nobody has noted it.
-    async fn is_unheard(&self, event: &Event, hook: &Hook) -> Result<bool, SweepError> {
+    /// Whether this action waits, and nobody has noted it. What was noted since the ledger was read is found when it is adopted.
+    async fn is_unheard(&self, event: &Event, hook: &Hook, known: &HashSet<String>) -> Result<bool, SweepError> {
         let (Some(instance), Some(action)) = (&event.instance, &event.lifecycle_action) else { return Ok(false) };
         let id = event.work_item();
-        if self.dispatch.ledger.open(instance).await?.item(&id).is_some() {
+        if known.contains(&id) || self.over.knows(&id) {
             return Ok(false);
         }
         if was_left(&self.dispatch.ledger.ended(instance).await?, &id, hook, self.now()) {
@@ -163,29 +235,27 @@ impl Sweep {
         }
         // A group can have several hooks, and Auto Scaling does not say which of them an instance waits for; but only an action
         // that waits takes a heartbeat.
-        let answer = self.dispatch.lifecycle.heartbeat(action).await.map_err(SweepError::Groups)?;
-        Ok(answer == Answer::Accepted)
+        let asked = timeout(BEAT, self.dispatch.lifecycle.heartbeat(action)).await;
+        let unanswered = |_| PortError::new(PortErrorKind::Timeout, format!("heartbeat not answered within {BEAT:?}"));
+        match asked.map_err(unanswered).flatten().map_err(SweepError::Groups)? {
+            Answer::Accepted => Ok(true),
+            Answer::Over => {
+                self.over.remember(id);
+                Ok(false)
+            }
+        }
     }
 
     /// Notes an event in the ledger and gives it to somebody.
-    async fn give_away(&self, event: &Event, why: &str, swept: &mut Swept) {
+    async fn give_away(&self, wanted: &Wanted<'_>, why: &str, swept: &mut Swept) {
         if swept.adopted >= MOST_ADOPTED {
             return;
         }
+        let (event, handler, now) = (wanted.event, wanted.handler, self.now());
         let instance = event.instance.as_ref().map(|instance| instance.as_str());
-        let Some(handler) = self.dispatch.taker(event) else {
-            let why =
-                "no handler of the policy takes its event any more; end it with `hostler finish` or `hostler abandon`";
-            tracing::error!(event = event.id, instance, why, "an open work item stays where it is");
-            swept.failed += 1;
-            return;
-        };
-        let now = self.now();
-        let deadline = self.dispatch.deadline(event, handler);
-        let wanted = Wanted { event, handler: &handler.name, deadline, hook: None };
         // Until it is given it passes for one that nobody brings, but for the sweeps of other hosts, which leave it to us so long.
         let giving = now - GRACE + GIVING;
-        let given = match self.dispatch.ledger.adopt(&wanted, (now - GRACE, giving)).await {
+        let given = match self.dispatch.ledger.adopt(wanted, (now - GRACE, giving)).await {
             Ok(true) => self.adopt.adopt(event).await.map_err(|error| error.to_string()),
             // Somebody has come for it meanwhile.
             Ok(false) => return,
@@ -196,7 +266,7 @@ impl Sweep {
             swept.failed += 1;
             return;
         }
-        tracing::warn!(event = event.id, instance, handler = handler.name, why, "adopted");
+        tracing::warn!(event = event.id, instance, handler, why, "adopted");
         swept.adopted += 1;
         let looked_at_again = self.now() + LOOKED_AT_AGAIN;
         let noted = self.dispatch.ledger.remark(event, |item| {
@@ -227,48 +297,32 @@ pub enum SweepError {
     Ledger(#[from] LedgerError),
 }
 
-/// Whether the action was left to the hook's own timeout, as the policy wanted, and that has not come yet.
-fn was_left(ended: &Ended, id: &str, hook: &Hook, now: Timestamp) -> bool {
-    let left = |lifecycle: Option<Completion>| lifecycle == Some(Completion::Left);
-    ended.items.iter().rev().find(|item| item.id == id).is_some_and(|item| {
-        let over = SignedDuration::try_from(hook.times.global_timeout)
-            .ok()
-            .and_then(|timeout| item.time.checked_add(timeout).ok())
-            .unwrap_or(Timestamp::MAX);
-        left(item.lifecycle) && now < over
-    })
-}
-
-/// Which way an instance in that state is going.
-fn transition(lifecycle_state: &str) -> Transition {
-    if lifecycle_state.contains("Terminating") { Transition::Terminating } else { Transition::Launching }
-}
-
-/// The event that should have come, in EventBridge's own form, without the token that only the real one has. Where it says less than
-/// the real one (an instance may come from a warm pool), it says what is so for most.
-fn announcement(waiting: &Waiting, hook: &Hook, place: &Place, now: Timestamp) -> Option<Event> {
-    let (detail_type, origin, destination) = match (hook.transition, waiting.lifecycle_state.starts_with("Warmed:")) {
-        (Transition::Terminating, false) => ("EC2 Instance-terminate Lifecycle Action", "AutoScalingGroup", "EC2"),
-        (Transition::Terminating, true) => ("EC2 Instance-terminate Lifecycle Action", "WarmPool", "EC2"),
-        (Transition::Launching, false) => ("EC2 Instance-launch Lifecycle Action", "EC2", "AutoScalingGroup"),
-        (Transition::Launching, true) => ("EC2 Instance-launch Lifecycle Action", "EC2", "WarmPool"),
-    };
-    let (group, instance) = (waiting.group.as_str(), waiting.instance.as_str());
-    let event = json!({
-        "version": "0", "id": format!("swept-{instance}-{}-{}", hook.name, now.as_second()),
-        "detail-type": detail_type, "source": "aws.autoscaling", "account": place.account, "region": place.region,
-        "time": now.to_string(), "resources": [],
-        "detail": {
-            "AutoScalingGroupName": group, "LifecycleHookName": hook.name, "EC2InstanceId": instance,
-            "LifecycleTransition": hook.transition.as_str(), "Origin": origin, "Destination": destination,
-        },
-    });
-    match parse_message(event.to_string().as_bytes(), None) {
-        Ok(Message::Events(mut events)) => events.pop(),
-        Ok(Message::Test) => None,
-        Err(error) => {
-            tracing::error!(instance, group, %error, "not swept: what waits cannot be put into an event");
-            None
+impl Found {
+    /// Sorts the items of one instance.
+    fn add(&mut self, open: Open, now: Timestamp) {
+        let worked_on = open.held(now).map(|lease| lease.item.clone());
+        for item in open.items {
+            self.known.insert(item.id.clone());
+            if item.wake < now - GRACE {
+                self.dead.push(item.clone());
+            }
+            // Past its deadline whoever comes for it ends it. If nobody has, a heartbeat would only hold the instance for longer.
+            let patience = item.deadline.saturating_add(GRACE).unwrap_or(Timestamp::MAX);
+            if item.event.lifecycle_action.is_some() && now < patience && worked_on.as_ref() != Some(&item.id) {
+                self.resting.push(item);
+            }
         }
     }
+}
+
+/// Whether the action was left to the hook's own timeout, as the policy wanted, and that has not come yet: nobody has sent a heartbeat
+/// since.
+fn was_left(ended: &Ended, id: &str, hook: &Hook, now: Timestamp) -> bool {
+    ended.items.iter().rev().find(|item| item.id == id).is_some_and(|item| {
+        let over = SignedDuration::try_from(hook.times.heartbeat_timeout)
+            .ok()
+            .and_then(|timeout| item.ended.checked_add(timeout).ok())
+            .unwrap_or(Timestamp::MAX);
+        item.lifecycle == Some(Completion::Left) && now < over
+    })
 }

@@ -222,3 +222,18 @@ async fn a_dead_letter_is_the_message_itself_with_the_reason_beside_it() {
     assert!(reason.starts_with("not JSON: xxx") && reason.len() == REASON_CHARS, "{reason}");
     assert_eq!(sent["MessageAttributes"]["HostlerMessageId"], json!({ "DataType": "String", "StringValue": "m" }));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_with_messages_that_nobody_has_received_is_behind() {
+    let answer = |attributes: Value| Fake::always(Reply::json(&json!({ "Attributes": attributes })));
+    let is_behind = async |fake: &Fake| SqsSender::at(Client::new(&fake.config()), URL).is_behind().await;
+    for (messages, behind) in [("0", false), ("1", true), ("2000", true)] {
+        let fake = answer(json!({ "ApproximateNumberOfMessages": messages }));
+        assert_eq!(is_behind(&fake).await, Ok(behind), "{messages}");
+        let expected = json!({ "QueueUrl": URL, "AttributeNames": ["ApproximateNumberOfMessages"] });
+        assert_eq!(fake.calls()[0].json(), expected);
+    }
+    insta::assert_snapshot!(is_behind(&answer(json!({}))).await.unwrap_err(), @"sqs:GetQueueAttributes for queue https://sqs.eu-central-1.amazonaws.com/123456789012/events: the answer does not say how many messages there are");
+    let refused = is_behind(&Fake::always(forbidden("sqs:GetQueueAttributes"))).await.unwrap_err();
+    assert!(refused.message.ends_with("the queue is the one of url in [queue] of the policy"), "{refused}");
+}

@@ -16,14 +16,11 @@ use crate::aws::imds::InstanceMetadata;
 use crate::dispatch::Dispatch;
 use crate::doors::in_process::InProcess;
 use crate::doors::queue::{Inbox, Poller};
-use crate::doors::sweeper::Sweeper;
+use crate::doors::sweeper::{Sweeper, Tidier};
 use crate::doors::vitals::Vitals;
 use crate::doors::{health, imds};
 use crate::policy::{ImdsPolicy, Policy};
 use crate::sweep::{Adopt, Sweep};
-
-/// How long ends are kept where the policy has no ledger: as long as the process, for all it matters.
-const KEEP: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What is kept of the time for shutting down, at most, for attempts that are cut short to be written down, and their messages to be
 /// handed back.
@@ -58,6 +55,7 @@ pub(super) async fn serve(policy: Policy, wanted: Doors) -> anyhow::Result<()> {
         agent.open_imds().await?;
     }
     agent.open_sweep();
+    agent.keep_tidy();
     let Agent { dispatch, in_process, vitals, mut doors, .. } = agent;
     let answers = tokio::spawn(health::serve(listener, Arc::new(vitals)));
     let (place, listen) = (&dispatch.place, dispatch.policy.agent.listen);
@@ -180,15 +178,30 @@ impl Agent {
             None => self.in_process.clone(),
         };
         let sweeper = Sweeper {
-            sweep: Sweep { dispatch: self.dispatch.clone(), groups: self.aws.groups(), adopt },
+            sweep: Sweep::new(self.dispatch.clone(), self.aws.groups(), adopt),
             every: sweep.every,
-            keep: policy.ledger.as_ref().map_or(KEEP, |ledger| ledger.keep),
             pulse: self.vitals.pulse("sweep", Sweeper::turns_within(sweep.every)),
         };
+        self.until_stopped(sweeper.run());
+    }
+
+    /// What has ended long ago is let go of, for as long as the policy says.
+    fn keep_tidy(&mut self) {
+        let Some(ledger) = self.dispatch.policy.ledger.as_ref() else { return };
+        let tidier = Tidier {
+            dispatch: self.dispatch.clone(),
+            keep: ledger.keep,
+            pulse: self.vitals.pulse("tidy", Tidier::TURNS_WITHIN),
+        };
+        self.until_stopped(tidier.run());
+    }
+
+    /// A timer that has nothing to bring to its end.
+    fn until_stopped(&mut self, timer: impl Future<Output = ()> + Send + 'static) {
         let stopped = told(self.stopped.clone());
         self.doors.spawn(async {
             tokio::select! {
-                () = sweeper.run() => {}
+                () = timer => {}
                 () = stopped => {}
             }
             Ok(())

@@ -49,13 +49,14 @@ pub fn standing(
             Ok(Standing::Arrived)
         }
         state => match Way::of(state, target) {
-            Some(way) => held(&way, member, instance, now).map_err(|error| error.at(Item::TargetLifecycleState.path())),
+            Some(way) => held(way, member, instance, now).map_err(|error| error.at(Item::TargetLifecycleState.path())),
             None => Ok(Standing::Moving),
         },
     }
 }
 
-fn held(way: &Way, member: &Member, instance: &Identity, now: Timestamp) -> Result<Standing, ParseError> {
+fn held(way: Way, member: &Member, instance: &Identity, now: Timestamp) -> Result<Standing, ParseError> {
+    let way = way.among(&member.hooks);
     let mut actions = Vec::new();
     for (hook, _) in member.hooks.iter().filter(|(_, transition)| *transition == way.transition) {
         let mut detail = json!({
@@ -103,5 +104,20 @@ impl Way {
             "Warmed:Terminating:Wait" => way(Transition::Terminating, Some("WarmPool"), "EC2"),
             _ => None,
         }
+    }
+
+    /// The same, or the way back into the warm pool, in which an instance waits in the same state as on its way in for the first time.
+    ///
+    /// Where the group has hooks of both transitions it passes for new, since nobody here can ask which of them waits: to drain an
+    /// instance that is only being prepared would do harm. An instance that returns is then left to EventBridge, and to the sweep,
+    /// which does ask.
+    fn among(self, hooks: &[(HookName, Transition)]) -> Self {
+        let is_known = |wanted| hooks.iter().any(|(_, transition)| *transition == wanted);
+        let into_the_pool = self.transition == Transition::Launching && self.destination == "WarmPool";
+        if into_the_pool && !is_known(Transition::Launching) && is_known(Transition::Terminating) {
+            let origin = Some("AutoScalingGroup");
+            return Self { transition: Transition::Terminating, origin, destination: "WarmPool" };
+        }
+        self
     }
 }

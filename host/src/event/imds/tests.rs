@@ -266,6 +266,24 @@ fn which_way_an_instance_goes_is_told_by_where_it_waits_and_where_it_is_going() 
 }
 
 #[test]
+fn an_instance_waits_for_its_return_to_the_warm_pool_where_no_hook_prepares_instances() {
+    let only = |hook: &str, transition| {
+        let hooks = vec![(HookName::parse(hook).unwrap(), transition)];
+        let member = Member { hooks, ..member("Warmed:Pending:Wait") };
+        match standing("Warmed:Stopped", Some(&member), &instance(), now()).unwrap() {
+            Standing::Held(events) => events,
+            other => panic!("{other:?}"),
+        }
+    };
+    let [returning] = only("drain", Transition::Terminating).try_into().unwrap();
+    assert_eq!(returning.kind, Kind::InstanceReturningToWarmPool);
+    let detail = &returning.envelope["detail"];
+    assert_eq!((&detail["Origin"], &detail["Destination"]), (&json!("AutoScalingGroup"), &json!("WarmPool")));
+    let [new] = only("prepare", Transition::Launching).try_into().unwrap();
+    assert_eq!(new.kind, Kind::InstanceEnteringWarmPool);
+}
+
+#[test]
 fn an_instance_on_its_way_may_still_be_held_back_and_one_that_is_there_may_not() {
     let standing = |state, target| standing(target, Some(&member(state)), &instance(), now()).unwrap();
     for (state, target) in [("InService", "Terminated"), ("Terminating", "Terminated"), ("Pending", "InService")] {

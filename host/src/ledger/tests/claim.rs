@@ -1,6 +1,6 @@
 //! Who may work on what now.
 
-use super::super::claim::{Verdict, adopt, claim, renew};
+use super::super::claim::{Adoption, Verdict, adopt, claim, renew};
 use super::*;
 use crate::dispatch::lifecycle::HookTimes;
 
@@ -124,7 +124,7 @@ fn an_instance_has_room_for_so_many_events() {
     assert_eq!(claimed(&mut open, &notice("one more"), "one", 30), (Verdict::Full, false));
     assert_eq!(open.items.len(), 16);
     assert_eq!(claimed(&mut open, &notice("event 7"), "one", 30).0, Verdict::Ours);
-    assert!(!adopt(&mut open, &wanted(&notice("one more")), (at(0), at(60)), at(30)));
+    assert_eq!(adopt(&mut open, &wanted(&notice("one more")), (at(0), at(60)), at(30)), Adoption::Full);
 }
 
 #[test]
@@ -188,11 +188,11 @@ fn only_what_nobody_brings_is_adopted() {
     let adopted = |open: &mut Open, seconds: i64| {
         adopt(open, &wanted(&event), (at(seconds - 180), at(seconds + 600)), at(seconds))
     };
-    assert!(adopted(&mut open, 0), "it is new");
+    assert_eq!(adopted(&mut open, 0), Adoption::Noted, "it is new");
     assert_eq!((open.items[0].wake, open.items[0].attempts), (at(600), 0));
-    assert!(!adopted(&mut open, 700), "it may still come");
-    assert!(adopted(&mut open, 800), "it never came");
+    assert_eq!(adopted(&mut open, 700), Adoption::Brought, "it may still come");
+    assert_eq!(adopted(&mut open, 800), Adoption::Noted, "it never came");
     claimed(&mut open, &event, "one", 800);
-    assert!(!adopted(&mut open.clone(), 810), "it is worked on");
-    assert!(adopted(&mut open, 1_100), "its host died, and its message with it");
+    assert_eq!(adopted(&mut open.clone(), 810), Adoption::Brought, "it is worked on");
+    assert_eq!(adopted(&mut open, 1_100), Adoption::Noted, "its host died, and its message with it");
 }

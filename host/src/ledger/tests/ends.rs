@@ -150,7 +150,7 @@ async fn ends_are_kept_for_a_time_and_not_without_number() {
     let kept = ends(&ledger).await;
     assert_eq!((kept.len(), kept[0].id.as_str(), kept[23].id.as_str()), (24, "event 6", "event 29"));
 
-    let keep = SignedDuration::from_hours(24);
+    let keep = Duration::from_secs(24 * 3600);
     tokio::time::advance(Duration::from_secs(23 * 3600)).await;
     assert_eq!(ledger.sweep_ended(keep).await.unwrap(), 0);
     tokio::time::advance(Duration::from_secs(2 * 3600)).await;

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::super::file::{AgentSection, ImdsSection, LedgerSection, QueueSection, SweepSection};
+use super::super::file::{AgentSection, File, ImdsSection, LedgerSection, QueueSection, SweepSection};
 use super::super::{AgentPolicy, ImdsPolicy, LedgerPolicy, Location, QueuePolicy, SweepPolicy};
 use crate::reading::units::Time;
 use crate::reading::{At, Reading, Section};
@@ -15,6 +15,30 @@ const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9808
 /// The place that a section at `at` has to name.
 pub(super) fn store(reading: &mut Reading<'_>, at: usize, store: Option<Location>) -> Option<Location> {
     reading.required(at, "store", store, "store = \"s3://BUCKET/PREFIX/\" or \"dir:PATH\"")
+}
+
+/// Sees to it that there is a ledger for what cannot do without.
+pub(super) fn needs_a_ledger(reading: &mut Reading<'_>, file: &File) {
+    let since = if file.sweep.is_some() {
+        "a sweep asks the ledger which instances are being worked on"
+    } else if file.queue.is_some() {
+        "a message that comes again finds in the ledger what was done for it"
+    } else if file.imds.is_some() {
+        "an agent that starts again finds in the ledger what was under way on its instance"
+    } else {
+        return;
+    };
+    let example = format!("[ledger] with store = \"s3://BUCKET/PREFIX/\" or \"dir:PATH\" below it, since {since}");
+    reading.required(0, "ledger", file.ledger.as_ref(), &example);
+}
+
+/// An agent on each node sees only its own folder there, and all instances in Auto Scaling.
+pub(super) fn sweeps_for_all(reading: &mut Reading<'_>, at: usize, ledger: &LedgerPolicy) {
+    if matches!(ledger.store, Location::Dir(_)) {
+        let message = "[sweep] beside [imds], with a ledger in a folder: each node would take every instance that waits into a ledger of \
+                       its own; write store = \"s3://BUCKET/PREFIX/\" in [ledger], or sweep from one host that has no [imds]";
+        reading.findings.mistake(at, message);
+    }
 }
 
 pub(super) fn ledger(reading: &mut Reading<'_>, At { at, value }: Section<LedgerSection>) -> Option<LedgerPolicy> {

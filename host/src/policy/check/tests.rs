@@ -11,6 +11,7 @@ const AGENT: &str = include_str!("../../../../deploy/agent.toml");
 const SERVICE: &str = include_str!("../../../../deploy/systemd/hostler-agent.service");
 
 const MODULES: &str = "[modules]\nsource = \"dir:dist\"\nallow-unsigned = true\n";
+const LEDGER: &str = "[ledger]\nstore = \"s3://bucket/hostler/\"\n";
 const HANDLER: &str = "[[handler]]\nname = \"a\"\nmodule = \"a.wasm\"\nevent.source = [\"aws.ec2\"]\n\
                        event.detail-type = [\"EC2 Instance State-change Notification\"]\n";
 
@@ -519,7 +520,7 @@ fn a_ledger_has_a_place_and_a_memory() {
 
 #[test]
 fn a_queue_is_named_by_its_url() {
-    let of = |queue: &str| format!("[queue]\n{queue}\n{MODULES}{HANDLER}");
+    let of = |queue: &str| format!("[queue]\n{queue}\n{LEDGER}{MODULES}{HANDLER}");
     let url = "https://sqs.eu-central-1.amazonaws.com/123456789012/hostler";
     assert_eq!(sound(&with("")).queue, None);
     let queue = sound(&of(&format!("url = \"{url}\""))).queue;
@@ -569,7 +570,7 @@ fn an_agent_shuts_down_in_time_and_answers_nobody_from_elsewhere() {
 
 #[test]
 fn metadata_is_asked_every_few_seconds() {
-    let of = |imds: &str| format!("[imds]\n{imds}\n{MODULES}{HANDLER}");
+    let of = |imds: &str| format!("[imds]\n{imds}\n{LEDGER}{MODULES}{HANDLER}");
     assert_eq!(sound(&with("")).imds, None);
     assert_eq!(sound(&of("")).imds, Some(ImdsPolicy { poll: Duration::from_secs(2) }));
     assert_eq!(sound(&of("poll = \"1m\"")).imds, Some(ImdsPolicy { poll: Duration::from_secs(60) }));
@@ -590,4 +591,23 @@ fn a_sweep_asks_a_ledger() {
     "#);
     // A ledger that is there and wrong is not also missing.
     insta::assert_snapshot!(mistakes(&of("ledger = \"dir:ledger\"\n[sweep]")), @r#"1:10: expected a table, found string "dir:ledger""#);
+}
+
+#[test]
+fn what_outlives_a_host_needs_a_ledger() {
+    let queue = "[queue]\nurl = \"https://sqs.eu-central-1.amazonaws.com/123456789012/hostler\"\n";
+    insta::assert_snapshot!(mistakes(&format!("{queue}{MODULES}{HANDLER}")), @r#"1:1: ledger is missing: write [ledger] with store = "s3://BUCKET/PREFIX/" or "dir:PATH" below it, since a message that comes again finds in the ledger what was done for it"#);
+    insta::assert_snapshot!(mistakes(&format!("[imds]\n{MODULES}{HANDLER}")), @r#"1:1: ledger is missing: write [ledger] with store = "s3://BUCKET/PREFIX/" or "dir:PATH" below it, since an agent that starts again finds in the ledger what was under way on its instance"#);
+    // Whatever needs it, it is missing once.
+    let all = format!("{queue}[imds]\n[sweep]\n{MODULES}{HANDLER}");
+    insta::assert_snapshot!(mistakes(&all), @r#"1:1: ledger is missing: write [ledger] with store = "s3://BUCKET/PREFIX/" or "dir:PATH" below it, since a sweep asks the ledger which instances are being worked on"#);
+}
+
+#[test]
+fn nodes_with_ledgers_of_their_own_do_not_sweep_for_all() {
+    let of = |sections: &str, store: &str| format!("{sections}[ledger]\nstore = \"{store}\"\n{MODULES}{HANDLER}");
+    insta::assert_snapshot!(mistakes(&of("[imds]\n[sweep]\n", "dir:ledger")), @r#"2:1: [sweep] beside [imds], with a ledger in a folder: each node would take every instance that waits into a ledger of its own; write store = "s3://BUCKET/PREFIX/" in [ledger], or sweep from one host that has no [imds]"#);
+    assert!(sound(&of("[imds]\n[sweep]\n", "s3://bucket/hostler/")).sweep.is_some());
+    assert!(sound(&of("[sweep]\n", "dir:ledger")).sweep.is_some());
+    assert!(sound(&of("[imds]\n", "dir:ledger")).imds.is_some());
 }

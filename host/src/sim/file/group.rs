@@ -53,6 +53,7 @@ impl Builder<'_, '_> {
                 "CONTINUE" => LifecycleResult::Continue,
                 _ => LifecycleResult::Abandon,
             },
+            metadata: keys.notification_metadata,
         });
     }
 }

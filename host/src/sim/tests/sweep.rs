@@ -46,5 +46,15 @@ async fn a_sweep_sees_the_hooks_of_a_group_and_none_where_there_is_no_group() {
         told,
         [("drain", Transition::Terminating, seconds(300)), ("prepare", Transition::Launching, seconds(120))]
     );
+    assert!(hooks.iter().all(|hook| hook.metadata.is_none()), "{hooks:?}");
     assert_eq!(world.groups().hooks(&GroupName::parse("elsewhere").unwrap()).await, Ok(vec![]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sweep_sees_what_a_hook_wants_to_be_told_with_its_actions() {
+    let world = world(
+        "[[group]]\nname = \"api\"\nhook = [{ name = \"drain\", transition = \"terminating\", notification-metadata = \"blue\" }]",
+    );
+    let hooks = world.groups().hooks(&GroupName::parse("api").unwrap()).await.unwrap();
+    assert_eq!(hooks[0].metadata.as_deref(), Some("blue"));
 }
