@@ -1,6 +1,8 @@
 //! What goes wrong with one operation.
 
-/// What goes wrong with one operation of a host: of its ledger, of Auto Scaling's, or of a handler's.
+use std::time::Duration;
+
+/// What goes wrong with one operation of a host: of its ledger, of Auto Scaling's, of its sweep's, or of a handler's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trouble {
     /// The host is killed before the operation takes effect.
@@ -23,12 +25,14 @@ pub(super) enum Trouble {
     Conflict,
     /// A write is done, and answered with 412 to the client's own second try of it.
     Repeated,
+    /// The host's clock steps back, as far as it may.
+    ClockBack,
 }
 
 impl Trouble {
     pub(super) const KILLS: [Self; 2] = [Self::KilledBefore, Self::KilledAfter];
 
-    pub(super) const OTHERS: [Self; 8] = [
+    pub(super) const OTHERS: [Self; 9] = [
         Self::Frozen,
         Self::Throttled,
         Self::NoAnswer,
@@ -37,5 +41,21 @@ impl Trouble {
         Self::Slow,
         Self::Conflict,
         Self::Repeated,
+        Self::ClockBack,
     ];
+
+    /// How much longer it can keep a sign of life from a lifecycle action whose message comes again and again.
+    pub(super) fn keeps_away(self) -> Duration {
+        let seconds = match self {
+            // What its host had received is hidden for so long. The lease, which is free before that, keeps nobody from a heartbeat.
+            Self::KilledBefore | Self::KilledAfter => 30,
+            // What its host had received is hidden once more when it finds its lease lost.
+            Self::Frozen => 60 + 30,
+            // A heartbeat that fails is sent again after a quarter of the time between two; a message that fails is hidden for less.
+            Self::Throttled | Self::Conflict | Self::Repeated => 40,
+            Self::NoAnswer | Self::AnswerLost | Self::Late => 5 + 40,
+            Self::Slow | Self::ClockBack => 5,
+        };
+        Duration::from_secs(seconds)
+    }
 }
