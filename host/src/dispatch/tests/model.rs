@@ -44,6 +44,9 @@ const UNHEARD: &str = "i-00000000000000bad";
 /// How often the message is received that its queue gives up, unless a seed says otherwise.
 const GIVEN_UP_AFTER: u32 = 2;
 
+/// Within how many operations everything goes wrong at once.
+const BURST: u32 = 24;
+
 /// How many rounds of the sweep nothing may happen before nothing does any more: nothing can be late by as much.
 const QUIET_ROUNDS: u32 = 2;
 
@@ -251,8 +254,11 @@ fn whatever_goes_wrong_at_random_every_event_ends_once() {
     let mut all = Figures::default();
     for seed in 0..seeds {
         let mut chance = ChaCha8Rng::seed_from_u64(seed);
+        // All over the run, or all at once.
+        let first = chance.random_range(1..=operations);
+        let window = if seed % 2 == 0 { 1..=operations + operations / 2 } else { first..=first + BURST };
         let troubles = (0..chance.random_range(1..=8)).map(|_| {
-            let operation = chance.random_range(1..=operations + operations / 2);
+            let operation = chance.random_range(window.clone());
             (operation, all_troubles[chance.random_range(0..all_troubles.len())])
         });
         let troubles = troubles.collect();
