@@ -40,8 +40,8 @@ pub(super) struct Cloud {
 #[derive(Default)]
 pub(super) struct Seen {
     pub(super) figures: Figures,
-    /// The troubles that have struck.
-    pub(super) struck: Vec<Trouble>,
+    /// The troubles that have struck, and whether each struck a write.
+    pub(super) struck: Vec<(Trouble, bool)>,
     writes: u64,
     story: Vec<String>,
     pub(super) breaches: Vec<String>,

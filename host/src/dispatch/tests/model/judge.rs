@@ -27,10 +27,10 @@ impl Cloud {
         let mut breaches = seen.breaches.clone();
         breaches.extend(seen.actions.all().filter_map(|action| seen.not_kept_alive(action)));
         breaches.extend(seen.not_ended_once(events));
-        // The handler ends an item in its third attempt; a trouble may cost two.
-        let most = 3 + u32::try_from(seen.struck.len()).expect("few troubles") * 2;
+        let most = seen.most_attempts();
         let too_many = seen.ended.iter().filter(|item| item.attempts > most);
-        breaches.extend(too_many.map(|item| format!("{} took {} attempts; {most} are right", item.id, item.attempts)));
+        let too_many = too_many.map(|item| format!("{} took {} attempts; {most} are right", item.id, item.attempts));
+        breaches.extend(too_many);
         breaches
     }
 
@@ -53,13 +53,20 @@ fn items<T: DeserializeOwned>(bytes: &[u8]) -> Vec<T> {
 }
 
 impl Seen {
+    /// How many attempts an item can take: three, in the last of which its handler ends it, and what troubles cost.
+    fn most_attempts(&self) -> u32 {
+        // Several can end a lease that each of them could not.
+        let several = self.struck.len() > 2;
+        3 + self.struck.iter().map(|(trouble, of_a_write)| trouble.attempts(*of_a_write && !several)).sum::<u32>()
+    }
+
     /// Whether the action had to wait too long for a sign of life.
     ///
     /// One is due after half of the hook's timeout, so that the other half is for what goes wrong, and one trouble never takes as
     /// much. Several can, when they strike the same action one after another: then what each can take is added, and what comes to
     /// less than the timeout is promised. Four kills do.
     fn not_kept_alive(&self, action: &Action) -> Option<String> {
-        let away = |trouble: &Trouble| match action.has_message {
+        let away = |(trouble, _): &(Trouble, bool)| match action.has_message {
             true => trouble.keeps_away(),
             // Whatever has gone wrong with a round, the next is there for it.
             false => trouble.keeps_away().max(SWEPT_EVERY),

@@ -34,15 +34,14 @@ pub(super) struct Reach {
 }
 
 impl Reach {
-    /// An operation of the host, with what goes wrong with it. `refused` makes an error of what went wrong.
-    async fn operate<T: Send + 'static, E: Send + 'static>(
+    /// An operation of the host, with what goes wrong with it.
+    async fn operate<T: Send + 'static, E: Failure>(
         &self,
         what: impl FnOnce() -> String,
         effect: impl Future<Output = Result<T, E>> + Send + 'static,
-        failed: impl Fn(Trouble, PortError) -> E,
     ) -> Result<T, E> {
-        let Some(trouble) = self.trouble(what) else { return effect.await };
-        let error = |kind| Err(failed(trouble, PortError::new(kind, format!("{trouble:?}"))));
+        let Some(trouble) = self.trouble(what, E::OF_A_WRITE) else { return effect.await };
+        let error = |kind| Err(E::of(trouble, PortError::new(kind, format!("{trouble:?}"))));
         match trouble {
             Trouble::KilledBefore | Trouble::KilledAfter => {
                 if trouble == Trouble::KilledAfter {
@@ -52,10 +51,13 @@ impl Reach {
                 self.power.kill();
                 std::future::pending().await
             }
-            Trouble::Frozen => {
+            Trouble::FrozenBefore => {
+                self.stand_still().await;
+                effect.await
+            }
+            Trouble::FrozenAfter => {
                 let answer = effect.await;
-                self.power.freeze(Duration::from_secs(60));
-                tokio::time::sleep(Duration::from_millis(1)).await;
+                self.stand_still().await;
                 answer
             }
             Trouble::Throttled | Trouble::Conflict => error(PortErrorKind::Throttled),
@@ -94,14 +96,19 @@ impl Reach {
         }
     }
 
+    async fn stand_still(&self) {
+        self.power.freeze(Duration::from_secs(60));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+
     /// What goes wrong with the next operation.
-    fn trouble(&self, what: impl FnOnce() -> String) -> Option<Trouble> {
+    fn trouble(&self, what: impl FnOnce() -> String, of_a_write: bool) -> Option<Trouble> {
         let (number, trouble) = {
             let mut seen = self.cloud.seen();
             seen.figures.operations += 1;
             let trouble = self.cloud.troubles.get(&seen.figures.operations).copied();
             seen.figures.struck += u32::from(trouble.is_some());
-            seen.struck.extend(trouble);
+            seen.struck.extend(trouble.map(|trouble| (trouble, of_a_write)));
             (seen.figures.operations, trouble)
         };
         self.cloud.tell(|| {
@@ -110,21 +117,33 @@ impl Reach {
         });
         trouble
     }
+}
 
-    async fn ask<T: Send + 'static>(
-        &self,
-        what: impl FnOnce() -> String,
-        effect: impl Future<Output = Result<T, PortError>> + Send + 'static,
-    ) -> Result<T, PortError> {
-        self.operate(what, effect, |_, error| error).await
+/// An error of an operation.
+trait Failure: Send + 'static {
+    /// Whether it is of those that write to the ledger.
+    const OF_A_WRITE: bool;
+
+    fn of(trouble: Trouble, error: PortError) -> Self;
+}
+
+impl Failure for PortError {
+    const OF_A_WRITE: bool = false;
+
+    fn of(_: Trouble, error: PortError) -> Self {
+        error
     }
 }
 
-/// As a store on S3 tells what went wrong with a write.
-fn not_written(trouble: Trouble, error: PortError) -> WriteError {
-    match trouble {
-        Trouble::Conflict | Trouble::Repeated => WriteError::Changed,
-        _ => WriteError::Unknown(error),
+impl Failure for WriteError {
+    const OF_A_WRITE: bool = true;
+
+    /// As a store on S3 tells what went wrong with a write.
+    fn of(trouble: Trouble, error: PortError) -> Self {
+        match trouble {
+            Trouble::Conflict | Trouble::Repeated => Self::Changed,
+            _ => Self::Unknown(error),
+        }
     }
 }
 
@@ -132,25 +151,25 @@ fn not_written(trouble: Trouble, error: PortError) -> WriteError {
 impl Store for Reach {
     async fn read(&self, key: &str) -> Result<Option<Stored>, PortError> {
         let (cloud, of) = (Arc::clone(&self.cloud), key.to_owned());
-        self.ask(|| format!("read {key}"), async move { Ok(cloud.read(&of)) }).await
+        self.operate(|| format!("read {key}"), async move { Ok(cloud.read(&of)) }).await
     }
 
     async fn write(&self, key: &str, bytes: Vec<u8>, over: Option<&Version>) -> Result<Version, WriteError> {
         let what = if self.cloud.tells() { format!("write {key} {}", brief(&bytes)) } else { String::new() };
         let (cloud, of, over) = (Arc::clone(&self.cloud), key.to_owned(), over.cloned());
         let effect = async move { cloud.replace(&of, over.as_ref(), Some(bytes)) };
-        self.operate(|| what, effect, not_written).await
+        self.operate(|| what, effect).await
     }
 
     async fn remove(&self, key: &str, version: &Version) -> Result<(), WriteError> {
         let (cloud, of, version) = (Arc::clone(&self.cloud), key.to_owned(), version.clone());
         let effect = async move { cloud.replace(&of, Some(&version), None).map(drop) };
-        self.operate(|| format!("remove {key}"), effect, not_written).await
+        self.operate(|| format!("remove {key}"), effect).await
     }
 
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, PortError> {
         let (cloud, of, after) = (Arc::clone(&self.cloud), prefix.to_owned(), after.map(str::to_owned));
-        self.ask(|| format!("list {prefix}"), async move { Ok(cloud.list(&of, after.as_deref())) }).await
+        self.operate(|| format!("list {prefix}"), async move { Ok(cloud.list(&of, after.as_deref())) }).await
     }
 
     fn locate(&self, key: &str) -> String {
@@ -173,18 +192,18 @@ fn brief(bytes: &[u8]) -> String {
 #[async_trait]
 impl Lifecycle for Reach {
     async fn hook(&self, _: &LifecycleAction) -> Result<Option<HookTimes>, PortError> {
-        self.ask(|| "hook".to_owned(), async { Ok(Some(actions::times())) }).await
+        self.operate(|| "hook".to_owned(), async { Ok(Some(actions::times())) }).await
     }
 
     async fn heartbeat(&self, action: &LifecycleAction) -> Result<Answer, PortError> {
         let (cloud, of) = (Arc::clone(&self.cloud), action.clone());
         let what = || format!("heartbeat of {} of {}, {:?}", action.hook, action.instance, action.token);
-        self.ask(what, async move { Ok(cloud.heartbeat(&of)) }).await
+        self.operate(what, async move { Ok(cloud.heartbeat(&of)) }).await
     }
 
     async fn complete(&self, action: &LifecycleAction, result: LifecycleResult) -> Result<Answer, PortError> {
         let (cloud, action) = (Arc::clone(&self.cloud), action.clone());
-        self.ask(|| "complete".to_owned(), async move { Ok(cloud.complete(&action, result)) }).await
+        self.operate(|| "complete".to_owned(), async move { Ok(cloud.complete(&action, result)) }).await
     }
 }
 
@@ -192,12 +211,12 @@ impl Lifecycle for Reach {
 impl Groups for Reach {
     async fn waiting(&self) -> Result<Vec<Waiting>, PortError> {
         let cloud = Arc::clone(&self.cloud);
-        self.ask(|| "which instances wait".to_owned(), async move { Ok(cloud.waiting()) }).await
+        self.operate(|| "which instances wait".to_owned(), async move { Ok(cloud.waiting()) }).await
     }
 
     async fn hooks(&self, group: &GroupName) -> Result<Vec<Hook>, PortError> {
         let group = group.clone();
-        self.ask(|| "hooks of the group".to_owned(), async move { Ok(actions::hooks(&group)) }).await
+        self.operate(|| "hooks of the group".to_owned(), async move { Ok(actions::hooks(&group)) }).await
     }
 }
 
@@ -210,7 +229,7 @@ impl Adopt for Reach {
             cloud.queue.send(sent).expect("the queue outlives the hosts");
             Ok(())
         };
-        self.ask(|| format!("send {}", event.id), effect).await
+        self.operate(|| format!("send {}", event.id), effect).await
     }
 }
 
@@ -266,7 +285,7 @@ impl Ecs for Reach {
         request: Granted<FindContainerInstance>,
     ) -> Result<Option<ContainerInstance>, PortError> {
         let found = container_instance(&request.request().instance);
-        self.ask(|| "find".to_owned(), async move { Ok(Some(found)) }).await
+        self.operate(|| "find".to_owned(), async move { Ok(Some(found)) }).await
     }
 
     /// All of an attempt's work.
@@ -274,11 +293,11 @@ impl Ecs for Reach {
         let instance = request.request().container_instance.instance.clone();
         let at_work = AtWork::begin(self, &instance);
         let number = at_work.number;
-        self.ask(|| format!("attempt {number} on {instance} begins"), async { Ok(()) }).await?;
+        self.operate(|| format!("attempt {number} on {instance} begins"), async { Ok(()) }).await?;
         at_work.goes_on();
         tokio::time::sleep(WORK[number as usize % WORK.len()]).await;
         at_work.goes_on();
-        self.ask(|| format!("attempt {number} on {instance} ends"), async { Ok(()) }).await?;
+        self.operate(|| format!("attempt {number} on {instance} ends"), async { Ok(()) }).await?;
         at_work.goes_on();
         Ok(container_instance(&instance))
     }

@@ -9,8 +9,10 @@ pub(super) enum Trouble {
     KilledBefore,
     /// The host is killed after it has taken effect, and before it hears of it.
     KilledAfter,
-    /// The whole process stands still for a minute after the operation has taken effect.
-    Frozen,
+    /// The whole process stands still for a minute before the operation takes effect, and goes on with it.
+    FrozenBefore,
+    /// The same after it has taken effect.
+    FrozenAfter,
     /// The other side refuses, and asks to come again later.
     Throttled,
     /// Nothing happens, and no answer comes.
@@ -32,8 +34,9 @@ pub(super) enum Trouble {
 impl Trouble {
     pub(super) const KILLS: [Self; 2] = [Self::KilledBefore, Self::KilledAfter];
 
-    pub(super) const OTHERS: [Self; 9] = [
-        Self::Frozen,
+    pub(super) const OTHERS: [Self; 10] = [
+        Self::FrozenBefore,
+        Self::FrozenAfter,
         Self::Throttled,
         Self::NoAnswer,
         Self::AnswerLost,
@@ -50,12 +53,21 @@ impl Trouble {
             // What its host had received is hidden for so long. The lease, which is free before that, keeps nobody from a heartbeat.
             Self::KilledBefore | Self::KilledAfter => 30,
             // What its host had received is hidden once more when it finds its lease lost.
-            Self::Frozen => 60 + 30,
+            Self::FrozenBefore | Self::FrozenAfter => 60 + 30,
             // A heartbeat that fails is sent again after a quarter of the time between two; a message that fails is hidden for less.
             Self::Throttled | Self::Conflict | Self::Repeated => 40,
             Self::NoAnswer | Self::AnswerLost | Self::Late => 5 + 40,
             Self::Slow | Self::ClockBack => 5,
         };
         Duration::from_secs(seconds)
+    }
+
+    /// How many attempts of an item it can cost, at the most. A write costs one only with its host: else it is tried again, or found
+    /// to have been done.
+    pub(super) fn attempts(self, of_a_write: bool) -> u32 {
+        match self {
+            Self::KilledBefore | Self::KilledAfter | Self::FrozenBefore | Self::FrozenAfter => 2,
+            _ => 2 * u32::from(!of_a_write),
+        }
     }
 }
