@@ -182,16 +182,17 @@ impl Cloud {
         }
         let page: Value = serde_json::from_slice(bytes).expect("the ledger writes JSON");
         for item in page["items"].as_array().expect("items") {
-            let (action, time) = match ended {
+            let (token, time) = match ended {
                 true => (&item["token"], &item["time"]),
                 false => (&item["event"]["lifecycle_action"]["token"], &item["event"]["time"]),
             };
-            let occurrence = self.occurrence(&text(&item["id"]), action.as_str(), &text(time));
-            let tell = |finishing: &Value| finishing["tell"].as_str().map(str::to_owned);
+            let occurrence = || self.occurrence(&text(&item["id"]), token.as_str(), &text(time));
+            let finishing = &item["finishing"];
             if ended {
-                self.is_the_first(&occurrence, &text(&item["decision"]), None);
-            } else if let Some(finishing) = Some(&item["finishing"]).filter(|finishing| finishing.is_object()) {
-                self.is_the_first(&occurrence, &text(&finishing["decision"]), Some(tell(finishing)));
+                self.is_the_first(&occurrence(), &text(&item["decision"]), None);
+            } else if finishing.is_object() {
+                let tell = finishing["tell"].as_str().map(str::to_owned);
+                self.is_the_first(&occurrence(), &text(&finishing["decision"]), Some(tell));
             }
         }
     }

@@ -32,9 +32,9 @@ pub(super) enum Trouble {
 }
 
 impl Trouble {
-    pub(super) const KILLS: [Self; 2] = [Self::KilledBefore, Self::KilledAfter];
-
-    pub(super) const OTHERS: [Self; 10] = [
+    pub(super) const ALL: [Self; 12] = [
+        Self::KilledBefore,
+        Self::KilledAfter,
         Self::FrozenBefore,
         Self::FrozenAfter,
         Self::Throttled,
