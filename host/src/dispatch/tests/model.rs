@@ -30,8 +30,8 @@ use self::trouble::Trouble;
 use crate::event::{Event, Message, parse_message};
 use crate::testing::{INSTANCE, START};
 
-/// How many runs with several troubles there are, unless this variable says another number. With it, every trouble is tried at every
-/// operation; without, a kill is, and one other.
+/// How many runs with several troubles there are, unless this variable says another number, as `make model` does. With it, every trouble
+/// is tried at every operation; without, a kill is, and one other.
 const SEEDS: u64 = 2_000;
 const SEEDS_VARIABLE: &str = "HOSTLER_MODEL_SEEDS";
 
