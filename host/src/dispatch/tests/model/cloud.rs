@@ -10,12 +10,12 @@ use tokio::time::Instant;
 
 use super::actions::{Action, Actions, Ending};
 use super::figures::Figures;
-use super::host::Power;
+use super::host::{Power, holder};
 use super::trouble::Trouble;
 use crate::clock::Clock;
 use crate::dispatch::lifecycle::{Answer, LifecycleResult};
 use crate::event::{Event, LifecycleAction};
-use crate::ledger::{EndedItem, Listed, Page, Stored, Version, WriteError};
+use crate::ledger::{EndedItem, Lease, Listed, Page, Stored, Version, WriteError};
 use crate::ports::InstanceId;
 use crate::sweep::Waiting;
 use crate::testing::VirtualClock;
@@ -147,12 +147,13 @@ impl Cloud {
         Page { objects: listed, more }
     }
 
-    /// Compare-and-swap; without bytes the object goes.
+    /// Compare-and-swap, by that host; without bytes the object goes.
     pub(super) fn replace(
         &self,
         key: &str,
         over: Option<&Version>,
         bytes: Option<Vec<u8>>,
+        host: usize,
     ) -> Result<Version, WriteError> {
         let mut objects = self.objects.lock().unwrap();
         if objects.get(key).map(|(write, _)| Version(write.to_string())).as_ref() != over {
@@ -166,6 +167,9 @@ impl Cloud {
         match bytes {
             Some(bytes) => {
                 self.look_at(key, &bytes);
+                if let Some((_, before)) = objects.get(key) {
+                    self.look_at_lease(before, &bytes, host);
+                }
                 objects.insert(key.to_owned(), (write, bytes));
             }
             None => drop(objects.remove(key)),
@@ -197,6 +201,14 @@ impl Cloud {
         }
     }
 
+    /// A lease that has not ended is nobody's but its holder's: by no clock that a host may have can it be taken over yet.
+    fn look_at_lease(&self, before: &[u8], after: &[u8], host: usize) {
+        let Some(held) = lease(before).filter(|held| held.until > self.now()) else { return };
+        if held.holder != holder(host) && lease(after).is_none_or(|lease| lease.id != held.id) {
+            self.breach(format!("host {host} took the lease of {} on {} away", held.holder, held.item));
+        }
+    }
+
     /// What an item is about: the token of its lifecycle action, else the item itself.
     fn occurrence(&self, item: &str, token: Option<&str>, time: &str) -> String {
         let time = time.parse().expect("the ledger writes timestamps");
@@ -220,6 +232,14 @@ impl Cloud {
             }
         }
     }
+}
+
+/// The lease in a written object, in which nothing is nested; to read the rest too would take most of a run.
+fn lease(object: &[u8]) -> Option<Lease> {
+    const LEASE: &[u8] = b"\"lease\":{";
+    let start = object.windows(LEASE.len()).position(|window| window == LEASE)? + LEASE.len() - 1;
+    let length = object[start..].iter().position(|byte| *byte == b'}')? + 1;
+    serde_json::from_slice(&object[start..start + length]).ok()
 }
 
 fn text(value: &Value) -> String {

@@ -170,20 +170,24 @@ fn process(workshop: &Workshop, reach: &Reach) -> Arc<Dispatch> {
         account: AccountId::parse("123456789012").expect("an account"),
         region: Region::parse("eu-central-1").expect("a region"),
     };
-    let holder = format!("host {}", reach.host);
     Arc::new(Dispatch {
         policy: workshop.policy.clone(),
         modules: Modules::holding(known, Arc::new(Only(None)), Arc::clone(&sandbox), Arc::clone(&clock)),
         sandbox,
         ports: Ports { ecs: reached.clone(), clock: Arc::clone(&clock), ..silent() },
         lifecycle: reached.clone(),
-        ledger: Ledger::new(reached, clock, place.clone(), holder),
+        ledger: Ledger::new(reached, clock, place.clone(), holder(reach.host)),
         place,
         hooks: Hooks::default(),
         jitter: Jitter::Tenth,
         closing: Closing::default(),
         recordings: None,
     })
+}
+
+/// What its leases are held by.
+pub(super) fn holder(host: usize) -> String {
+    format!("host {host}")
 }
 
 /// A host's clock, which is off.

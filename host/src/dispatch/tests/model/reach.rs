@@ -157,13 +157,15 @@ impl Store for Reach {
     async fn write(&self, key: &str, bytes: Vec<u8>, over: Option<&Version>) -> Result<Version, WriteError> {
         let what = if self.cloud.tells() { format!("write {key} {}", brief(&bytes)) } else { String::new() };
         let (cloud, of, over) = (Arc::clone(&self.cloud), key.to_owned(), over.cloned());
-        let effect = async move { cloud.replace(&of, over.as_ref(), Some(bytes)) };
+        let host = self.host;
+        let effect = async move { cloud.replace(&of, over.as_ref(), Some(bytes), host) };
         self.operate(|| what, effect).await
     }
 
     async fn remove(&self, key: &str, version: &Version) -> Result<(), WriteError> {
         let (cloud, of, version) = (Arc::clone(&self.cloud), key.to_owned(), version.clone());
-        let effect = async move { cloud.replace(&of, Some(&version), None).map(drop) };
+        let host = self.host;
+        let effect = async move { cloud.replace(&of, Some(&version), None, host).map(drop) };
         self.operate(|| format!("remove {key}"), effect).await
     }
 
