@@ -52,21 +52,23 @@ impl Trouble {
         let seconds = match self {
             // What its host had received is hidden for so long. The lease, which is free before that, keeps nobody from a heartbeat.
             Self::KilledBefore | Self::KilledAfter => 30,
+            // Its host can lose its lease by it.
+            Self::ClockBack => 5 + 30,
             // What its host had received is hidden once more when it finds its lease lost.
             Self::FrozenBefore | Self::FrozenAfter => 60 + 30,
             // A heartbeat that fails is sent again after a quarter of the time between two; a message that fails is hidden for less.
             Self::Throttled | Self::Conflict | Self::Repeated => 40,
             Self::NoAnswer | Self::AnswerLost | Self::Late => 5 + 40,
-            Self::Slow | Self::ClockBack => 5,
+            Self::Slow => 5,
         };
         Duration::from_secs(seconds)
     }
 
-    /// How many attempts of an item it can cost, at the most. A write costs one only with its host: else it is tried again, or found
-    /// to have been done.
+    /// How many attempts of an item it can cost, at the most. A write costs one only with its host, or the host's lease: else it is tried
+    /// again, or found to have been done.
     pub(super) fn attempts(self, of_a_write: bool) -> u32 {
         match self {
-            Self::KilledBefore | Self::KilledAfter | Self::FrozenBefore | Self::FrozenAfter => 2,
+            Self::KilledBefore | Self::KilledAfter | Self::FrozenBefore | Self::FrozenAfter | Self::ClockBack => 2,
             _ => 2 * u32::from(!of_a_write),
         }
     }
