@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench build browser emulators guest python sshd
+.PHONY: help demo test check bench model build browser emulators guest python sshd
 .PHONY: check-format check-lints check-guests check-docs check-dependencies check-spelling
 
 # Absolute, since tests run in the folders of their packages.
@@ -28,6 +28,7 @@ help:
 	@echo 'make test    every test, with those against real servers on this machine'
 	@echo 'make check   format, lints, documentation, dependencies, spelling'
 	@echo 'make bench   what an event costs, and a case'
+	@echo 'make model   hosts that die and worse over one ledger, at length: SEEDS=50000'
 
 # The host without AWS, SSH and Lambda: the simulated world needs none of them, and the first build takes half as long.
 demo: guest
@@ -57,6 +58,12 @@ bench: build emulators
 	@echo '==> measuring an agent on a queue, against an emulator of SQS and S3 (minutes)'
 	@$(HOSTLER) build $(TEST_GUESTS) --out $(TARGET)/guests
 	@HOSTLER_BIN=$(HOSTLER) cargo bench --locked -p hostler-tests
+
+# What `make test` has time for, and much more of it: every trouble at every operation, and so many runs with several.
+model: SEEDS ?= 50000
+model:
+	@echo '==> playing hosts over one ledger, under $(SEEDS) seeds (minutes)'
+	@HOSTLER_MODEL_SEEDS=$(SEEDS) cargo test --locked --release -p hostler --lib dispatch::tests::model
 
 # The release binary, and the plugins as it builds them.
 build: guest

@@ -1,7 +1,7 @@
 //! Hosts that can be killed and frozen, and the queues that bring them messages.
 
 use std::pin::pin;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
@@ -10,29 +10,38 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::cloud::{Cloud, Reach};
+use super::cloud::Cloud;
+use super::reach::Reach;
 use crate::capabilities::Ports;
 use crate::clock::Clock;
 use crate::dispatch::tests::Only;
-use crate::dispatch::{Closing, Dispatch, DispatchError, Hooks, Jitter, Place, Step, time_between};
+use crate::dispatch::{Closing, Dispatch, Hooks, Jitter, Place, Step, time_between};
 use crate::event::Event;
 use crate::ledger::Ledger;
 use crate::modules::Modules;
 use crate::policy::Policy;
 use crate::ports::{AccountId, Region};
 use crate::sandbox::{Capacity, Module, Pace, Sandbox};
+use crate::sweep::Sweep;
 use crate::testing::{guests, policy, silent};
 
 /// How long a message is hidden from its receipt on, unless its host says otherwise.
 const HIDDEN: Duration = Duration::from_secs(30);
 
-/// How often a message is received at the most, before its queue gives it up.
+/// How often a message is received at the most: more often than any that its queue does not give up should be.
 const RECEIVES: u32 = 400;
+
+/// How often it is swept.
+pub(super) const SWEPT_EVERY: Duration = Duration::from_secs(60);
+
+/// How far the clock of a host can be off, in milliseconds: less than half of what those of two may differ by.
+pub(super) const MOST_OFF: i64 = 2_400;
 
 /// What all hosts of all runs share: what takes long to make.
 pub(super) struct Workshop {
     sandbox: Arc<Sandbox>,
     module: Arc<Module>,
+    policy: Policy,
 }
 
 impl Workshop {
@@ -40,7 +49,7 @@ impl Workshop {
         let capacity = Capacity { attempts: 16, memory: 64 << 20 };
         let sandbox = Arc::new(Sandbox::new(capacity, Pace::Virtual).expect("a sandbox"));
         let module = sandbox.compile(&guests::drains_and_looks_again(170, 3), "digest".to_owned());
-        Self { module: Arc::new(module.expect("a module")), sandbox }
+        Self { module: Arc::new(module.expect("a module")), sandbox, policy: Self::policy() }
     }
 
     fn policy() -> Policy {
@@ -74,30 +83,26 @@ struct Host {
 
 impl Hosts {
     /// One host for each clock. They say how many milliseconds it is ahead.
-    pub(super) fn new(workshop: &Workshop, cloud: &Arc<Cloud>, skew: [i64; 2]) -> Self {
-        let hosts = skew.iter().enumerate().map(|(number, ahead)| {
-            let power = Arc::new(Power::new());
-            let clock: Arc<dyn Clock> = Arc::new(Skewed { cloud: Arc::clone(cloud), ahead: *ahead });
-            let reach = Reach { cloud: Arc::clone(cloud), power, host: number, clock };
-            let (sandbox, module, reached) =
-                (Arc::clone(&workshop.sandbox), Arc::clone(&workshop.module), reach.clone());
-            let start = move || process(&sandbox, &module, &reached);
+    pub(super) fn new(workshop: &Arc<Workshop>, cloud: &Arc<Cloud>, skew: [i64; 2]) -> Self {
+        let hosts = skew.iter().enumerate().map(|(host, ahead)| {
+            let clock = Arc::new(OwnClock { cloud: Arc::clone(cloud), ahead: AtomicI64::new(*ahead) });
+            let reach = Reach { cloud: Arc::clone(cloud), power: Arc::new(Power::new()), host, clock };
+            let (workshop, reached) = (Arc::clone(workshop), reach.clone());
+            let start = move || process(&workshop, &reached);
             Host { reach, process: Mutex::new(start()), start: Box::new(start) }
         });
         Self { hosts: hosts.collect(), cloud: Arc::clone(cloud) }
     }
 
-    /// A message from its first receipt to its deletion. Any host may get it each time.
-    pub(super) async fn message(&self, number: usize, event: &Event) {
-        for receive in 0..RECEIVES {
-            // Who is frozen receives nothing.
-            let turn = (number + receive as usize / 3) % self.hosts.len();
-            let mut hosts = self.hosts[turn..].iter().chain(&self.hosts[..turn]);
-            let Some(host) = hosts.find(|host| host.reach.power.left().is_none()) else {
+    /// A message from its first receipt to its deletion, or until its queue gives it up after so many receives. Any host may get it
+    /// each time.
+    pub(super) async fn message(&self, number: usize, event: &Event, given_up_after: Option<u32>) {
+        for receive in 0..given_up_after.unwrap_or(RECEIVES) {
+            let Some(host) = self.awake(number + receive as usize / 3) else {
                 tokio::time::sleep(HIDDEN).await;
                 continue;
             };
-            match host.step(event).await {
+            match host.run(|process| async move { process.step(event, None).await }).await {
                 Some(Ok(Step::Ended(end))) => {
                     self.cloud.tell(|| format!("message {number} of {} is deleted: {end}", event.id));
                     return;
@@ -114,49 +119,65 @@ impl Hosts {
                 None => tokio::time::sleep(HIDDEN).await,
             }
         }
-        self.cloud.breach(format!("message {number} of {} was received {RECEIVES} times", event.id));
+        match given_up_after {
+            Some(_) => self.cloud.tell(|| format!("message {number} of {} is given up by its queue", event.id)),
+            None => self.cloud.breach(format!("message {number} of {} was received {RECEIVES} times", event.id)),
+        }
+    }
+
+    /// One round of the sweep, by either host.
+    pub(super) async fn sweep(&self, round: usize) {
+        let Some(host) = self.awake(round) else { return };
+        let reached = Arc::new(host.reach.clone());
+        let sweep = |dispatch| Sweep { dispatch, groups: reached.clone(), adopt: reached };
+        let swept = host.run(|process| async move { sweep(process).round().await }).await;
+        self.cloud.tell(|| format!("round {round} came to {swept:?}"));
+    }
+
+    /// The host whose turn it is. Who is frozen receives nothing, and does not look.
+    fn awake(&self, turn: usize) -> Option<&Host> {
+        let (before, from_here) = self.hosts.split_at(turn % self.hosts.len());
+        from_here.iter().chain(before).find(|host| host.reach.power.left().is_none())
     }
 }
 
 impl Host {
-    /// One step of an event; none if the host is killed meanwhile.
-    async fn step(&self, event: &Event) -> Option<Result<Step, DispatchError>> {
+    /// What the host's process does; none if it is killed meanwhile.
+    async fn run<T, W: Future<Output = T>>(&self, work: impl FnOnce(Arc<Dispatch>) -> W) -> Option<T> {
         let mut killed = self.reach.power.kills.subscribe();
         killed.mark_unchanged();
         let process = Arc::clone(&self.process.lock().unwrap());
-        let step = self.reach.power.running(process.step(event, None));
-        let stepped = tokio::select! {
+        let work = self.reach.power.running(work(process));
+        let done = tokio::select! {
             biased;
             _ = killed.changed() => None,
-            stepped = step => Some(stepped),
+            done = work => Some(done),
         };
-        if stepped.is_none() {
+        if done.is_none() {
             *self.process.lock().unwrap() = (self.start)();
         }
-        stepped
+        done
     }
 }
 
 /// A process as it starts.
-fn process(sandbox: &Arc<Sandbox>, module: &Arc<Module>, reach: &Reach) -> Arc<Dispatch> {
+fn process(workshop: &Workshop, reach: &Reach) -> Arc<Dispatch> {
     let reached = Arc::new(reach.clone());
-    let ports = Ports { ecs: reached.clone(), clock: Arc::clone(&reach.clock), ..silent() };
-    let known = [("module.wasm".to_owned(), Arc::clone(module))];
-    let modules = Modules::holding(known, Arc::new(Only(None)), Arc::clone(sandbox), Arc::clone(&reach.clock));
+    let clock: Arc<dyn Clock> = reach.clock.clone();
+    let sandbox = Arc::clone(&workshop.sandbox);
+    let known = [("module.wasm".to_owned(), Arc::clone(&workshop.module))];
     let place = Place {
         account: AccountId::parse("123456789012").expect("an account"),
         region: Region::parse("eu-central-1").expect("a region"),
     };
-    let holder = format!("host {}", reach.host);
-    let ledger = Ledger::new(reached.clone(), Arc::clone(&reach.clock), place.clone(), holder);
     Arc::new(Dispatch {
-        policy: Workshop::policy(),
-        modules,
-        sandbox: Arc::clone(sandbox),
-        ports,
-        lifecycle: reached,
+        policy: workshop.policy.clone(),
+        modules: Modules::holding(known, Arc::new(Only(None)), Arc::clone(&sandbox), Arc::clone(&clock)),
+        sandbox,
+        ports: Ports { ecs: reached.clone(), clock: Arc::clone(&clock), ..silent() },
+        lifecycle: reached.clone(),
+        ledger: Ledger::new(reached, clock, place.clone(), holder(reach.host)),
         place,
-        ledger,
         hooks: Hooks::default(),
         jitter: Jitter::Tenth,
         closing: Closing::default(),
@@ -164,15 +185,28 @@ fn process(sandbox: &Arc<Sandbox>, module: &Arc<Module>, reach: &Reach) -> Arc<D
     })
 }
 
-/// A clock that is off.
-struct Skewed {
-    cloud: Arc<Cloud>,
-    ahead: i64,
+/// What its leases are held by.
+pub(super) fn holder(host: usize) -> String {
+    format!("host {host}")
 }
 
-impl Clock for Skewed {
+/// A host's clock, which is off.
+pub(super) struct OwnClock {
+    cloud: Arc<Cloud>,
+    /// By so many milliseconds.
+    ahead: AtomicI64,
+}
+
+impl OwnClock {
+    /// Sets it back, as far as it can be off.
+    pub(super) fn step_back(&self) {
+        self.ahead.store(-MOST_OFF, Ordering::SeqCst);
+    }
+}
+
+impl Clock for OwnClock {
     fn now(&self) -> Timestamp {
-        self.cloud.now() + SignedDuration::from_millis(self.ahead)
+        self.cloud.now() + SignedDuration::from_millis(self.ahead.load(Ordering::SeqCst))
     }
 }
 
