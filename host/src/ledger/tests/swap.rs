@@ -208,8 +208,8 @@ async fn what_is_damaged_is_set_aside_and_the_work_goes_on() {
     without a format: s3://bucket/ended/123456789012/eu-central-1/i-0123456789abcdef0.json is damaged (missing field `format` at line 1 column 39) and cannot be set aside: s3:PutObject is not allowed
     of format 0: s3://bucket/ended/123456789012/eu-central-1/i-0123456789abcdef0.json is damaged (its format is 0, and the first is 1) and cannot be set aside: s3:PutObject is not allowed
     of a negative format: s3://bucket/ended/123456789012/eu-central-1/i-0123456789abcdef0.json is damaged (invalid value: integer `-1`, expected u32 at line 1 column 12) and cannot be set aside: s3:PutObject is not allowed
-    with an item that is none: s3://bucket/ended/123456789012/eu-central-1/i-0123456789abcdef0.json is damaged (missing field `event` at line 1 column 67) and cannot be set aside: s3:PutObject is not allowed
-    with a time that is none: s3://bucket/ended/123456789012/eu-central-1/i-0123456789abcdef0.json is damaged (failed to parse four digit integer as year: invalid digit, expected 0-9 but got y at line 1 column 288) and cannot be set aside: s3:PutObject is not allowed
+    with an item that is none: s3://bucket/ended/123456789012/eu-central-1/i-0123456789abcdef0.json is damaged (missing field `event` at line 1 column 65) and cannot be set aside: s3:PutObject is not allowed
+    with a time that is none: s3://bucket/ended/123456789012/eu-central-1/i-0123456789abcdef0.json is damaged (failed to parse four digit integer as year: invalid digit, expected 0-9 but got y at line 1 column 102) and cannot be set aside: s3:PutObject is not allowed
     ");
 }
 

@@ -128,6 +128,11 @@ pub(super) fn times() -> HookTimes {
 pub(super) fn hooks(_: &GroupName) -> Vec<Hook> {
     let hooks =
         [("drain", Transition::Terminating), ("archive", Transition::Terminating), ("boot", Transition::Launching)];
-    let hook = |(name, transition)| Hook { name: HookName::parse(name).expect("a name"), transition, times: times() };
+    let hook = |(name, transition)| Hook {
+        name: HookName::parse(name).expect("a name"),
+        transition,
+        times: times(),
+        metadata: None,
+    };
     hooks.map(hook).into()
 }

@@ -129,7 +129,7 @@ impl Hosts {
     pub(super) async fn sweep(&self, round: usize) {
         let Some(host) = self.awake(round) else { return };
         let reached = Arc::new(host.reach.clone());
-        let sweep = |dispatch| Sweep { dispatch, groups: reached.clone(), adopt: reached };
+        let sweep = |dispatch| Sweep::new(dispatch, reached.clone(), reached);
         let swept = host.run(|process| async move { sweep(process).round().await }).await;
         self.cloud.tell(|| format!("round {round} came to {swept:?}"));
     }

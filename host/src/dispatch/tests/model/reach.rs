@@ -233,6 +233,11 @@ impl Adopt for Reach {
         };
         self.operate(|| format!("send {}", event.id), effect).await
     }
+
+    async fn is_behind(&self) -> Result<bool, PortError> {
+        // Whoever brings messages does so at once.
+        self.operate(|| "how many messages wait".to_owned(), async { Ok(false) }).await
+    }
 }
 
 /// An attempt at work on an instance, until it is dropped.
