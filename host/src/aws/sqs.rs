@@ -40,6 +40,9 @@ const AFTER_THE_WAIT: Duration = Duration::from_secs(10);
 /// How many messages one call can be about ("Amazon SQS message quotas").
 const MOST: usize = 10;
 
+/// How many messages may wait in a queue that is not behind: one that is in use is seldom empty, and these take seconds.
+const BACKLOG: u64 = 100;
+
 /// How long attributes are remembered, and how long it is remembered that they cannot be read.
 const REMEMBERED: Duration = Duration::from_secs(5 * 60);
 const FAILURE_REMEMBERED: Duration = Duration::from_secs(60);
@@ -317,7 +320,7 @@ impl Adopt for SqsSender {
         self.send_message(&event.envelope.to_string(), HashMap::new(), URL_KEY).await
     }
 
-    /// Whether messages are visible that nobody has received yet.
+    /// Whether so many messages are visible that whoever receives them cannot have come to all of them yet.
     async fn is_behind(&self) -> Result<bool, PortError> {
         let call = Call::new("sqs:GetQueueAttributes", format!("queue {}", self.url));
         let asked = self
@@ -330,7 +333,7 @@ impl Adopt for SqsSender {
         let said = answer.attributes().and_then(|said| said.get(&QueueAttributeName::ApproximateNumberOfMessages));
         let messages = said.and_then(|messages| messages.parse::<u64>().ok());
         let unsaid = || call.error(PortErrorKind::Other, "the answer does not say how many messages there are");
-        messages.map(|messages| messages > 0).ok_or_else(unsaid)
+        messages.map(|messages| messages > BACKLOG).ok_or_else(unsaid)
     }
 }
 
