@@ -31,7 +31,7 @@ const RAGE: f64 = 0.08;
 const LIFE: Duration = Duration::from_secs(8);
 const LONG_LIFE: Duration = Duration::from_secs(25);
 
-/// How long the storm may last, and the whole may take after it.
+/// How long the storm may last, and the whole may take after it, with as many instances as usual.
 const STORM: Duration = Duration::from_secs(110);
 const AFTER: Duration = Duration::from_secs(240);
 
@@ -81,7 +81,7 @@ fn an_agent_that_is_killed_again_and_again_brings_everything_to_its_end_once() {
     }
     scene.storm.calm();
     let last = start(kills);
-    poll(AFTER, || {
+    poll(AFTER * scene.scale, || {
         assassin.pardon();
         scene.is_over()
     });
@@ -114,7 +114,7 @@ fn a_lambda_function_that_is_killed_again_and_again_brings_everything_to_its_end
         sweep();
     }
     scene.storm.calm();
-    poll(AFTER, || {
+    poll(AFTER * scene.scale, || {
         assassin.pardon();
         sweep();
         scene.is_over()

@@ -11,8 +11,8 @@ use crate::chance::Chance;
 #[derive(Debug)]
 pub(crate) struct Hook {
     pub(crate) name: &'static str,
-    /// How long it waits for a sign of life.
-    pub(crate) timeout: Duration,
+    /// How long it waits for a sign of life, for as many instances as one agent gets through here in good time.
+    timeout: Duration,
     pub(crate) result: &'static str,
 }
 
@@ -23,7 +23,11 @@ pub(crate) static DRAIN: Hook = Hook { name: "drain", timeout: Duration::from_se
 /// Its handler waits for longer than the hook does, so without heartbeats its actions time out, every one of them. It has the
 /// shortest timeout that the documents allow.
 pub(crate) static LINGER: Hook = Hook { name: "linger", timeout: Duration::from_secs(90), result: "ABANDON" };
-const LINGERS: &str = "100s";
+const LINGERS: Duration = Duration::from_secs(100);
+
+/// With more instances than this the emulators, which share a machine with the host, are the slower for it, and everything that waits
+/// has to wait for longer.
+const IN_GOOD_TIME: usize = 60;
 
 /// Its handler abandons at once.
 pub(crate) static REFUSE: Hook = Hook { name: "refuse", timeout: Duration::from_secs(180), result: "ABANDON" };
@@ -44,6 +48,8 @@ pub(crate) struct Scene {
     pub(crate) storm: Storm,
     pub(crate) instances: Vec<Instance>,
     pub(crate) seed: u64,
+    /// How many times as long as usual everything may take.
+    pub(crate) scale: u32,
 }
 
 pub(crate) struct Instance {
@@ -131,12 +137,18 @@ impl Scene {
         stack.put_object(&bucket, "plugins/patient.wasm", guest("patient"));
         let dead_letters = Queue::create(stack, "dead");
         let queue = Queue::before(stack, "events", &dead_letters);
+        let scale = u32::try_from(instances.div_ceil(IN_GOOD_TIME)).unwrap_or(u32::MAX).max(1);
         for hook in [&DRAIN, &LINGER, &REFUSE] {
-            stack.autoscaling.hook(&group, hook.name, hook.timeout);
+            stack.autoscaling.hook(&group, hook.name, hook.timeout * scale);
         }
         let instances = (0..instances).map(|index| Instance::launch(stack, &cluster, index)).collect();
         let storm = Storm::start(stack, seed, RATES);
-        Self { stack, bucket, group, cluster, queue, dead_letters, storm, instances, seed }
+        Self { stack, bucket, group, cluster, queue, dead_letters, storm, instances, seed, scale }
+    }
+
+    /// How long a hook waits for a sign of life.
+    pub(crate) fn timeout(&self, hook: &Hook) -> Duration {
+        hook.timeout * self.scale
     }
 
     pub(crate) fn policy(&self) -> String {
@@ -168,12 +180,12 @@ ecs = {{ clusters = ["{cluster}"], allow = ["read", "drain", "stop-task"] }}
 stop-standalone-after = "5s"
 "#
         );
-        let waits = |time: &str| format!("[handler.config]\nfor = \"{time}\"\n");
+        let waits = |time: Duration| format!("[handler.config]\nfor = \"{}s\"\n", time.as_secs());
         [
             head,
             self.terminations(&DRAIN, "asg-lifecycle", &drains),
-            self.terminations(&LINGER, "patient", &waits(LINGERS)),
-            self.terminations(&REFUSE, "patient", &waits("0s")),
+            self.terminations(&LINGER, "patient", &waits(LINGERS * self.scale)),
+            self.terminations(&REFUSE, "patient", &waits(Duration::ZERO)),
             of_ec2("spot", "EC2 Spot Instance Interruption Warning", &drains),
             of_ec2("rebalance", "EC2 Instance Rebalance Recommendation", &drains),
         ]
