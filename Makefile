@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench model build browser emulators guest python sshd
+.PHONY: help demo test chaos check bench model build browser emulators guest python sshd
 .PHONY: check-format check-lints check-guests check-docs check-dependencies check-spelling
 
 # Absolute, since tests run in the folders of their packages.
@@ -26,6 +26,7 @@ TEST_GUESTS := $(patsubst %/Cargo.toml,%,$(wildcard tests/guests/*/Cargo.toml))
 help:
 	@echo 'make demo    watch one termination being handled, on a simulated world'
 	@echo 'make test    every test, with those against real servers on this machine'
+	@echo 'make chaos   the test with killed hosts and failing servers alone, with five times as many instances (minutes)'
 	@echo 'make check   format, lints, documentation, dependencies, spelling'
 	@echo 'make bench   what an event costs, and a case'
 	@echo 'make model   hosts that die and worse over one ledger, at length: SEEDS=50000'
@@ -49,6 +50,14 @@ test: build browser emulators sshd
 	@$(HOSTLER) test plugins --seeds 300
 	@echo '==> testing the host, and all of it together against real servers'
 	@HOSTLER_BIN=$(HOSTLER) cargo test --locked --release -p hostler -p hostler-tests
+
+# HOSTLER_CHAOS_INSTANCES and HOSTLER_CHAOS_SEED make it another one.
+chaos: build emulators
+	@echo '==> building the guests of the tests'
+	@$(HOSTLER) build $(TEST_GUESTS) --out $(TARGET)/guests
+	@echo '==> killing hosts while AWS throttles, fails and loses answers'
+	@HOSTLER_BIN=$(HOSTLER) HOSTLER_CHAOS_INSTANCES=$${HOSTLER_CHAOS_INSTANCES:-300} \
+	cargo test --locked --release -p hostler-tests --test chaos
 
 check: check-format check-lints check-guests check-docs check-dependencies check-spelling
 

@@ -5,11 +5,9 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use hostler_tests::http::Request;
-use hostler_tests::{ACCOUNT, Process, Queue, REGION, Stack, guest, host, poll};
+use hostler_tests::{ACCOUNT, Agent, Queue, REGION, Stack, guest, poll};
 use serde_json::json;
 
 /// How many work items wait, and how many events come at once.
@@ -63,15 +61,14 @@ fn measure(stack: &Stack, count: usize, settings: &str) -> Figures {
     queue.send(&events);
 
     let folder = stack.folder(&bucket);
-    let policy = folder.join("hostler.toml");
     let emulators_before = processor_time("ministack");
     let began = Instant::now();
-    let agent = agent(stack, &bucket, &queue, settings, &policy);
+    let agent = Agent::start(&folder, &policy(&bucket, &queue, settings), &stack.environment());
     let taken = poll(PATIENCE, || queue.counts().0 == 0 && (settings.is_empty() || queue.counts().1 == count));
     let over = poll(PATIENCE, || !settings.is_empty() || queue.is_empty());
     let took = began.elapsed();
     assert!(taken && over, "the agent did not take all of it; its log is in {}", folder.display());
-    let name = policy.display().to_string();
+    let name = folder.join("hostler.toml").display().to_string();
     let figures = Figures {
         rate: count as f64 / took.as_secs_f64(),
         memory: resident(&name),
@@ -93,14 +90,9 @@ fn warning(index: usize) -> serde_json::Value {
     })
 }
 
-fn agent(stack: &Stack, bucket: &str, queue: &Queue<'_>, settings: &str, policy: &PathBuf) -> Process {
-    let ready = |port: u16| {
-        let answer = Request::new("GET", "/livez", "").send((std::net::Ipv4Addr::LOCALHOST, port).into());
-        answer.is_ok_and(|answer| answer.status == 200)
-    };
-    let command = |port: u16| {
-        let text = format!(
-            r#"
+fn policy(bucket: &str, queue: &Queue<'_>, settings: &str) -> String {
+    format!(
+        r#"
 [modules]
 source = "s3://{bucket}/plugins/"
 allow-unsigned = true
@@ -109,8 +101,6 @@ store = "s3://{bucket}/ledger/"
 [queue]
 url = "{}"
 concurrency = 64
-[agent]
-listen = "127.0.0.1:{port}"
 [[handler]]
 name = "bench"
 module = "probe.wasm"
@@ -119,16 +109,8 @@ finish = {{ deadline = "24h" }}
 [handler.config]
 {settings}
 "#,
-            queue.url
-        );
-        fs::write(policy, text).expect("the policy can be written");
-        let mut command = Command::new(host());
-        command.args(["agent", "--policy"]).arg(policy).envs(stack.environment());
-        command.env("AWS_REGION", REGION).env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
-        command
-    };
-    let folder = policy.parent().expect("the policy is in a folder");
-    Process::serve("the agent", folder, command, ready)
+        queue.url
+    )
 }
 
 /// The processes whose command line says `what`.

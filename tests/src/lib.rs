@@ -1,16 +1,20 @@
 //! What the end-to-end tests stand on: real servers on free loopback ports, which end with the test.
 //!
-//! [`Stack`] is AWS: `ministack` (S3, SQS, STS, Lambda), `moto` (ECS, EC2), and Auto Scaling of our own, since neither of the two
-//! checks what it is told. A [`Storm`] in front of them makes it the AWS of a bad day. [`Node`] is a node's sshd, [`Function`] the host as a Lambda function, and [`Browser`] a reader of pages.
+//! [`Stack`] is AWS: `ministack` (S3, SQS, STS, Lambda), `moto` (ECS, EC2), and Auto Scaling of our own, since neither of the
+//! two checks what it is told. A [`Storm`] in front of them makes it the AWS of a bad day. [`Node`] is a node's sshd, and
+//! [`Metadata`] what a node is told. [`Agent`] is the host as a process that lives, [`Function`] the host as a Lambda function,
+//! and [`Browser`] a reader of pages.
 //! `make test` installs and builds what they run.
 //!
 //! Everything is blocking, and speaks plain HTTP: the tests look at AWS with other eyes than the host's own SDK.
 
+mod agent;
 mod autoscaling;
 mod browser;
 mod chaos;
 mod function;
 pub mod http;
+mod metadata;
 mod microburst;
 mod node;
 mod process;
@@ -19,10 +23,12 @@ mod stack;
 
 use std::path::{Path, PathBuf};
 
+pub use agent::{Agent, Refusal};
 pub use autoscaling::{AutoScaling, Call, Ended, Story};
 pub use browser::Browser;
 pub use chaos::{Chaos, Figures, Rates, Storm};
 pub use function::{Function, Invocation};
+pub use metadata::Metadata;
 pub use microburst::Microburst;
 pub use node::Node;
 pub use process::{Process, poll};

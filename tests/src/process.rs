@@ -5,14 +5,16 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use crate::target;
 
 /// The shell that stands between: it leads a process group with the program in it, and kills all of that as soon as its
 /// standard input ends or the program does. The other end of that pipe is ours, so the kernel closes it for us whether the test
-/// ends well, panics or is killed; and what the program has started dies with it.
-const KEEPER: &str = r#"{ "$@" </dev/null; kill -KILL 0; } & read -r _; kill -KILL 0"#;
+/// ends well, panics or is killed; and what the program has started dies with it. Its process id and its exit status are left in files.
+const KEEPER: &str =
+    r#"{ "$@" </dev/null & echo $! >pid; wait $!; echo $? >status; kill -KILL 0; } & read -r _; kill -KILL 0"#;
 
 /// The same for a folder. It may take a moment, until those who write there are dead.
 const SWEEPER: &str = r#"read -r _; for _ in 1 2 3 4 5 6 7 8 9; do rm -rf "$1" 2>/dev/null && exit; sleep 0.2; done"#;
@@ -60,6 +62,7 @@ impl Drop for Folder {
 pub struct Process {
     /// Where it listens, on 127.0.0.1.
     pub port: u16,
+    folder: PathBuf,
     keeper: Child,
 }
 
@@ -72,7 +75,7 @@ impl Process {
         for _ in 0..PORTS {
             let port = free_port();
             std::fs::create_dir_all(folder).expect("a folder can be made below the target directory");
-            let mut process = Self { port, keeper: keep(folder, &command(port)) };
+            let mut process = Self { port, folder: folder.to_owned(), keeper: keep(folder, &command(port)) };
             let mut gone = false;
             let up = poll(STARTUP, || {
                 gone = process.keeper.try_wait().is_ok_and(|status| status.is_some());
@@ -87,6 +90,30 @@ impl Process {
             }
         }
         panic!("{name} did not start. What it wrote:\n{log}");
+    }
+
+    /// Runs a program that ends by itself: its exit status, and none if it does not in so long. `folder` is as for a server.
+    pub fn run(folder: &Path, command: &Command, patience: Duration) -> Option<i32> {
+        std::fs::create_dir_all(folder).expect("a folder can be made below the target directory");
+        Self { port: 0, folder: folder.to_owned(), keeper: keep(folder, command) }.ended(patience)
+    }
+
+    /// Asks the program to end, by SIGTERM, and waits for that: its exit status, and none if it does not in so long.
+    pub fn terminate(self, patience: Duration) -> Option<i32> {
+        let id: u32 = self.told("pid").expect("a server that is up has a process id");
+        let signalled = Command::new("kill").args(["-TERM", &id.to_string()]).status();
+        assert!(signalled.is_ok_and(|status| status.success()), "the program has ended before it was asked to");
+        self.ended(patience)
+    }
+
+    fn ended(mut self, patience: Duration) -> Option<i32> {
+        poll(patience, || self.keeper.try_wait().is_ok_and(|status| status.is_some()));
+        self.told("status")
+    }
+
+    /// What the keeper has left in a file.
+    fn told<T: FromStr>(&self, file: &str) -> Option<T> {
+        std::fs::read_to_string(self.folder.join(file)).ok()?.trim().parse().ok()
     }
 }
 
@@ -113,6 +140,8 @@ pub fn poll(patience: Duration, mut is_so: impl FnMut() -> bool) -> bool {
 
 fn keep(folder: &Path, command: &Command) -> Child {
     let log = File::create(folder.join("log")).expect("a log can be made");
+    // Of a process before this one.
+    ["pid", "status"].into_iter().for_each(|file| drop(std::fs::remove_file(folder.join(file))));
     let mut keeper = Command::new("sh");
     keeper.args(["-c", KEEPER, "sh"]).arg(command.get_program()).args(command.get_args());
     // Nothing of this machine's own configuration: proxies, credentials and the like would reach the host under test.

@@ -70,6 +70,20 @@ impl<'stack> Queue<'stack> {
         (shown, hidden)
     }
 
+    /// What the messages say that are there to be received. They are hidden then, for longer than a test lasts.
+    pub fn bodies(&self) -> Vec<String> {
+        let mut bodies = Vec::new();
+        loop {
+            let told = self.call("ReceiveMessage", json!({ "MaxNumberOfMessages": 10, "VisibilityTimeout": 3600 }));
+            let ten = told["Messages"].as_array().into_iter().flatten();
+            let before = bodies.len();
+            bodies.extend(ten.filter_map(|message| message["Body"].as_str()).map(str::to_owned));
+            if bodies.len() == before {
+                return bodies;
+            }
+        }
+    }
+
     /// Whether there is no message.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

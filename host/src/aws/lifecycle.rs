@@ -213,13 +213,16 @@ mod tests {
         assert_eq!(port(&over).complete(&action(None), LifecycleResult::Continue).await, Ok(Answer::Over));
         assert_eq!(port(&over).heartbeat(&action(None)).await, Ok(Answer::Over));
 
-        for message in ["AutoScalingGroup name not found - no such group: web", "is No active Lifecycle Action found?"]
-        {
-            let error =
-                port(&validation_error(message)).complete(&action(None), LifecycleResult::Continue).await.unwrap_err();
-            assert_eq!(error.kind, PortErrorKind::Invalid);
-            assert!(error.message.contains(message) && error.message.contains("hook drain of group web"), "{error}");
-        }
+        // The actions of a group go with it.
+        let gone = validation_error("AutoScalingGroup name not found - no such group: web");
+        assert_eq!(port(&gone).complete(&action(None), LifecycleResult::Continue).await, Ok(Answer::Over));
+        assert_eq!(port(&gone).heartbeat(&action(None)).await, Ok(Answer::Over));
+
+        let message = "is No active Lifecycle Action found?";
+        let error =
+            port(&validation_error(message)).complete(&action(None), LifecycleResult::Continue).await.unwrap_err();
+        assert_eq!(error.kind, PortErrorKind::Invalid);
+        assert!(error.message.contains(message) && error.message.contains("hook drain of group web"), "{error}");
         let elsewhere = Fake::always(Reply::query_error(400, "InvalidParameterValue", OVER));
         assert!(port(&elsewhere).heartbeat(&action(None)).await.is_err());
     }

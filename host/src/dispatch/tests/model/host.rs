@@ -245,7 +245,7 @@ impl Power {
     }
 
     /// How long it is frozen from now on.
-    fn left(&self) -> Option<Duration> {
+    pub(super) fn left(&self) -> Option<Duration> {
         let until = self.frozen_until.load(Ordering::SeqCst);
         Duration::from_millis(until).checked_sub(self.began.elapsed()).filter(|left| !left.is_zero())
     }

@@ -253,7 +253,9 @@ impl<'a> AtWork<'a> {
         seen.figures.attempts += 1;
         let number = seen.figures.attempts;
         let power = &reach.power;
-        let other = seen.at_work.insert(instance.clone(), (number, Arc::clone(power), power.freezes()));
+        // Who is made to stand still by what it does beside this has begun no sooner than it stands.
+        let freezes = power.freezes() - u32::from(power.left().is_some());
+        let other = seen.at_work.insert(instance.clone(), (number, Arc::clone(power), freezes));
         match other {
             // Who stands still does not work, and must not go on afterwards.
             Some((other, power, freezes)) if power.freezes() > freezes => {

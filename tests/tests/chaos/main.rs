@@ -1,0 +1,125 @@
+//! No event lost, no instance left stuck: hundreds of terminations, Spot warnings and copies of both, through a queue, to a host
+//! that is killed again and again while AWS throttles, fails, stalls and loses answers.
+//!
+//! `HOSTLER_CHAOS_INSTANCES` and `HOSTLER_CHAOS_SEED` make it longer, or another one; `make chaos` is the long one. It shows its
+//! figures whether it passes or not.
+
+mod assassin;
+mod chance;
+mod judge;
+mod scene;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use hostler_tests::{Agent, Function, poll};
+use serde_json::json;
+
+use crate::assassin::Assassin;
+use crate::judge::Course;
+use crate::scene::{Scene, envelope};
+
+/// How many instances there are unless the environment says otherwise, and what decides on chance.
+const INSTANCES: u64 = 60;
+const SEED: u64 = 7;
+
+/// How much goes wrong in every service.
+const RAGE: f64 = 0.08;
+
+/// How long the host lives at most, while it is killed again and again. Every third of its lives is long enough to sweep in, however
+/// slowly AWS answers.
+const LIFE: Duration = Duration::from_secs(8);
+const LONG_LIFE: Duration = Duration::from_secs(25);
+
+/// How long the storm may last, and the whole may take after it, with as many instances as usual.
+const STORM: Duration = Duration::from_secs(110);
+const AFTER: Duration = Duration::from_secs(240);
+
+fn number(name: &str, usual: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
+}
+
+fn instances() -> usize {
+    usize::try_from(number("HOSTLER_CHAOS_INSTANCES", INSTANCES)).unwrap_or(usize::MAX)
+}
+
+fn scene(instances: usize) -> Scene {
+    Scene::new(instances, number("HOSTLER_CHAOS_SEED", SEED))
+}
+
+/// How long the host lives at most, the next time.
+fn life(kills: u32) -> Duration {
+    if kills % 3 == 2 { LONG_LIFE } else { LIFE }
+}
+
+/// The logs of the agents in a folder, in the order in which they lived.
+fn logs(folder: &Path, agents: u32) -> Vec<String> {
+    let logs = (0..agents).map(|agent| std::fs::read_to_string(folder.join(agent.to_string()).join("log")));
+    logs.flat_map(|log| log.unwrap_or_default().lines().map(str::to_owned).collect::<Vec<_>>()).collect()
+}
+
+#[test]
+fn an_agent_that_is_killed_again_and_again_brings_everything_to_its_end_once() {
+    let mut scene = scene(instances());
+    let through_storm = scene.storm.environment();
+    let assassin = Assassin::before(&through_storm, &scene.queue.url, scene.seed);
+    let mut environment = scene.stack.environment();
+    environment.extend(through_storm);
+    environment.extend(assassin.environment());
+    let (folder, policy) = (scene.stack.folder("agents"), scene.policy());
+    let start = |number: u32| Agent::start(&folder.join(number.to_string()), &policy, &environment);
+
+    scene.storm.rage(RAGE);
+    let sent = scene.begin();
+    let began = Instant::now();
+    let mut kills = 0;
+    while !scene.is_over() && began.elapsed() < STORM {
+        let killed = start(kills);
+        assassin.wait(life(kills));
+        drop(killed);
+        kills += 1;
+    }
+    scene.storm.calm();
+    let last = start(kills);
+    poll(AFTER * scene.scale, || {
+        assassin.pardon();
+        scene.is_over()
+    });
+    let took = began.elapsed();
+    scene.judge(&Course { sent, kills, took }, "agent", &logs(&folder, kills + 1));
+    drop(last);
+}
+
+#[test]
+fn a_lambda_function_that_is_killed_again_and_again_brings_everything_to_its_end_once() {
+    let mut scene = scene(instances() / 2);
+    let mut environment = scene.storm.environment();
+    let assassin = Assassin::before(&environment, &scene.queue.url, scene.seed);
+    environment.extend(assassin.environment());
+    let function = Function::deploy(scene.stack, &scene.policy(), &environment);
+    // As its schedule does it: EventBridge's own event.
+    let sweep = || {
+        let id = "33333333-3333-4333-8333-333333333333";
+        function.invoke(&envelope("aws.events", "Scheduled Event", id, &json!({})));
+    };
+
+    let sent = scene.begin();
+    scene.storm.rage(RAGE);
+    let began = Instant::now();
+    function.map(&scene.queue);
+    let mut kills = 0;
+    while !scene.is_over() && began.elapsed() < STORM {
+        assassin.wait(life(kills));
+        kills += function.kill();
+        sweep();
+    }
+    scene.storm.calm();
+    poll(AFTER * scene.scale, || {
+        assassin.pardon();
+        sweep();
+        scene.is_over()
+    });
+    let took = began.elapsed();
+    let log: Vec<_> = function.log().iter().map(ToString::to_string).collect();
+    scene.judge(&Course { sent, kills, took }, "lambda", &log);
+}
