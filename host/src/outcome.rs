@@ -20,12 +20,13 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// One word for logs and metrics: `done`, `abandon`, `again` or `failed`.
+    /// One word for logs and metrics: `done`, `abandon`, `again` or `failed`; `interrupted` if its host ended first.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Done => "done",
             Self::Abandon { .. } => "abandon",
             Self::Again(_) => "again",
+            Self::Failed(Failure::HostEnds) => "interrupted",
             Self::Failed(_) => "failed",
         }
     }

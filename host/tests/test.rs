@@ -406,7 +406,7 @@ fn exploring_finds_what_breaks_a_handler_and_the_command_it_prints_finds_it_agai
     let found = folder.test(&["--seeds", "100"]).ends_with(1).shown();
     insta::assert_snapshot!(found, @r#"
     1 case under 100 seeds
-      FAIL TOOK  08:27.398  drain/blind
+      FAIL TOOK  09:32.398  drain/blind
 
     FAIL drain/blind  cases/blind.toml
       holds as it is written, and not under seed 22: replay it with
@@ -431,7 +431,7 @@ fn exploring_finds_what_breaks_a_handler_and_the_command_it_prints_finds_it_agai
         00:00.000  ~ instance shutting down i-0123456789abcdef0
         00:00.000  ~ container instance deregistered i-0123456789abcdef0: 3 tasks lost
         00:00.000  done attempts=1 lifecycle=continue
-    1 case: 0 passed, 1 failed in TOOK, 08:27.398 of simulated time
+    1 case: 0 passed, 1 failed in TOOK, 09:32.398 of simulated time
     "#);
     let command = found.lines().map(str::trim).find(|line| line.starts_with("hostler test ")).unwrap();
     let arguments: Vec<_> = command.split(' ').skip(2).collect();

@@ -286,6 +286,7 @@ fn a_module_that_imports_what_the_host_has_not_is_refused_and_the_last_good_one_
     let (decision, why, lifecycle) = end(&invocation);
     assert_eq!((decision, lifecycle), ("gave-up", "abandon"));
     assert!(why.contains("imports hostler:handler/espher"), "{why}");
+    assert!(why.starts_with("the deadline"), "{why}");
     assert!(why.contains(&format!("s3://{}/plugins/{MODULE}", scene.bucket)), "{why}");
 
     for (module, trouble) in [(good, None), (alien, Some("imports hostler:handler/espher")), (vec![], Some("is empty"))]
@@ -468,7 +469,7 @@ fn when_s3_fails_the_event_is_given_up_with_the_reason_or_the_last_good_module_w
         let s3 = scene.stack.in_front_of(Emulator::Ministack, move |_| {
             seen.load(Ordering::SeqCst).then(|| Response::new(status, body))
         });
-        let policy = scene.policy("[handler.finish]\nmax-attempts = 1");
+        let policy = scene.policy("[handler.finish]\nmax-attempts = 1\ndeadline = \"5s\"");
         let function = Function::deploy(scene.stack, &policy, &[("AWS_ENDPOINT_URL_S3", s3.url())]);
         let invocation = function.invoke(&scene.event());
         let (decision, why, lifecycle) = end(&invocation);
@@ -484,14 +485,16 @@ fn when_s3_fails_the_event_is_given_up_with_the_reason_or_the_last_good_module_w
 }
 
 #[test]
-fn when_s3_does_not_answer_the_event_is_given_up_with_the_reason() {
+fn when_s3_does_not_answer_the_event_waits_until_its_deadline_and_is_given_up_with_the_reason() {
     let scene = Scene::new();
     let nobody = "http://127.0.0.1:1".to_owned();
-    let policy = scene.policy("[handler.finish]\nmax-attempts = 1");
+    // It is no handler's failure, so that one failure too many is none here.
+    let policy = scene.policy("[handler.finish]\nmax-attempts = 1\ndeadline = \"5s\"");
     let function = Function::deploy(scene.stack, &policy, &[("AWS_ENDPOINT_URL_S3", nobody)]);
     let invocation = function.invoke(&scene.event());
     let (decision, why, lifecycle) = end(&invocation);
     assert_eq!((decision, lifecycle), ("gave-up", "abandon"));
+    assert!(why.starts_with("the deadline"), "{why}");
     assert!(why.contains(&format!("s3://{}/plugins/{MODULE}", scene.bucket)), "{why}");
 }
 
