@@ -28,7 +28,7 @@ use tokio::time::Instant;
 
 use crate::capabilities::Ports;
 use crate::event::Event;
-use crate::ledger::{Claim, Item, LEASE, Lease, Ledger, Wanted};
+use crate::ledger::{Claim, Item, LEASE, Lease, Ledger, LedgerError, Wanted};
 use crate::modules::Modules;
 use crate::policy::{Handler, Policy};
 use crate::ports::{AccountId, Region};
@@ -50,6 +50,9 @@ const CALL: Duration = Duration::from_secs(5);
 
 /// The shortest wait for another that works on the same instance. It grows with the age of what is waited for.
 const SHORTEST_BUSY: Duration = Duration::from_secs(1);
+
+/// How soon Auto Scaling is asked again whether an action still waits.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 /// The names of hooks that ECS installs for its own managed draining begin so.
 const MANAGED_BY_ECS: &str = "ecs-managed-";
@@ -123,6 +126,9 @@ impl Dispatch {
                 Step::Later { at, due, note, .. } => (at, due, note),
             };
             let now = self.ports.clock.now();
+            if self.closing.has_begun() {
+                return Err(DispatchError::Waits { event: event.id.clone(), note });
+            }
             if self.lacks_time(door_closes, time_between(now, due) + LEAST_WALL) {
                 if let Some(action) = &event.lifecycle_action {
                     // The event will be delivered again: until then the action has to live.
@@ -154,13 +160,18 @@ impl Dispatch {
         if self.lacks_time(door_closes, LEAST_WALL) {
             return Ok(Step::at_once(self.ports.clock.now(), "no time is left for an attempt"));
         }
-        if let Some(ended) = self.ended_before_it_was_noticed(event).await? {
-            return Ok(Step::Ended(End::Already(ended)));
+        if let Some(step) = self.ended_before_it_was_noticed(event).await? {
+            return Ok(step);
         }
         let hook = event.lifecycle_action.as_ref().and_then(|action| self.hooks.known(action));
         let deadline = self.deadline(event, handler);
         let wanted = Wanted { event, handler: &handler.name, deadline, hook };
-        match self.ledger.claim(&wanted).await? {
+        let claim = self.ledger.claim(&wanted).await;
+        if let (Err(LedgerError::Full { .. }), Some(action)) = (&claim, &event.lifecycle_action) {
+            // Until there is room for it the action has to live, and nothing says when it last did.
+            self.heartbeat(action, &tape.recorder(), CALL).await;
+        }
+        match claim? {
             Claim::Ended(ended) => {
                 let already = Already::from(ended);
                 tracing::info!(event = event.id, handler = already.handler, ended = %already.at, "a further delivery: it has ended already");
@@ -177,7 +188,7 @@ impl Dispatch {
             }
             Claim::Ours(held) => {
                 let Some(item) = held.item().await else {
-                    return Err(crate::ledger::LedgerError::Lost { subject: told::subject(event) }.into());
+                    return Err(LedgerError::Lost { subject: told::subject(event) }.into());
                 };
                 let recorder = tape.begin(|one_step| self.record(&item, one_step, handler, door_closes));
                 let an_earlier_one = item.is_before(event);
@@ -204,11 +215,7 @@ impl Dispatch {
                 Some(hook) => End::LeftAlone { hook },
             },
         };
-        let open = match &event.instance {
-            Some(instance) => self.ledger.open(instance).await?.item(&event.work_item()).cloned(),
-            None => None,
-        };
-        if let Some(item) = open {
+        if let Some(item) = self.ledger.open_of(event).await? {
             let kept = self.policy.handlers.iter().find(|handler| handler.name == item.handler);
             let kept = kept.map_or_else(|| Arc::new(Handler::gone(&item.handler)), Arc::clone);
             tracing::warn!(event = event.id, handler = kept.name, %end, "taken before the policy was changed: brought to its end");
@@ -224,18 +231,30 @@ impl Dispatch {
 
     /// The end of an action that was noticed, and not announced, when it had ended already: by itself it cannot be told from a later
     /// one of the same hook, but only an action that waits takes a heartbeat.
-    async fn ended_before_it_was_noticed(&self, event: &Event) -> Result<Option<Already>, DispatchError> {
+    async fn ended_before_it_was_noticed(&self, event: &Event) -> Result<Option<Step>, DispatchError> {
         let (Some(action), Some(instance)) = (&event.lifecycle_action, &event.instance) else { return Ok(None) };
-        let id = event.work_item();
-        if action.token.is_some() || self.ledger.open(instance).await?.item(&id).is_some() {
+        if action.token.is_some() || self.ledger.open_of(event).await?.is_some() {
             return Ok(None);
         }
-        let ended = self.ledger.ended(instance).await?;
+        let (id, ended) = (event.work_item(), self.ledger.ended(instance).await?);
         let Some(last) = ended.items.iter().rev().find(|item| item.id == id) else { return Ok(None) };
-        // What was left to the hook still waits, and is not to be worked on again.
-        let left = last.lifecycle == Some(Completion::Left);
-        let over = left || self.heartbeat(action, &Recorder::off(), CALL).await == Heartbeat::Over;
-        Ok(over.then(|| Already::from(last.clone())))
+        let already = || Some(Step::Ended(End::Already(Already::from(last.clone()))));
+        let now = self.ports.clock.now();
+        if last.lifecycle == Some(Completion::Left) && now < after(last.ended, self.heartbeat_timeout(action).await) {
+            // It was left to its hook, which still waits: nobody keeps it alive, nor works on it again.
+            tracing::info!(event = event.id, %instance, "left to its hook before, as the policy wanted");
+            return Ok(already());
+        }
+        Ok(match self.heartbeat(action, &Recorder::off(), CALL).await {
+            Heartbeat::Over => already(),
+            Heartbeat::Accepted => None,
+            Heartbeat::Failed => Some(Step::Later {
+                at: after(now, ASK_AGAIN),
+                due: after(now, ASK_AGAIN),
+                alive_until: None,
+                note: "it cannot be told whether the lifecycle action still waits".to_owned(),
+            }),
+        })
     }
 
     /// The handler that takes the event; none if none does, or if it is left alone.

@@ -78,6 +78,8 @@ impl Event {
                 let transition = transition.as_str();
                 format!("{}/{}/{group}/{hook}/{instance}/{transition}", self.account, self.region)
             }
+            // Its sender chose the id: it must not be taken for that of a lifecycle action.
+            None if self.id.starts_with(&format!("{}/", self.account)) => format!("event {}", self.id),
             None => self.id.clone(),
         }
     }

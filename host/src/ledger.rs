@@ -88,6 +88,17 @@ pub enum LedgerError {
         /// Why it stays where it is.
         source: PortError,
     },
+    /// An object is damaged, and whoever reads it changes nothing.
+    #[error(
+        "{place} is damaged ({damage}): the next host that comes to it sets it aside, below damaged/, and its work begins anew when its \
+         events come again"
+    )]
+    Unsound {
+        /// The object.
+        place: String,
+        /// What is wrong with it.
+        damage: String,
+    },
     /// There is no room for more work on an instance.
     #[error(
         "{place} has no room for more: so many events of one instance are open that no further one is taken until some have ended"
@@ -113,6 +124,8 @@ pub struct Ledger {
     place: Place,
     /// What leases are held by, for people.
     holder: String,
+    /// Whether damaged objects that are only read are left where they are.
+    only_looks: bool,
 }
 
 /// What a claim comes to.
@@ -163,7 +176,12 @@ impl LeaseEnd {
 impl Ledger {
     /// The ledger in `store`, of the account and region `place`.
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, place: Place, holder: impl Into<String>) -> Self {
-        Self { store, clock, place, holder: holder.into() }
+        Self { store, clock, place, holder: holder.into(), only_looks: false }
+    }
+
+    /// The same, for a person: what is only read is not changed, damaged or not.
+    pub fn only_looking(self) -> Self {
+        Self { only_looks: true, ..self }
     }
 
     /// Notes an event, and takes the lease on its instance if that is free and the event's work is due.
@@ -319,7 +337,8 @@ impl Ledger {
         let key = self.key::<Open>(instance.as_str());
         self.remark_this(&key, item, |item| {
             (item.failures, item.interrupted) = (0, 0);
-            (item.due, item.wake) = (now, now);
+            // What nobody has come for is not less overdue for it.
+            (item.due, item.wake) = (now, item.wake.min(now));
         })
         .await
     }
@@ -337,12 +356,24 @@ impl Ledger {
 
     /// The open items of an instance.
     pub async fn open(&self, instance: &InstanceId) -> Result<Open, LedgerError> {
-        Ok(swap::read(&*self.store, &self.key::<Open>(instance.as_str())).await?.object)
+        self.look(&self.key::<Open>(instance.as_str())).await
+    }
+
+    /// The open item of an event, if there is one.
+    pub async fn open_of(&self, event: &Event) -> Result<Option<Item>, LedgerError> {
+        let open: Open = self.look(&self.key::<Open>(&subject(event))).await?;
+        Ok(open.item(&event.work_item()).cloned())
     }
 
     /// The ended items of an instance.
     pub async fn ended(&self, instance: &InstanceId) -> Result<Ended, LedgerError> {
-        Ok(swap::read(&*self.store, &self.key::<Ended>(instance.as_str())).await?.object)
+        self.look(&self.key::<Ended>(instance.as_str())).await
+    }
+
+    async fn look<O: Object>(&self, key: &str) -> Result<O, LedgerError> {
+        let seen =
+            if self.only_looks { swap::look(&*self.store, key).await } else { swap::read(&*self.store, key).await };
+        seen.map(|seen| seen.object)
     }
 
     /// The open items of all instances, a page of objects at a time: begin with none, go on with the key that comes back. An object that
@@ -356,9 +387,15 @@ impl Ledger {
         let page =
             self.store.list(&prefix, after).await.map_err(|source| LedgerError::Read { place: place(), source })?;
         let next = page.objects.last().filter(|_| page.more).map(|object| object.key.clone());
-        let read = page.objects.into_iter().map(|object| {
-            let store = Arc::clone(&self.store);
-            async move { swap::read::<Open>(&*store, &object.key).await.map(|seen| seen.object) }
+        // What is called otherwise was put there by a person.
+        let objects = page.objects.into_iter().filter(|object| object.key.ends_with(".json"));
+        let read = objects.map(|object| {
+            let (store, only_looks) = (Arc::clone(&self.store), self.only_looks);
+            async move {
+                let key = object.key.as_str();
+                let seen = if only_looks { swap::look(&*store, key).await } else { swap::read(&*store, key).await };
+                seen.map(|seen| seen.object)
+            }
         });
         Ok((side_by_side(read).await, next))
     }

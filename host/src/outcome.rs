@@ -70,6 +70,8 @@ pub enum Failure {
     Contract(String),
     /// The process of the host ended first.
     HostEnds,
+    /// Others had all of the room until the door closed, so that no attempt was made.
+    NoRoom,
 }
 
 impl fmt::Display for Failure {
@@ -81,6 +83,7 @@ impl fmt::Display for Failure {
             Self::Trap(why) => write!(f, "the plugin trapped: {why}"),
             Self::Contract(why) => write!(f, "{why}"),
             Self::HostEnds => write!(f, "the host ended"),
+            Self::NoRoom => write!(f, "there was no room for it yet"),
         }
     }
 }

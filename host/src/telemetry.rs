@@ -1,7 +1,5 @@
 //! How the log is written: JSON lines for machines, short lines for people.
 
-use std::io::IsTerminal;
-
 use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -57,17 +55,14 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let lines = tracing_subscriber::fmt::layer().json().flatten_event(true);
+    // What an event is about is its `target`: the module that says so must not stand beside it under the same name.
+    let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_target(false);
     lines.with_current_span(false).with_span_list(false).with_writer(writer).with_filter(filter())
 }
 
 /// Short lines on standard error.
 pub fn human() {
-    tracing_subscriber::fmt()
-        .with_env_filter(filter())
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        .init();
+    tracing_subscriber::fmt().with_env_filter(filter()).with_ansi(false).with_writer(std::io::stderr).init();
 }
 
 #[cfg(test)]

@@ -170,7 +170,8 @@ fn what_is_open_is_listed_told_and_explained() {
 #[test]
 fn an_order_without_aws_is_written_down_for_the_hosts_with_who_gave_it() {
     let desk = Desk::with_waiting_work();
-    let ran = desk.hostler(&["finish", INSTANCE]);
+    desk.hostler(&["finish", INSTANCE]).ends_with(2).says("there is no terminal to ask at");
+    let ran = desk.hostler(&["finish", INSTANCE, "--yes"]);
     ran.ends_with(1).says("finish ends this work with CONTINUE").says("the order CONTINUE is written down");
     desk.hostler(&["abandon", INSTANCE, "--yes"]).ends_with(1).says("it takes the place of an order by ops@");
     let line: Value = serde_json::from_slice(&desk.hostler(&["status", "--json"]).0.stdout).unwrap();

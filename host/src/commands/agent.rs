@@ -96,7 +96,11 @@ impl Arguments {
         for warning in &policy.warnings {
             tracing::warn!(policy = %self.policy.path.display(), line = warning.line, "{}", warning.message);
         }
-        match super::runtime().block_on(live::serve(policy, doors)) {
+        let runtime = super::runtime();
+        let served = runtime.block_on(live::serve(policy, doors));
+        // A disk that hangs must not keep the process from its end.
+        runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+        match served {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 tracing::error!(error = format!("{error:#}"), "cannot serve");

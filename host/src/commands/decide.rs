@@ -32,7 +32,7 @@ pub struct Arguments {
     /// Which of its open items; needed where it has several
     #[arg(long, value_name = "ID")]
     item: Option<String>,
-    /// Do not ask. Where standard input is no terminal, nobody is asked anyway
+    /// Do not ask. Needed where standard input is no terminal
     #[arg(long)]
     yes: bool,
 }
@@ -76,7 +76,11 @@ impl Arguments {
         let out = &mut io::stdout().lock();
         let order = Order { instance: &self.instance, item, result, known: &known, policy: &by_hand.policy };
         write_lines(out, order.announced(clock.now()).iter().map(String::as_str))?;
-        if !self.yes && io::stdin().is_terminal() && !agreed()? {
+        if !self.yes && !io::stdin().is_terminal() {
+            let message = "nothing was ordered: there is no terminal to ask at; give --yes if that is what you mean";
+            return Err(Refusal::bad_input(anyhow::Error::msg(message)));
+        }
+        if !self.yes && !agreed()? {
             write_lines(out, ["nothing was ordered"])?;
             return Ok(BAD_INPUT);
         }

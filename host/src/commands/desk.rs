@@ -86,7 +86,7 @@ pub(super) fn policy(file: &PolicyFile) -> Result<Policy, Refusal> {
 /// A ledger for each account and region that the store has work of.
 pub(super) async fn ledgers(store: &Arc<dyn Store>, clock: &Arc<dyn Clock>) -> Result<Vec<Ledger>, LedgerError> {
     let places = Ledger::places(&**store).await?;
-    let ledger = |place| Ledger::new(Arc::clone(store), Arc::clone(clock), place, "a person");
+    let ledger = |place| Ledger::new(Arc::clone(store), Arc::clone(clock), place, "a person").only_looking();
     Ok(places.into_iter().map(ledger).collect())
 }
 

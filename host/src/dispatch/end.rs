@@ -128,7 +128,7 @@ pub enum DispatchError {
         note: String,
     },
     /// It waits for its next step; only recordings know it as an error.
-    #[error("event {event}: {note}: it waits in its queue")]
+    #[error("event {event}: {note}: it waits for whoever brings it again")]
     Waits {
         /// The event.
         event: String,

@@ -25,6 +25,9 @@ const MOST_HOOKS: usize = 4096;
 pub(super) const UNKNOWN_HOOK: HookTimes =
     HookTimes { heartbeat_timeout: Duration::from_secs(30), global_timeout: Duration::from_secs(48 * 60 * 60) };
 
+/// `HeartbeatTimeout` of a hook when nobody sets another ("PutLifecycleHook").
+const USUAL_HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(3600);
+
 /// What is known of hooks.
 #[derive(Debug, Default)]
 pub struct Hooks(Mutex<HashMap<(GroupName, HookName), (Instant, HookTimes)>>);
@@ -72,6 +75,17 @@ impl Dispatch {
             "the hook's timeout is not known: heartbeats are sent as for the shortest"
         );
         UNKNOWN_HOOK
+    }
+
+    /// How long the action's hook waits for a sign of life: as Auto Scaling says, or as long as hooks usually do.
+    pub(super) async fn heartbeat_timeout(&self, action: &LifecycleAction) -> Duration {
+        match self.hooks.known(action) {
+            Some(times) => times.heartbeat_timeout,
+            None => match tokio::time::timeout(CALL, self.lifecycle.hook(action)).await {
+                Ok(Ok(Some(times))) => times.heartbeat_timeout,
+                _ => USUAL_HEARTBEAT_TIMEOUT,
+            },
+        }
     }
 
     /// Sends heartbeats for as long as it is polled, and notes in `alive` what comes of them.

@@ -83,6 +83,12 @@ impl<'a> Work<'a> {
             attempted = self.attempt() => attempted,
         };
         self.item = alive.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if outcome == Outcome::Failed(Failure::NoRoom) {
+            // It was not made, and counts neither as a failure nor as interrupted.
+            self.item.take_back_attempt();
+            let now = self.dispatch.ports.clock.now();
+            return self.give_back(now, Failure::NoRoom.to_string()).await;
+        }
         self.tell(&outcome, module);
         match outcome {
             // An attempt that was cut short, by the door or by the end of the process, is not the handler's failure.
@@ -148,7 +154,8 @@ impl<'a> Work<'a> {
         let ours = self.item.clone();
         let theirs = std::mem::replace(item, ours);
         item.heartbeat = item.heartbeat.max(theirs.heartbeat);
-        item.over |= theirs.over;
+        // What was said of an action without a token says nothing of the one that has come with its token since.
+        item.over = theirs.over || item.over && item.token() == theirs.token();
         if self.asked_for_another(&theirs) {
             (item.failures, item.interrupted) = (0, 0);
             (item.due, item.wake) = (theirs.due, theirs.due);
@@ -194,13 +201,13 @@ impl<'a> Work<'a> {
 
     /// One run of the handler, with its line in the log. Also names the module that ran.
     async fn attempt(&self) -> (Outcome, String) {
-        let ready = self.until_stop(self.ready()).await;
-        let (module, outcome, report) = match ready.unwrap_or_else(|| Err(Failure::HostEnds)) {
+        let (module, outcome, report) = match self.ready().await {
             Ok((module, slot)) => {
                 let report = self.until_cut(self.run(slot, &module)).await;
                 let ended = || Outcome::Failed(Failure::HostEnds);
                 (module.digest.clone(), report.as_ref().map_or_else(ended, |report| report.outcome.clone()), report)
             }
+            Err(Failure::NoRoom) => return (Outcome::Failed(Failure::NoRoom), String::new()),
             Err(failure) => (String::new(), Outcome::Failed(failure), None),
         };
         self.recorder.attempted(self.item.attempts, &module, &outcome);
@@ -210,11 +217,15 @@ impl<'a> Work<'a> {
 
     /// The module to run, and room to run it.
     async fn ready(&self) -> Result<(Arc<Module>, Slot<'_>), Failure> {
-        let module = self.dispatch.modules.current(&self.handler.module).await.map_err(|error| {
+        let module = self.until_stop(self.dispatch.modules.current(&self.handler.module)).await;
+        let module = module.ok_or(Failure::HostEnds)?.map_err(|error| {
             let why = error.to_string();
             if error.passes { Failure::NoSource(why) } else { Failure::NoModule(why) }
         })?;
-        Ok((module, self.dispatch.sandbox.slot().await))
+        let slot = self.until_stop(self.dispatch.sandbox.slot()).await.ok_or(Failure::NoRoom)?;
+        // One that comes late is of no use any more.
+        let too_late = time_to_stop(self.door_closes).is_some_and(|left| left < LEAST_WALL);
+        if too_late { Err(Failure::NoRoom) } else { Ok((module, slot)) }
     }
 
     async fn run(&self, slot: Slot<'_>, module: &Module) -> Report {

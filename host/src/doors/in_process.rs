@@ -32,7 +32,7 @@ impl InProcess {
         Self { dispatch, under_way: Mutex::default() }
     }
 
-    /// The same as [`Self::resume`], as soon as the ledger can be read.
+    /// Takes up what is open of an instance, as soon as the ledger can be read.
     pub async fn take_up(&self, instance: &InstanceId) {
         while let Err(error) = self.resume(instance).await {
             tracing::error!(%instance, %error, "what is open of this instance is not known; asking again in {AGAIN:?}");

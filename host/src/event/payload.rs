@@ -12,6 +12,9 @@ pub const MAX_PAYLOAD: usize = 6 << 20;
 /// The largest message that is read, in bytes: what SQS and EventBridge carry ("Amazon SQS message quotas").
 pub const MAX_MESSAGE: usize = 1 << 20;
 
+/// How deep events may nest: those of AWS do to about ten. What is written about them nests deeper, and has to be read again.
+const MAX_DEPTH: usize = 64;
+
 /// What is quoted on each side of the place where parsing stopped, in bytes.
 const QUOTED_BYTES: usize = 20;
 
@@ -99,7 +102,18 @@ pub fn parse_payload(bytes: &[u8]) -> Result<Delivery, ParseError> {
 /// `region` is that of the queue it came through, where there is one: Auto Scaling notifications do not say theirs.
 pub fn parse_message(bytes: &[u8], region: Option<&Region>) -> Result<Message, ParseError> {
     bounded("message", bytes, MAX_MESSAGE)?;
-    enveloped(object(bytes)?, region)
+    let message = enveloped(object(bytes)?, region)?;
+    if let Message::Events(events) = &message {
+        // Numbers can take several times as much when they are written again, as they are into the ledger.
+        let written = events.iter().map(|event| event.envelope.to_string().len()).max().unwrap_or_default();
+        if written > MAX_MESSAGE {
+            let message = format!(
+                "an event has {written} bytes when it is written again, more than the {MAX_MESSAGE} that are kept"
+            );
+            return Err(ParseError::new(message));
+        }
+    }
+    Ok(message)
 }
 
 /// The region that `arn` names.
@@ -187,8 +201,21 @@ fn object(bytes: &[u8]) -> Result<Map<String, Value>, ParseError> {
 
 /// JSON of whatever kind. An error quotes the place.
 pub(super) fn json_value(bytes: &[u8]) -> Result<Value, ParseError> {
-    serde_json::from_slice(bytes)
-        .map_err(|error| ParseError::new(format!("not JSON: {error}, near `{}`", near(bytes, &error))))
+    let value = serde_json::from_slice(bytes)
+        .map_err(|error| ParseError::new(format!("not JSON: {error}, near `{}`", near(bytes, &error))))?;
+    if nests_deeper(&value, MAX_DEPTH) {
+        return Err(ParseError::new(format!("it nests deeper than the {MAX_DEPTH} levels that are read")));
+    }
+    Ok(value)
+}
+
+fn nests_deeper(value: &Value, levels: usize) -> bool {
+    let deeper = |inner: &Value| levels == 0 || nests_deeper(inner, levels - 1);
+    match value {
+        Value::Array(values) => values.iter().any(deeper),
+        Value::Object(fields) => fields.values().any(deeper),
+        _ => false,
+    }
 }
 
 /// The text around the place where parsing stopped, on one line.

@@ -445,3 +445,18 @@ proptest! {
         sound_or_brief(payload.to_string().as_bytes());
     }
 }
+
+#[test]
+fn what_nests_too_deep_or_grows_when_it_is_written_again_is_refused() {
+    let event = |detail: &str| {
+        format!(
+            r#"{{"version":"0","id":"1","detail-type":"x","source":"my.app","account":"123456789012","time":"2026-01-15T03:00:00Z","region":"eu-central-1","resources":[],"detail":{{"x":{detail}}}}}"#
+        )
+    };
+    let told = |detail: &str| parse_message(event(detail).as_bytes(), None).map_err(|error| error.to_string());
+    assert!(told(&format!("{}{}", "[".repeat(60), "]".repeat(60))).is_ok());
+    let deep = told(&format!("{}{}", "[".repeat(100), "]".repeat(100))).unwrap_err();
+    assert_eq!(deep, "it nests deeper than the 64 levels that are read");
+    let numbers = told(&format!("[{}]", vec!["1e15"; 150_000].join(","))).unwrap_err();
+    assert!(numbers.contains("bytes when it is written again, more than the 1048576 that are kept"), "{numbers}");
+}

@@ -25,6 +25,9 @@ const WAITS: SignedDuration = SignedDuration::from_secs(60);
 /// How many items an instance can have open. There are few ways for an instance to go; this bounds what a flood of events does.
 const MOST_ITEMS: usize = 16;
 
+/// How many of them can be of lifecycle actions, beside all others: no flood keeps those out.
+const MOST_ACTIONS: usize = 16;
+
 /// An event that somebody wants to work on.
 #[derive(Debug, Clone)]
 pub struct Wanted<'a> {
@@ -67,7 +70,7 @@ pub(super) fn claim(open: &mut Open, wanted: &Wanted<'_>, lease: (&str, &str), n
     let id = wanted.event.work_item();
     let held = open.lease.clone().filter(|held| held.holds(now));
     let worked_on = held.as_ref().is_some_and(|held| held.item == id);
-    let room = open.items.len() < MOST_ITEMS;
+    let room = has_room(open, wanted.event);
     let mut changed = match open.item_mut(&id) {
         Some(item) => refresh(item, wanted, worked_on, now),
         None if !room => return (Verdict::Full, false),
@@ -90,6 +93,8 @@ pub(super) fn claim(open: &mut Open, wanted: &Wanted<'_>, lease: (&str, &str), n
     }
     let Some(item) = open.item_mut(&id) else { return (Verdict::Full, changed) };
     // Whatever it waits for, at its deadline it is decided. Somebody may have edited it by hand, to any time.
+    item.taken = item.taken.min(now);
+    item.heartbeat = item.heartbeat.filter(|heartbeat| *heartbeat <= now + MOST_WRONG);
     item.due = item.due.min(item.deadline.max(item.taken));
     if item.due > now && item.finishing.is_none() && item.order.is_none() {
         if changed {
@@ -131,7 +136,7 @@ pub(super) fn adopt(
 ) -> Adoption {
     let id = wanted.event.work_item();
     let worked_on = open.lease.as_ref().is_some_and(|lease| lease.item == id && lease.holds(now));
-    let room = open.items.len() < MOST_ITEMS;
+    let room = has_room(open, wanted.event);
     match open.item_mut(&id) {
         Some(item) if worked_on || item.wake >= dead => Adoption::Brought,
         Some(item) => {
@@ -146,10 +151,17 @@ pub(super) fn adopt(
     }
 }
 
+/// Whether an item of `event` can be opened.
+fn has_room(open: &Open, event: &Event) -> bool {
+    let is_action = event.lifecycle_action.is_some();
+    let alike = open.items.iter().filter(|item| item.event.lifecycle_action.is_some() == is_action).count();
+    alike < if is_action { MOST_ACTIONS } else { MOST_ITEMS }
+}
+
 fn new(id: String, wanted: &Wanted<'_>, now: Timestamp) -> Item {
     Item {
         id,
-        event: wanted.event.clone(),
+        event: noted(wanted.event, now),
         handler: wanted.handler.to_owned(),
         taken: now,
         deadline: wanted.deadline,
@@ -168,6 +180,11 @@ fn new(id: String, wanted: &Wanted<'_>, now: Timestamp) -> Item {
     }
 }
 
+/// The event, as it is kept: nothing has happened later than it is heard of, whatever a sender's clock says.
+fn noted(event: &Event, now: Timestamp) -> Event {
+    Event { time: event.time.min(now), ..event.clone() }
+}
+
 /// Takes over what a further delivery knows better. True if anything is new. `worked_on` says that a host works on the item.
 fn refresh(item: &mut Item, wanted: &Wanted<'_>, worked_on: bool, now: Timestamp) -> bool {
     // Auto Scaling holds an instance by one action of a hook at a time: with a newer token the older action is over, and what
@@ -180,6 +197,10 @@ fn refresh(item: &mut Item, wanted: &Wanted<'_>, worked_on: bool, now: Timestamp
         }
         return free;
     }
+    if item.event.lifecycle_action.is_some() != wanted.event.lifecycle_action.is_some() {
+        // An event that calls itself as another is called has nothing to say about that.
+        return false;
+    }
     let (known, told) = (item.token(), token(wanted.event));
     if known.is_some() && told.is_some() && known != told {
         return false;
@@ -187,15 +208,18 @@ fn refresh(item: &mut Item, wanted: &Wanted<'_>, worked_on: bool, now: Timestamp
     let mut changed = false;
     if known.is_none() && told.is_some() {
         // Who made the item without a token could not know when the action began either.
-        item.event = wanted.event.clone();
+        item.event = noted(wanted.event, now);
         item.over = false;
         changed = true;
     }
     // Who does not know the hook knows nothing better of the deadline.
     let better = wanted.hook.is_some() || item.hook.is_none();
-    if better && (item.hook != wanted.hook || item.deadline != wanted.deadline) || item.handler != wanted.handler {
+    if better && (item.hook != wanted.hook || item.deadline != wanted.deadline) {
         item.hook = wanted.hook.or(item.hook);
         item.deadline = wanted.deadline;
+        changed = true;
+    }
+    if item.handler != wanted.handler {
         item.handler = wanted.handler.to_owned();
         changed = true;
     }

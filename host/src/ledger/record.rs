@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::claim::{CLOCK_SKEW, LEASE, MOST_WRONG};
+use super::subject;
 use crate::clock::doubling;
 use crate::dispatch::lifecycle::{HookTimes, LifecycleResult};
 use crate::dispatch::{Completion, Decision};
@@ -196,6 +197,9 @@ pub(super) trait Object: Serialize + DeserializeOwned + Default + Clone + Send {
 
     /// Whether nothing would be lost with it.
     fn is_empty(&self) -> bool;
+
+    /// Whether what it tells is of what its key names: somebody may have copied it by hand.
+    fn belongs_to(&self, key: &str) -> bool;
 }
 
 fn mark(generation: &mut u64, writes: &mut Vec<String>, nonce: &str) {
@@ -220,6 +224,10 @@ impl Object for Open {
     fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
+
+    fn belongs_to(&self, key: &str) -> bool {
+        self.items.iter().all(|item| key.ends_with(&format!("/{}.json", subject(&item.event))))
+    }
 }
 
 impl Object for Ended {
@@ -235,6 +243,11 @@ impl Object for Ended {
 
     fn is_empty(&self) -> bool {
         self.items.is_empty()
+    }
+
+    /// Ends tell of no instance but in the ids of lifecycle actions, and nothing is done by them.
+    fn belongs_to(&self, _: &str) -> bool {
+        true
     }
 }
 
@@ -270,7 +283,9 @@ impl Ended {
             return;
         }
         if self.items.len() >= ENDED_KEPT {
-            self.items.remove(0);
+            // The ends of lifecycle actions keep an action from being worked on twice: they go last.
+            let of_no_action = self.items.iter().position(|item| item.lifecycle.is_none());
+            self.items.remove(of_no_action.unwrap_or(0));
         }
         self.items.push(ended);
     }

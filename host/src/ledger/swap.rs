@@ -58,24 +58,50 @@ struct AnyFormat {
     format: u32,
 }
 
+/// What stands in the place of an object.
+enum Found<O> {
+    Sound(Seen<O>),
+    Damaged(Stored, String),
+}
+
 /// Reads an object. One that is damaged is set aside, and then there is none.
 pub(super) async fn read<O: Object>(store: &dyn Store, key: &str) -> Result<Seen<O>, LedgerError> {
+    match find(store, key).await? {
+        Found::Sound(seen) => Ok(seen),
+        Found::Damaged(stored, damage) => {
+            set_aside(store, key, stored, &damage).await?;
+            Ok(Seen { object: O::default(), version: None })
+        }
+    }
+}
+
+/// Reads an object for somebody who changes nothing. One that is damaged is an error.
+pub(super) async fn look<O: Object>(store: &dyn Store, key: &str) -> Result<Seen<O>, LedgerError> {
+    match find(store, key).await? {
+        Found::Sound(seen) => Ok(seen),
+        Found::Damaged(_, damage) => Err(LedgerError::Unsound { place: store.locate(key), damage }),
+    }
+}
+
+async fn find<O: Object>(store: &dyn Store, key: &str) -> Result<Found<O>, LedgerError> {
     let place = || store.locate(key);
     let Some(stored) = store.read(key).await.map_err(|source| LedgerError::Read { place: place(), source })? else {
-        return Ok(Seen { object: O::default(), version: None });
+        return Ok(Found::Sound(Seen { object: O::default(), version: None }));
     };
     let damage = match serde_json::from_slice::<AnyFormat>(&stored.bytes) {
         Ok(AnyFormat { format }) if format > FORMAT => return Err(LedgerError::Newer { place: place(), format }),
         Ok(AnyFormat { format: 0 }) => "its format is 0, and the first is 1".to_owned(),
-        // Without the page around it, which would be gone through by way of maps and take twice as long.
+        // Without the page around it, which would be gone through by way of maps and take longer.
         Ok(_) => match serde_json::from_slice::<O>(&stored.bytes) {
-            Ok(object) => return Ok(Seen { object, version: Some(stored.version) }),
+            Ok(object) if object.belongs_to(key) => {
+                return Ok(Found::Sound(Seen { object, version: Some(stored.version) }));
+            }
+            Ok(_) => "what it tells is of another instance than its name".to_owned(),
             Err(error) => error.to_string(),
         },
         Err(error) => error.to_string(),
     };
-    set_aside(store, key, stored, &damage).await?;
-    Ok(Seen { object: O::default(), version: None })
+    Ok(Found::Damaged(stored, damage))
 }
 
 /// Moves a damaged object out of the way, where a person can look at it.

@@ -23,6 +23,9 @@ use crate::recording::Recorder;
 /// more than a moment; a copy too many is found to be one, but costs a receive.
 const GRACE: SignedDuration = SignedDuration::from_mins(3);
 
+/// How long after its time an item is given away even though the queue is behind: no backlog is waited for any longer.
+const LONG_DEAD: SignedDuration = SignedDuration::from_mins(15);
+
 /// How long it may take to give an item to somebody: when its host dies meanwhile, a round after that gives it again.
 const GIVING: SignedDuration = SignedDuration::from_secs(30);
 
@@ -149,10 +152,12 @@ impl Sweep {
 
     /// Open items whose time is long past.
     async fn dead_messages(&self, dead: &[Item], swept: &mut Swept) {
-        if dead.is_empty() || self.is_behind(dead.len()).await {
+        if dead.is_empty() {
             return;
         }
-        for item in dead {
+        let behind = self.is_behind(dead.len()).await;
+        let long_dead = self.now() - LONG_DEAD;
+        for item in dead.iter().filter(|item| !behind || item.wake < long_dead) {
             // Who took it may have gone from the policy meanwhile: it is brought to its end all the same.
             let Item { event, handler, deadline, hook, .. } = item;
             let wanted = Wanted { event, handler, deadline: *deadline, hook: *hook };

@@ -347,11 +347,10 @@ async fn what_is_late_is_not_given_again_while_the_queue_is_behind_and_what_was_
 #[tokio::test(start_paused = true)]
 async fn an_instance_with_no_room_for_more_is_counted_among_what_failed() {
     let (sweep, around, _) = sweep(guests::again(200, 3), "", "Terminating:Wait");
-    let mut notice = terminating();
-    notice.lifecycle_action = None;
     for number in 0..16 {
-        notice.id = format!("notice {number}");
-        sweep.dispatch.step(&notice, None).await.unwrap();
+        let mut other = terminating();
+        other.lifecycle_action.as_mut().unwrap().hook = HookName::parse(&format!("hook-{number}")).unwrap();
+        sweep.dispatch.step(&other, None).await.unwrap();
     }
     assert_eq!(sweep.round().await.unwrap(), Swept { waiting: 1, open: 16, adopted: 0, failed: 1 });
     assert!(around.taken().is_empty());

@@ -122,3 +122,32 @@ async fn an_attempt_is_over_before_aws_goes_on() {
     host.work(event).await;
     assert!(began.elapsed() <= Duration::from_secs(36), "{:?}", began.elapsed());
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_left_to_its_hook_long_ago_says_nothing_of_an_action_that_waits_now() {
+    let host = host(Some(guests::error()), "[handler.finish]\nmax-attempts = 1\non-failure = \"leave\"");
+    host.work(noticed(0)).await;
+    // The hook of tests waits for five minutes.
+    tokio::time::advance(Duration::from_secs(400)).await;
+    assert!(matches!(host.handle(noticed(400)).await, Ok(End::Worked(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_it_cannot_be_told_whether_an_action_waits_it_is_asked_again() {
+    let host = host(Some(guests::done()), "");
+    host.work(noticed(0)).await;
+    tokio::time::advance(Duration::from_secs(600)).await;
+    host.recorder.deaf.store(1, Ordering::SeqCst);
+    let step = host.dispatch.step(&noticed(600), None).await;
+    assert!(matches!(&step, Ok(Step::Later { note, .. }) if note.starts_with("it cannot be told")), "{step:?}");
+    assert_eq!(host.open().await, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_on_no_instance_keeps_its_handler_too() {
+    let host = host(Some(guests::again(60, 2)), "");
+    let event = Event { instance: None, lifecycle_action: None, id: "of nobody".to_owned(), ..terminating() };
+    assert!(matches!(host.dispatch.step(&event, None).await, Ok(Step::Later { .. })));
+    tokio::time::advance(Duration::from_secs(61)).await;
+    assert_eq!(host.restarted(guests::done(), TAKES_OTHERS).ends(&event).await.handler, "under-test");
+}

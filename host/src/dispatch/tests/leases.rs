@@ -129,6 +129,26 @@ async fn nobody_waits_for_the_next_attempt_in_a_process_that_ends() {
         host.dispatch.closing.begin();
     };
     let (handled, ()) = tokio::join!(host.handle(terminating()), end);
-    assert!(matches!(handled, Err(DispatchError::OutOfTime { .. })), "{handled:?}");
+    assert!(matches!(handled, Err(DispatchError::Waits { .. })), "{handled:?}");
     assert_eq!(began.elapsed(), Duration::from_secs(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_gets_no_room_until_the_door_closes_has_made_no_attempt() {
+    let host = host(Some(guests::drain_of(INSTANCE)), LONG);
+    let mut others = Vec::new();
+    for _ in 0..2 {
+        others.push(host.dispatch.sandbox.slot().await);
+    }
+    for _ in 0..12 {
+        let closes = Instant::now() + Duration::from_secs(30);
+        let step = host.dispatch.step(&terminating(), Some(closes)).await;
+        assert!(matches!(&step, Ok(Step::Later { note, .. }) if note == "there was no room for it yet"), "{step:?}");
+        let item = host.open().await.remove(0);
+        assert_eq!((item.attempts, item.interrupted, item.failures), (0, 0, 0));
+    }
+    drop(others);
+    // With less time than an attempt takes, none is begun either.
+    let step = host.dispatch.step(&terminating(), Some(Instant::now() + Duration::from_secs(14))).await;
+    assert!(matches!(step, Ok(Step::Later { .. })) && host.open().await[0].attempts == 0);
 }

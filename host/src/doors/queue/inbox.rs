@@ -85,7 +85,16 @@ impl Inbox {
             let again = match stepped {
                 Ok((event, Ok(Step::Ended(End::NoHandler)))) => {
                     let (kind, source) = (event.kind.as_str(), event.source.as_str());
-                    tracing::warn!(event = event.id, kind, source, "no handler takes this event: acknowledged");
+                    let (instance, group) = (event.instance.as_ref().map(|id| id.as_str()), event.group.as_ref());
+                    let group = group.map(|group| group.as_str());
+                    tracing::warn!(
+                        event = event.id,
+                        kind,
+                        source,
+                        instance,
+                        group,
+                        "no handler takes this event: acknowledged"
+                    );
                     Fate::Over
                 }
                 Ok((_, Ok(Step::Ended(_)))) => Fate::Over,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::failed;
-use super::whole::{make_folder, private};
+use super::whole::{hand_over, make_folder, private};
 use crate::digest::sha256;
 use crate::files::read_text;
 use crate::ports::{PortError, PortErrorKind};
@@ -103,7 +103,9 @@ fn open(path: &Path) -> io::Result<File> {
     if let Some(folder) = path.parent() {
         make_folder(folder)?;
     }
-    private().create(true).truncate(false).open(path)
+    let file = private().create(true).truncate(false).open(path)?;
+    hand_over(path)?;
+    Ok(file)
 }
 
 fn held_up(path: &Path, wait: Duration) -> PortError {

@@ -2,11 +2,13 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
 use super::failed;
 use crate::ledger::WriteError;
+
+const ROOT: u32 = 0;
 
 /// What the name of a file begins with until it is whole.
 const UNFINISHED: &str = ".new-";
@@ -50,6 +52,7 @@ impl<'a> Whole<'a> {
         // A process that was killed has left it.
         clear_away(new);
         let mut file = private().create_new(true).open(new)?;
+        hand_over(new)?;
         file.write_all(bytes)?;
         file.sync_all()
     }
@@ -82,17 +85,37 @@ pub(super) fn clear_away(path: &Path) {
 /// Makes a folder for our eyes only, with those above it, unless it is there.
 pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(folder) {
-        Ok(()) => folder.parent().map_or(Ok(()), sync_folder),
+        Ok(()) => {
+            hand_over(folder)?;
+            folder.parent().map_or(Ok(()), sync_folder)
+        }
         Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
         Err(error) if error.kind() == ErrorKind::NotFound => match folder.parent() {
             Some(above) if !above.as_os_str().is_empty() => {
                 make_folder(above)?;
-                make_folder(folder)
+                // In some places nobody can make a folder, and they say so with the same words: it is not tried for ever.
+                match DirBuilder::new().mode(0o700).create(folder) {
+                    Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => return Ok(()),
+                    made => made?,
+                }
+                hand_over(folder)?;
+                sync_folder(above)
             }
             _ => Err(error),
         },
         Err(error) => Err(error),
     }
+}
+
+/// Gives what root has made to whoever has the folder it is in: a person who decides as root must not lock the host out that works as
+/// somebody else.
+pub(super) fn hand_over(path: &Path) -> io::Result<()> {
+    let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let (ours, theirs) = (path.metadata()?, above.metadata()?);
+    if ours.uid() == ROOT && theirs.uid() != ROOT {
+        chown(path, Some(theirs.uid()), Some(theirs.gid()))?;
+    }
+    Ok(())
 }
 
 /// Files that only their owner reads: what events tell can be anything.

@@ -125,6 +125,8 @@ fn an_instance_has_room_for_so_many_events() {
     assert_eq!(open.items.len(), 16);
     assert_eq!(claimed(&mut open, &notice("event 7"), "one", 30).0, Verdict::Ours);
     assert_eq!(adopt(&mut open, &wanted(&notice("one more")), (at(0), at(60)), at(30)), Adoption::Full);
+    // No flood of others keeps a lifecycle action out.
+    assert_ne!(claimed(&mut open, &terminating(), "two", 30).0, Verdict::Full);
 }
 
 #[test]
@@ -195,4 +197,18 @@ fn only_what_nobody_brings_is_adopted() {
     claimed(&mut open, &event, "one", 800);
     assert_eq!(adopted(&mut open.clone(), 810), Adoption::Brought, "it is worked on");
     assert_eq!(adopted(&mut open, 1_100), Adoption::Noted, "its host died, and its message with it");
+}
+
+#[test]
+fn nothing_has_happened_later_than_it_is_heard_of() {
+    let mut open = Open::default();
+    claimed(&mut open, &terminating_at(7_200, Some("ahead")), "one", 0);
+    assert_eq!(open.items[0].event.time, at(0));
+}
+
+#[test]
+fn an_event_that_calls_itself_as_a_lifecycle_action_is_called_is_another() {
+    let mut posing = notice(&terminating().work_item());
+    posing.id = terminating().work_item();
+    assert_ne!(posing.work_item(), terminating().work_item());
 }

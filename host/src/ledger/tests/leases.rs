@@ -120,7 +120,7 @@ async fn what_a_person_orders_and_asks_for_is_kept_whoever_holds_the_lease() {
 
     tokio::time::advance(Duration::from_secs(10)).await;
     let retried = ledger.retry(&instance(), &seen).await.unwrap().unwrap();
-    assert_eq!((retried.failures, retried.interrupted, retried.due, retried.wake), (0, 0, at(20), at(20)));
+    assert_eq!((retried.failures, retried.interrupted, retried.due, retried.wake), (0, 0, at(20), at(10)));
 
     // What has begun anew since it was looked at is not what the person meant.
     let before = Item { taken: at(-10), ..seen };
