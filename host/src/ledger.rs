@@ -12,6 +12,8 @@ mod claim;
 #[cfg(test)]
 pub(crate) mod contract;
 mod dir;
+mod error;
+mod held;
 mod memory;
 mod places;
 mod record;
@@ -22,7 +24,6 @@ mod store;
 mod swap;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -32,6 +33,8 @@ use tokio::sync::Mutex;
 pub use check::{CheckError, check};
 pub use claim::{CLOCK_SKEW, LEASE, Wanted};
 pub use dir::DirStore;
+pub use error::LedgerError;
+pub use held::{Held, LeaseEnd};
 pub use memory::MemoryStore;
 pub use record::{ATTEMPTS_TOLD, Ended, EndedItem, FORMAT, Finishing, Item, Lease, Open, Order, Told};
 #[cfg(feature = "live")]
@@ -44,78 +47,10 @@ use crate::digest::sha256;
 use crate::dispatch::lifecycle::LifecycleResult;
 use crate::dispatch::{Completion, Decision, Place};
 use crate::event::Event;
-use crate::ports::{InstanceId, PortError};
+use crate::ports::InstanceId;
 use claim::{Adoption, Verdict};
 use record::Object;
-use swap::{Change, Seen};
-
-/// Why the ledger could not be read or written. No event is lost by it: its delivery fails, and comes again.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum LedgerError {
-    /// An object cannot be read.
-    #[error("the ledger cannot be read, {place}: {source}")]
-    Read {
-        /// The object.
-        place: String,
-        /// Why.
-        source: PortError,
-    },
-    /// An object cannot be written.
-    #[error("the ledger cannot be written, {place}: {source}")]
-    Write {
-        /// The object.
-        place: String,
-        /// Why.
-        source: PortError,
-    },
-    /// A later version of Hostler wrote an object.
-    #[error(
-        "{place} is of format {format}, and this version of hostler knows formats up to {FORMAT}: a later version wrote it; upgrade this host"
-    )]
-    Newer {
-        /// The object.
-        place: String,
-        /// Its format.
-        format: u32,
-    },
-    /// An object is damaged, and cannot be set aside.
-    #[error("{place} is damaged ({damage}) and cannot be set aside: {source}")]
-    Damaged {
-        /// The object.
-        place: String,
-        /// What is wrong with it.
-        damage: String,
-        /// Why it stays where it is.
-        source: PortError,
-    },
-    /// An object is damaged, and whoever reads it changes nothing.
-    #[error(
-        "{place} is damaged ({damage}): the next host that comes to it sets it aside, below damaged/, and its work begins anew when its \
-         events come again"
-    )]
-    Unsound {
-        /// The object.
-        place: String,
-        /// What is wrong with it.
-        damage: String,
-    },
-    /// There is no room for more work on an instance.
-    #[error(
-        "{place} has no room for more: so many events of one instance are open that no further one is taken until some have ended"
-    )]
-    Full {
-        /// The object.
-        place: String,
-    },
-    /// Our lease has ended, and another host works on the instance.
-    #[error(
-        "the lease on {subject} was lost to another host: what this attempt came to is not counted, and its event comes again"
-    )]
-    Lost {
-        /// The instance.
-        subject: String,
-    },
-}
+use swap::Change;
 
 /// The ledger of a host.
 pub struct Ledger {
@@ -139,38 +74,6 @@ pub enum Claim {
     NotDue(Box<Item>),
     /// It is ours, until the lease ends.
     Ours(Box<Held>),
-}
-
-/// The lease on an instance, to work on one item. Dropped without an end it is as if its host had died.
-#[derive(Debug)]
-pub struct Held {
-    key: String,
-    lease: String,
-    item: String,
-    subject: String,
-    until: Arc<LeaseEnd>,
-    seen: Mutex<Seen<Open>>,
-}
-
-/// When a lease ends, shared with those who must not change anything after it.
-#[derive(Debug, Default)]
-pub struct LeaseEnd(AtomicI64);
-
-impl LeaseEnd {
-    /// Whether it has come. A process that was frozen for a while finds out so.
-    pub fn is_past(&self, now: Timestamp) -> bool {
-        now.as_millisecond() >= self.0.load(Ordering::Relaxed)
-    }
-
-    /// How long it is until then; zero if it has come.
-    pub fn left(&self, now: Timestamp) -> Duration {
-        let left = self.0.load(Ordering::Relaxed).saturating_sub(now.as_millisecond());
-        Duration::from_millis(u64::try_from(left).unwrap_or_default())
-    }
-
-    fn set(&self, lease: Option<&Lease>) {
-        self.0.store(lease.map_or(i64::MIN, |lease| lease.until.as_millisecond()), Ordering::Relaxed);
-    }
 }
 
 impl Ledger {
@@ -504,18 +407,6 @@ impl Ledger {
 
     fn key<O: Object>(&self, subject: &str) -> String {
         format!("{}{subject}.json", self.prefix::<O>())
-    }
-}
-
-impl Held {
-    /// The item, as it was last written.
-    pub async fn item(&self) -> Option<Item> {
-        self.seen.lock().await.object.item(&self.item).cloned()
-    }
-
-    /// When the lease ends unless it is renewed.
-    pub fn until(&self) -> Arc<LeaseEnd> {
-        Arc::clone(&self.until)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Writes whose answers are lost, objects that others write meanwhile, and objects that are damaged.
 
+use std::sync::atomic::Ordering;
+
 use super::super::record::Object as _;
 use super::super::swap::{Change, change, read};
 use super::scripted::Fate;

@@ -1,0 +1,72 @@
+//! Why the ledger could not be read or written.
+
+use super::FORMAT;
+use crate::ports::PortError;
+
+/// Why the ledger could not be read or written. No event is lost by it: its delivery fails, and comes again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LedgerError {
+    /// An object cannot be read.
+    #[error("the ledger cannot be read, {place}: {source}")]
+    Read {
+        /// The object.
+        place: String,
+        /// Why.
+        source: PortError,
+    },
+    /// An object cannot be written.
+    #[error("the ledger cannot be written, {place}: {source}")]
+    Write {
+        /// The object.
+        place: String,
+        /// Why.
+        source: PortError,
+    },
+    /// A later version of Hostler wrote an object.
+    #[error(
+        "{place} is of format {format}, and this version of hostler knows formats up to {FORMAT}: a later version wrote it; upgrade this host"
+    )]
+    Newer {
+        /// The object.
+        place: String,
+        /// Its format.
+        format: u32,
+    },
+    /// An object is damaged, and cannot be set aside.
+    #[error("{place} is damaged ({damage}) and cannot be set aside: {source}")]
+    Damaged {
+        /// The object.
+        place: String,
+        /// What is wrong with it.
+        damage: String,
+        /// Why it stays where it is.
+        source: PortError,
+    },
+    /// An object is damaged, and whoever reads it changes nothing.
+    #[error(
+        "{place} is damaged ({damage}): the next host that comes to it sets it aside, below damaged/, and its work begins anew when its \
+         events come again"
+    )]
+    Unsound {
+        /// The object.
+        place: String,
+        /// What is wrong with it.
+        damage: String,
+    },
+    /// There is no room for more work on an instance.
+    #[error(
+        "{place} has no room for more: so many events of one instance are open that no further one is taken until some have ended"
+    )]
+    Full {
+        /// The object.
+        place: String,
+    },
+    /// Our lease has ended, and another host works on the instance.
+    #[error(
+        "the lease on {subject} was lost to another host: what this attempt came to is not counted, and its event comes again"
+    )]
+    Lost {
+        /// The instance.
+        subject: String,
+    },
+}
