@@ -8,6 +8,7 @@ mod lock;
 mod tests;
 mod whole;
 
+use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -174,6 +175,11 @@ fn is_name(part: &str) -> bool {
 
 /// The object in `file`, whatever process wrote it.
 fn read(file: &Path) -> Result<Option<Stored>, PortError> {
+    // To open a pipe is to wait for whoever writes into it.
+    if fs::metadata(file).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir()) {
+        let message = format!("cannot read {}: it is no file, and was not made by hostler; remove it", file.display());
+        return Err(PortError::new(PortErrorKind::Other, message));
+    }
     match read_bounded(file, MAX_BYTES) {
         Ok(bytes) => Ok(Some(Stored { version: Version(sha256(&bytes)), bytes })),
         Err(ReadError::System(error)) if error.kind() == ErrorKind::NotFound => Ok(None),

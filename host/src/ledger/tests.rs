@@ -4,6 +4,7 @@ mod claim;
 mod ends;
 mod format;
 mod leases;
+mod looking;
 pub(crate) mod scripted;
 mod swap;
 

@@ -288,3 +288,13 @@ fn what_the_system_refuses_says_what_would_mend_it() {
     insta::assert_snapshot!(said(ErrorKind::StorageFull), @"cannot write /var/lib/hostler/a: no storage space; make room there");
     assert_eq!(said(ErrorKind::PermissionDenied).kind, PortErrorKind::Denied);
 }
+
+#[tokio::test]
+async fn a_pipe_in_the_place_of_an_object_is_named_and_not_waited_for() {
+    let (root, store) = store();
+    store.write("open/other.json", b"{}".to_vec(), None).await.unwrap();
+    let pipe = root.path().join("var/ledger/open/i-1.json");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let error = store.read("open/i-1.json").await.unwrap_err();
+    insta::assert_snapshot!(shown(&root, &error), @"cannot read ROOT/var/ledger/open/i-1.json: it is no file, and was not made by hostler; remove it");
+}
