@@ -191,11 +191,17 @@ fn a_retry_forgives_failures_unless_a_host_is_at_work() {
 }
 
 #[test]
-fn an_object_that_is_damaged_is_set_aside_aloud() {
+fn an_object_that_is_damaged_is_told_of_each_time_and_left_to_hosts() {
     let desk = Desk::with_waiting_work();
     let file = desk.0.path().join(format!("ledger/open/123456789012/eu-central-1/{INSTANCE}.json"));
     fs::write(&file, "{").unwrap();
-    desk.hostler(&["status"]).ends_with(0).says("an object of the ledger is damaged: it was set aside");
+    for _ in 0..2 {
+        desk.hostler(&["status"])
+            .ends_with(1)
+            .says("is damaged (")
+            .says("the next host that comes to it sets it aside");
+    }
+    assert_eq!(fs::read_to_string(&file).unwrap(), "{");
     fs::write(&file, r#"{ "format": 99 }"#).unwrap();
     desk.hostler(&["status"]).ends_with(1).says("is of format 99");
     desk.hostler(&["status", INSTANCE]).ends_with(5).says("is of format 99");

@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::Doors;
 use crate::assemble;
@@ -63,11 +63,13 @@ pub(super) async fn serve(policy: Policy, wanted: Doors) -> anyhow::Result<()> {
     tracing::info!(policy, handlers, account = %place.account, region = %place.region, %listen, "serving");
 
     let mut served = Ok(());
+    let mut ends = None;
+    let mut shut_down = || _ = ends.get_or_insert_with(|| shut_down(&stop, &dispatch));
     loop {
         tokio::select! {
             signal = asked.wait(), if !*stop.borrow() => {
                 tracing::info!(signal, "asked to end");
-                shut_down(&stop, &dispatch);
+                shut_down();
             }
             ended = doors.join_next() => match ended {
                 None => break,
@@ -75,33 +77,34 @@ pub(super) async fn serve(policy: Policy, wanted: Doors) -> anyhow::Result<()> {
                 // One door that cannot serve ends the agent: half of it would look like the whole.
                 Some(Ok(Err(error))) => {
                     served = served.and(Err(error));
-                    shut_down(&stop, &dispatch);
+                    shut_down();
                 }
                 Some(Err(panic)) => {
                     served = served.and(Err(panic).context("a fault of this host"));
-                    shut_down(&stop, &dispatch);
+                    shut_down();
                 }
             },
         }
     }
-    if timeout(dispatch.policy.agent.shutdown, in_process.ended()).await.is_err() {
+    if timeout_at(ends.unwrap_or_else(Instant::now), in_process.ended()).await.is_err() {
         tracing::warn!("work was still under way at the end: the ledger tells the next host");
     }
     answers.abort();
     served
 }
 
-/// Lets the doors take nothing more, and no further attempt begin; cuts those short that last longer than the policy allows.
-fn shut_down(stop: &watch::Sender<bool>, dispatch: &Dispatch) {
-    if stop.send_replace(true) {
-        return;
-    }
+/// Lets the doors take nothing more, and no further attempt begin; cuts those short that last longer than the policy allows. Returns
+/// when the process has to be at its end.
+fn shut_down(stop: &watch::Sender<bool>, dispatch: &Dispatch) -> Instant {
+    stop.send_replace(true);
     dispatch.closing.begin();
     let (closing, shutdown) = (dispatch.closing.clone(), dispatch.policy.agent.shutdown);
+    let ends = Instant::now() + shutdown;
     tokio::spawn(async move {
-        sleep(shutdown - TO_GIVE_BACK.min(shutdown / 2)).await;
+        sleep_until(ends - TO_GIVE_BACK.min(shutdown / 2)).await;
         closing.cut();
     });
+    ends
 }
 
 impl Agent {
