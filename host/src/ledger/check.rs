@@ -8,7 +8,8 @@ use super::{CLOCK_SKEW, Store, Version, WriteError, random};
 use crate::clock::Clock;
 use crate::ports::PortError;
 
-/// How far a clock may be from the store's: two hosts, one ahead and one behind, are no further apart than [`CLOCK_SKEW`] then.
+/// How far a clock may be from the store's: two hosts, one ahead and one behind, are no further apart than [`CLOCK_SKEW`] then, but for
+/// the [`GRAIN`] that the store leaves out.
 const MOST_OFF: SignedDuration = SignedDuration::from_millis(CLOCK_SKEW.as_millis() as i64 / 2);
 
 /// What a store leaves out of the times of objects: S3 tells seconds.
