@@ -16,6 +16,7 @@ mod groups;
 mod http;
 pub mod imds;
 mod lifecycle;
+mod mappings;
 mod sqs;
 pub mod ssh;
 
@@ -32,6 +33,7 @@ use crate::diagnosis::Services;
 use crate::dispatch::Place;
 use crate::dispatch::lifecycle::Lifecycle;
 use crate::doors::imds::Membership;
+use crate::doors::lambda::mappings::Mappings;
 use crate::doors::queue::{DeadLetters, Queue};
 use crate::ledger::S3Store;
 use crate::modules::S3Source;
@@ -179,6 +181,11 @@ impl Aws {
     /// The queue that an event source mapping names.
     pub fn queue_of_arn(&self, arn: &str) -> Arc<dyn Queue> {
         Arc::new(sqs::SqsQueue::of_arn(self.sqs.clone(), arn))
+    }
+
+    /// The event source mappings that queues reach a function by.
+    pub fn mappings(&self) -> Arc<dyn Mappings> {
+        Arc::new(mappings::EventSourceMappings(aws_sdk_lambda::Client::new(&self.config)))
     }
 
     /// The queue at `url`, for events that the sweep has found and that it is to bring.

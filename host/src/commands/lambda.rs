@@ -30,7 +30,8 @@ pub fn run() -> ExitCode {
         let (sweeps, queue) = (dispatch.policy.sweep.is_some(), dispatch.policy.queue.as_ref());
         let (adopt, groups) = (queue.map(|queue| aws.adopts(&queue.url)), aws.groups());
         let keep = dispatch.policy.ledger.as_ref().map(|ledger| ledger.keep);
-        let door = Door::new(dispatch, move |arn| aws.queue_of_arn(arn), dead_letters);
+        let mappings = aws.mappings();
+        let door = Door::new(dispatch, move |arn| aws.queue_of_arn(arn), mappings, dead_letters);
         let door = match adopt {
             Some(adopt) if sweeps => door.sweeping(groups, adopt, keep),
             _ => door,

@@ -4,9 +4,10 @@
 //! delivers the event again. Of an SQS batch, Lambda deletes what is not named in `batchItemFailures`: so what comes again is
 //! named there, whether it failed or only waits, and is hidden for as long as it waits.
 //!
-//! That takes an event source mapping with `ReportBatchItemFailures`. Without it Lambda does not read the answer, deletes the
-//! whole batch, and what only waits is left to the sweep. No invocation says whether the mapping has it, and only
-//! `lambda:GetEventSourceMapping` would: whoever deploys the function has to see to it.
+//! That takes an event source mapping with `ReportBatchItemFailures`. Without it Lambda does not read the answer, and deletes the
+//! whole batch: so where [`mappings`] sees that it is missing, an invocation fails while anything in its batch waits.
+
+pub mod mappings;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,8 +22,9 @@ use tokio::time::Instant;
 use super::queue::{DeadLetters, Inbox, Queue, Receipt, Received};
 use super::sweeper;
 use crate::dispatch::{Dispatch, End};
-use crate::event::{Delivery, Event, Message, QueueRecord, parse_payload};
+use crate::event::{Delivery, Event, Message, ParseError, QueueRecord, parse_payload};
 use crate::sweep::{Adopt, Groups, Sweep};
+use mappings::{Answering, Mappings, Seen};
 
 /// What is kept back of an invocation's time to answer.
 const TO_ANSWER: Duration = Duration::from_secs(2);
@@ -30,17 +32,24 @@ const TO_ANSWER: Duration = Duration::from_secs(2);
 /// What an invocation has to have, for an attempt, its end, and the answer.
 const LEAST_TIME: Duration = Duration::from_secs(20);
 
+/// What is kept back of that when messages are deleted first.
+const TO_SAY: Duration = Duration::from_millis(200);
+
 /// The share of an invocation's time that is kept back to let go of ends, however long the round before it takes: a fifth.
 const TO_TIDY: u32 = 5;
 
 /// The queue of an ARN.
 type OfArn = dyn Fn(&str) -> Arc<dyn Queue> + Send + Sync;
 
+/// Messages of a queue, and what they say.
+type Batch = Vec<(Received, Result<Message, ParseError>)>;
+
 /// The function.
 pub struct Door {
     dispatch: Arc<Dispatch>,
     dead_letters: Option<Arc<dyn DeadLetters>>,
     of_arn: Box<OfArn>,
+    mappings: Seen,
     /// What the schedule of an EventBridge rule sets going; none if the policy has no sweep.
     sweep: Option<Sweep>,
     /// How long ends are kept in the ledger; none if nothing says for how long.
@@ -50,15 +59,23 @@ pub struct Door {
 }
 
 impl Door {
-    /// A function that takes messages from the queues that `of_arn` gives, and sends to `dead_letters` what cannot be handled.
+    /// A function that takes messages from the queues that `of_arn` gives, as `mappings` tell, and sends to `dead_letters` what cannot
+    /// be handled.
     pub fn new(
         dispatch: Dispatch,
         of_arn: impl Fn(&str) -> Arc<dyn Queue> + Send + Sync + 'static,
+        mappings: Arc<dyn Mappings>,
         dead_letters: Option<Arc<dyn DeadLetters>>,
     ) -> Self {
-        let dispatch = Arc::new(dispatch);
-        let inboxes = Mutex::default();
-        Self { dispatch, dead_letters, of_arn: Box::new(of_arn), sweep: None, keep: None, inboxes }
+        Self {
+            dispatch: Arc::new(dispatch),
+            dead_letters,
+            of_arn: Box::new(of_arn),
+            mappings: Seen::through(mappings),
+            sweep: None,
+            keep: None,
+            inboxes: Mutex::default(),
+        }
     }
 
     /// The same, and when its schedule says so it sweeps, gives what it finds to `adopt`, and lets go of ends that are older than `keep`.
@@ -71,13 +88,14 @@ impl Door {
     /// Serves invocations until Lambda ends the process.
     pub async fn serve(self) -> Result<(), Error> {
         lambda_runtime::run(service_fn(async |invocation: LambdaEvent<Box<RawValue>>| {
-            self.invoke(invocation.payload.get().as_bytes(), closes(invocation.context.deadline())).await
+            let LambdaEvent { payload, context } = invocation;
+            self.invoke(&context.invoked_function_arn, payload.get().as_bytes(), closes(context.deadline())).await
         }))
         .await
     }
 
-    /// One invocation: what Lambda is answered.
-    async fn invoke(&self, payload: &[u8], closes: Instant) -> Result<Value, Diagnostic> {
+    /// One invocation of the function with the ARN `function`: what Lambda is answered.
+    async fn invoke(&self, function: &str, payload: &[u8], closes: Instant) -> Result<Value, Diagnostic> {
         let time = closes.saturating_duration_since(Instant::now());
         if time < LEAST_TIME {
             let meaning = "no attempt fits into it, so that nothing is brought to its end: set the function's timeout to 60 to 120 s";
@@ -104,11 +122,36 @@ impl Door {
                 // A batch is of one queue.
                 let arn = records.first().and_then(|record| record.queue.clone()).unwrap_or_default();
                 let batch = records.into_iter().map(received).collect();
-                let again = self.inbox(arn).bring_batch_on(batch, closes).await;
-                let failures: Vec<_> = again.into_iter().map(|id| json!({ "itemIdentifier": id })).collect();
-                Ok(json!({ "batchItemFailures": failures }))
+                self.bring_batch_on(function, arn, batch, closes).await
             }
         }
+    }
+
+    /// Brings a batch of the queue with the ARN `queue` on, and answers in a way that makes Lambda delete nothing that comes again.
+    async fn bring_batch_on(
+        &self,
+        function: &str,
+        queue: String,
+        batch: Batch,
+        closes: Instant,
+    ) -> Result<Value, Diagnostic> {
+        let inbox = self.inbox(queue.clone());
+        let (brought, answering) =
+            tokio::join!(inbox.bring_batch_on(batch, closes), self.mappings.answering(function, &queue));
+        let again: Vec<_> = brought.again().collect();
+        if answering == Answering::ForAll && !again.is_empty() {
+            let say = closes.checked_sub(TO_SAY).unwrap_or(closes);
+            // What is still there then is received again, and found ended.
+            let _ = tokio::time::timeout_at(say, inbox.delete(&brought)).await;
+            let why = format!(
+                "{} of the messages come again, and the mapping of {queue} has no ReportBatchItemFailures, without which only a \
+                 failed invocation makes Lambda keep them; those that are over have been deleted",
+                again.len()
+            );
+            return Err(failed("BatchComesAgain", &why));
+        }
+        let failures: Vec<_> = again.into_iter().map(|id| json!({ "itemIdentifier": id })).collect();
+        Ok(json!({ "batchItemFailures": failures }))
     }
 
     fn inbox(&self, arn: String) -> Arc<Inbox> {
@@ -144,7 +187,7 @@ fn closes(deadline: SystemTime) -> Instant {
 }
 
 /// A record as a message that was received just now, and what it says.
-fn received(record: QueueRecord) -> (Received, Result<Message, crate::event::ParseError>) {
+fn received(record: QueueRecord) -> (Received, Result<Message, ParseError>) {
     let QueueRecord { id, receipt, receives, body, says, .. } = record;
     // A record without a receipt was made by hand. Hiding it fails, and that is said.
     let receipt = Receipt(receipt.unwrap_or_default());
@@ -192,170 +235,4 @@ fn failed(name: &str, error: &impl std::fmt::Display) -> Diagnostic {
 }
 
 #[cfg(test)]
-mod tests {
-    use async_trait::async_trait;
-
-    use super::*;
-    use crate::dispatch::tests::host;
-    use crate::ports::{GroupName, InstanceId, PortError, PortErrorKind};
-    use crate::sim::queue::{QueueCall, SimQueue};
-    use crate::sweep::{Hook, Waiting};
-    use crate::testing::{INSTANCE, guests, terminating};
-
-    const ARN: &str = "arn:aws:sqs:eu-central-1:123456789012:events";
-
-    /// A function with one plugin, on a queue in memory.
-    fn door(guest: Vec<u8>, queue: &SimQueue, dead_letters: bool) -> Door {
-        let (queue, dead) = (Arc::new(queue.clone()), Arc::new(queue.clone()) as Arc<dyn DeadLetters>);
-        let of_arn = move |arn: &str| -> Arc<dyn Queue> {
-            assert_eq!(arn, ARN);
-            queue.clone()
-        };
-        Door::new(host(Some(guest), "").dispatch, of_arn, dead_letters.then_some(dead))
-    }
-
-    fn queue() -> SimQueue {
-        SimQueue::new(Duration::from_secs(720), None)
-    }
-
-    async fn answer(payload: Value) -> Result<Value, Diagnostic> {
-        let closes = Instant::now() + Duration::from_secs(60);
-        door(guests::done(), &queue(), false).invoke(payload.to_string().as_bytes(), closes).await
-    }
-
-    /// What Lambda makes of all messages that are visible.
-    async fn batch(queue: &SimQueue) -> Value {
-        let received = queue.receive(10, Duration::ZERO, Duration::from_secs(720)).await.unwrap();
-        let record = |message: Received| {
-            json!({
-                "messageId": message.id, "receiptHandle": message.receipt.0, "body": message.body,
-                "attributes": { "ApproximateReceiveCount": message.receives.to_string() },
-                "eventSource": "aws:sqs", "eventSourceARN": ARN,
-            })
-        };
-        json!({ "Records": received.into_iter().map(record).collect::<Vec<_>>() })
-    }
-
-    /// The event of [`terminating`], of another account when `elsewhere`.
-    fn event(elsewhere: bool) -> Value {
-        let mut event = terminating().envelope;
-        if elsewhere {
-            event["account"] = "210987654321".into();
-        }
-        event
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn of_a_batch_what_comes_again_is_reported_and_hidden_until_then() {
-        let queue = queue();
-        let test = json!({ "Event": "autoscaling:TEST_NOTIFICATION", "Service": "AWS Auto Scaling" });
-        let bodies = [event(false).to_string(), "garbage {".into(), event(true).to_string(), test.to_string()];
-        for body in bodies {
-            queue.send(body);
-        }
-        let door = door(guests::again(40, 2), &queue, false);
-        let closes = Instant::now() + Duration::from_secs(120);
-        let failures = [json!({ "itemIdentifier": "m1" }), json!({ "itemIdentifier": "m3" })];
-        let mut answer = door.invoke(batch(&queue).await.to_string().as_bytes(), closes).await.unwrap();
-        let told = answer["batchItemFailures"].as_array_mut().unwrap();
-        told.sort_by_key(|failure| failure["itemIdentifier"].to_string());
-        assert_eq!(answer, json!({ "batchItemFailures": failures }), "what waits is not waited for");
-        assert_eq!(queue.calls().last().unwrap(), "0ns hide m1 40s, m3 30s");
-
-        tokio::time::sleep(Duration::from_secs(40)).await;
-        let again = batch(&queue).await;
-        let first =
-            json!({ "Records": [again["Records"].as_array().unwrap().iter().find(|one| one["messageId"] == "m1")] });
-        let closes = Instant::now() + Duration::from_secs(120);
-        let answer = door.invoke(first.to_string().as_bytes(), closes).await.unwrap();
-        assert_eq!(answer, json!({ "batchItemFailures": [] }));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_is_of_no_use_here_is_sent_to_the_dead_letter_queue_where_there_is_one() {
-        let queue = queue();
-        queue.send("garbage {");
-        queue.send(event(true).to_string());
-        let closes = Instant::now() + Duration::from_secs(120);
-        let payload = batch(&queue).await.to_string();
-        let answer = door(guests::done(), &queue, true).invoke(payload.as_bytes(), closes).await.unwrap();
-        assert_eq!(answer, json!({ "batchItemFailures": [] }));
-        assert_eq!(queue.dead().len(), 2);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_function_that_may_not_hide_messages_reports_them_all_the_same() {
-        let queue = queue();
-        queue.send(event(false).to_string());
-        queue.fail(QueueCall::Hide, None, 10, PortErrorKind::Denied);
-        let closes = Instant::now() + Duration::from_secs(120);
-        let payload = batch(&queue).await.to_string();
-        let answer = door(guests::again(40, 2), &queue, true).invoke(payload.as_bytes(), closes).await.unwrap();
-        assert_eq!(answer, json!({ "batchItemFailures": [{ "itemIdentifier": "m1" }] }));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_sns_hands_over_is_handled_like_the_event_itself() {
-        let sns = json!({ "Records": [{ "EventSource": "aws:sns", "Sns": {
-            "Type": "Notification", "TopicArn": "arn:aws:sns:eu-central-1:123456789012:events",
-            "Message": event(false).to_string(),
-        } }] });
-        let done = json!({ "events": [{
-            "end": "worked", "handler": "under-test", "decision": "done", "attempts": 1, "lifecycle": "continue",
-        }] });
-        assert_eq!(answer(sns).await.unwrap(), done);
-        assert_eq!(answer(event(false)).await.unwrap(), done);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_failure_has_a_name_to_count_by() {
-        for (payload, name) in [(event(true), "Elsewhere"), (json!({ "some": "thing" }), "NotAnEvent")] {
-            assert_eq!(answer(payload).await.unwrap_err().error_type, name);
-        }
-    }
-
-    /// Auto Scaling that never answers, and a queue that is never asked.
-    struct Silent;
-
-    #[async_trait]
-    impl Groups for Silent {
-        async fn waiting(&self) -> Result<Vec<Waiting>, PortError> {
-            std::future::pending().await
-        }
-
-        async fn hooks(&self, _: &GroupName) -> Result<Vec<Hook>, PortError> {
-            std::future::pending().await
-        }
-    }
-
-    #[async_trait]
-    impl Adopt for Silent {
-        async fn adopt(&self, _: &Event) -> Result<(), PortError> {
-            std::future::pending().await
-        }
-
-        async fn is_behind(&self) -> Result<bool, PortError> {
-            std::future::pending().await
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_round_that_takes_too_long_leaves_time_to_let_go_of_ends() {
-        let schedule = json!({
-            "version": "0", "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa", "detail-type": "Scheduled Event",
-            "source": "aws.events", "account": "123456789012", "time": "2026-01-15T03:00:00Z",
-            "region": "eu-central-1", "resources": [], "detail": {},
-        });
-        let instance = InstanceId::parse(INSTANCE).unwrap();
-        for (keep, kept) in [(None, 1), (Some(Duration::from_secs(3 * 3600)), 0)] {
-            let door = door(guests::done(), &queue(), false).sweeping(Arc::new(Silent), Arc::new(Silent), keep);
-            door.dispatch.step(&terminating(), None).await.unwrap();
-            tokio::time::sleep(Duration::from_secs(4 * 3600)).await;
-            let closes = Instant::now() + Duration::from_secs(60);
-            let failure = door.invoke(schedule.to_string().as_bytes(), closes).await.unwrap_err();
-            assert_eq!(failure.error_type, "Sweep", "{}", failure.error_message);
-            assert!(closes - Instant::now() >= TO_ANSWER);
-            assert_eq!(door.dispatch.ledger.ended(&instance).await.unwrap().items.len(), kept);
-        }
-    }
-}
+mod tests;

@@ -17,15 +17,15 @@ const TO_ANSWER: Duration = Duration::from_secs(3);
 const TO_SAY: Duration = Duration::from_millis(500);
 
 impl Inbox {
-    /// Brings the messages of a batch on, side by side, and returns the ids of those that come again: whoever answers for the
-    /// batch says so, and the others are deleted. `closes` is when the answer has to be there.
+    /// Brings the messages of a batch on, side by side. Whoever answers for the batch says which of them come again; the others are
+    /// to be deleted. `closes` is when the answer has to be there.
     ///
     /// All of them stay hidden until the last is through, and only then are the delays set.
     pub async fn bring_batch_on(
         self: &Arc<Self>,
         batch: Vec<(Received, Result<Message, ParseError>)>,
         closes: Instant,
-    ) -> Vec<String> {
+    ) -> Brought {
         let stop = closes.checked_sub(TO_ANSWER).unwrap_or(closes);
         let mut in_flight = InFlight::new(self);
         for (message, said) in batch {
@@ -61,6 +61,21 @@ impl Inbox {
         if timeout_at(answer, self.put_off(&through)).await.is_err() {
             tracing::error!(queue = self.queue.name(), "no time was left to set delays: messages come again early");
         }
-        through.into_iter().filter(|(_, fate)| *fate != Fate::Over).map(|(message, _)| message.id).collect()
+        Brought(through)
+    }
+
+    /// Deletes what is over of a batch, where whoever answers for it cannot.
+    pub async fn delete(&self, brought: &Brought) {
+        self.delete_what_is_over(&brought.0).await;
+    }
+}
+
+/// What became of the messages of a batch.
+pub struct Brought(Vec<(Received, Fate)>);
+
+impl Brought {
+    /// The ids of those that come again.
+    pub fn again(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(|(_, fate)| *fate != Fate::Over).map(|(message, _)| message.id.as_str())
     }
 }

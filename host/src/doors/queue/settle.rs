@@ -78,7 +78,7 @@ impl Inbox {
         self.hide(Told::HandBack, messages.iter().map(|message| (message, Duration::ZERO)).collect()).await;
     }
 
-    async fn delete_what_is_over(&self, messages: &[(Received, Fate)]) {
+    pub(super) async fn delete_what_is_over(&self, messages: &[(Received, Fate)]) {
         let over: Vec<_> =
             messages.iter().filter(|(_, fate)| *fate == Fate::Over).map(|(message, _)| message).collect();
         if over.is_empty() {

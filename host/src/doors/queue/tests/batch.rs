@@ -14,7 +14,8 @@ impl Scene {
             (message, said)
         };
         let closes = Instant::now() + Duration::from_secs(120);
-        let mut again = inbox.bring_batch_on(batch.into_iter().map(read).collect(), closes).await;
+        let brought = inbox.bring_batch_on(batch.into_iter().map(read).collect(), closes).await;
+        let mut again: Vec<_> = brought.again().map(str::to_owned).collect();
         again.sort();
         let over = receipts.into_iter().filter(|(id, _)| !again.contains(id)).map(|(_, receipt)| receipt);
         self.queue.delete(&over.collect::<Vec<_>>()).await;
