@@ -15,6 +15,8 @@ use crate::dispatch::{Closing, Dispatch, Hooks, Jitter, Place};
 use crate::ledger::{CheckError, Ledger, MemoryStore};
 #[cfg(feature = "live")]
 use crate::ledger::{DirStore, Store, check};
+#[cfg(feature = "live")]
+use crate::modules::SourceError;
 use crate::modules::{DirSource, Modules, OneFile, Source};
 #[cfg(feature = "live")]
 use crate::policy::LedgerPolicy;
@@ -79,6 +81,10 @@ pub enum AssembleError {
     #[cfg(feature = "live")]
     #[error(transparent)]
     Aws(#[from] crate::aws::AwsError),
+    /// There are no plugins to run.
+    #[cfg(feature = "live")]
+    #[error("no plugin can be had")]
+    Modules(#[from] SourceError),
     /// The ledger that the policy names cannot carry work.
     #[error(transparent)]
     Ledger(#[from] CheckError),
@@ -145,6 +151,13 @@ async fn carries(store: &dyn Store, clock: &dyn Clock) -> Result<(), CheckError>
         }
         checked => checked,
     }
+}
+
+/// Makes sure that there is a place that plugins come from. Whoever runs none needs none.
+#[cfg(feature = "live")]
+pub async fn has_modules(dispatch: &Dispatch) -> Result<(), AssembleError> {
+    let handlers = dispatch.policy.handlers.iter();
+    Ok(dispatch.modules.check(handlers.map(|handler| handler.module.as_str())).await?)
 }
 
 /// What leases are held by, for people: the log of a Lambda function's instance, or a process of a machine.

@@ -10,7 +10,7 @@ mod s3;
 mod source;
 mod surface;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -92,6 +92,40 @@ impl Modules {
         Self { source, sandbox, clock, refresh: Duration::MAX, max_size: 0, slots: Mutex::new(slots) }
     }
 
+    /// Whether the source has modules to give, asked about those called `names`: once, at start, where a person still reads the answer.
+    ///
+    /// An error if there is no such source, or if none of them may be read. One that is not there yet, and what may pass by itself, is
+    /// said and not waited for.
+    pub async fn check(&self, names: impl IntoIterator<Item = &str>) -> Result<(), SourceError> {
+        let (mut forbidden, mut reached) = (None, false);
+        for name in names.into_iter().collect::<BTreeSet<_>>() {
+            // Nothing is so small as to be read for this.
+            let fetch = tokio::time::timeout(PATIENCE, self.source.fetch(name, None, 0));
+            let fetched = fetch.await.unwrap_or_else(|_| Err(self.late(name)));
+            let Err(error) = fetched else {
+                reached = true;
+                continue;
+            };
+            match error.kind {
+                SourceErrorKind::NoSource => return Err(error),
+                SourceErrorKind::TooLarge => reached = true,
+                SourceErrorKind::Denied => forbidden = Some(forbidden.unwrap_or(error)),
+                SourceErrorKind::NotFound | SourceErrorKind::Unavailable => {
+                    reached = true;
+                    tracing::warn!(module = name, %error, "a module cannot be had yet: it is asked for again with each event");
+                }
+            }
+        }
+        match forbidden {
+            Some(error) if !reached => Err(error),
+            Some(error) => {
+                tracing::warn!(%error, "a module cannot be had: it is asked for again with each event");
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
     /// The module to run now: the newest good one, at most `refresh` old.
     ///
     /// May be dropped at any point: nothing is taken for known that is not.
@@ -157,10 +191,12 @@ impl Modules {
         if slot.good.is_none() {
             return fetch.await;
         }
-        tokio::time::timeout(PATIENCE, fetch).await.unwrap_or_else(|_| {
-            let message = format!("{} did not answer within {PATIENCE:?}", self.source.locate(name));
-            Err(SourceError { kind: SourceErrorKind::Unavailable, message })
-        })
+        tokio::time::timeout(PATIENCE, fetch).await.unwrap_or_else(|_| Err(self.late(name)))
+    }
+
+    fn late(&self, name: &str) -> SourceError {
+        let message = format!("{} did not answer within {PATIENCE:?}", self.source.locate(name));
+        SourceError { kind: SourceErrorKind::Unavailable, message }
     }
 
     /// Says loudly that what the source has is not what runs.

@@ -37,8 +37,28 @@ pub(crate) fn visible_json(json: &serde_json::Value) -> String {
 }
 
 fn filter() -> EnvFilter {
-    let directives = std::env::var(FILTER_VARIABLE).unwrap_or_else(|_| DEFAULT_FILTER.to_owned());
-    EnvFilter::try_new(&directives).unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER))
+    asked_for().and_then(|asked| EnvFilter::try_new(asked).ok()).unwrap_or_else(|| EnvFilter::new(DEFAULT_FILTER))
+}
+
+/// What the environment says is to be logged.
+fn asked_for() -> Option<String> {
+    // What is not UTF-8 is no directive either, and is shown as well as it can be.
+    std::env::var_os(FILTER_VARIABLE).map(|asked| asked.to_string_lossy().into_owned())
+}
+
+/// Says that what the environment asks for cannot be made out, and what is logged instead.
+pub fn warn_of_filter() {
+    if let Some(warning) = asked_for().and_then(|asked| not_understood(&asked)) {
+        tracing::warn!("{warning}");
+    }
+}
+
+fn not_understood(asked: &str) -> Option<String> {
+    let error = EnvFilter::try_new(asked).err()?;
+    Some(format!(
+        "{FILTER_VARIABLE} is {asked:?}, which cannot be made out ({error}): as if it were {DEFAULT_FILTER:?}; write \
+         TARGET=LEVEL, divided by commas, with the levels error, warn, info, debug and trace"
+    ))
 }
 
 /// One JSON object per line, as CloudWatch Logs reads them, to `writer`.
@@ -47,6 +67,7 @@ where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     tracing_subscriber::registry().with(json_lines(writer)).init();
+    warn_of_filter();
 }
 
 /// The same as a layer, beside others.
@@ -63,6 +84,7 @@ where
 /// Short lines on standard error.
 pub fn human() {
     tracing_subscriber::fmt().with_env_filter(filter()).with_ansi(false).with_writer(std::io::stderr).init();
+    warn_of_filter();
 }
 
 #[cfg(test)]
@@ -75,6 +97,15 @@ mod tests {
         let shown = visible_json(&value);
         assert_eq!(shown, r#"{"a":"x\u202e\u009b\u001b\né"}"#);
         assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
+    }
+
+    #[test]
+    fn a_filter_that_cannot_be_made_out_is_named_with_what_is_logged_instead() {
+        assert_eq!(
+            ["", "debug", DEFAULT_FILTER, "hostler[attempt]=trace"].map(not_understood),
+            [None, None, None, None]
+        );
+        insta::assert_snapshot!(not_understood("hostler=loud").unwrap(), @r#"HOSTLER_LOG is "hostler=loud", which cannot be made out (error parsing level filter: expected one of "off", "error", "warn", "info", "debug", "trace", or a number 0-5): as if it were "warn,hostler=info,guest=info"; write TARGET=LEVEL, divided by commas, with the levels error, warn, info, debug and trace"#);
     }
 
     #[test]

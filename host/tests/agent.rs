@@ -62,6 +62,9 @@ mod live {
     const IDENTITY: &str = "<GetCallerIdentityResponse><GetCallerIdentityResult><Account>123456789012</Account>\
                             </GetCallerIdentityResult></GetCallerIdentityResponse>";
 
+    /// What GetQueueAttributes is answered where there is a queue.
+    const THERE: (u16, &str) = (200, r#"{"Attributes": {"VisibilityTimeout": "30"}}"#);
+
     /// Serves for as long as the test runs. `attributes` is what GetQueueAttributes is answered. Returns its address.
     fn server(attributes: (u16, &'static str)) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -106,10 +109,10 @@ mod live {
         }
     }
 
-    fn serving(folder: &TempDir, endpoint: &str) -> Child {
+    fn serving(folder: &TempDir, endpoint: &str, policy: &str) -> Child {
         let ledger = "[ledger]\nstore = \"dir:ledger\"\n";
         let queue = format!("[queue]\nurl = \"{endpoint}/123456789012/events\"\n[agent]\nlisten = \"127.0.0.1:0\"\n");
-        let mut command = agent(folder, &format!("{ledger}{queue}{POLICY}"));
+        let mut command = agent(folder, &format!("{ledger}{queue}{policy}"));
         command.envs([
             ("AWS_ENDPOINT_URL", endpoint),
             ("AWS_REGION", "eu-central-1"),
@@ -123,7 +126,7 @@ mod live {
     #[test]
     fn sigterm_ends_it_in_order() {
         let folder = TempDir::new().unwrap();
-        let mut child = serving(&folder, &server((200, r#"{"Attributes": {"VisibilityTimeout": "30"}}"#)));
+        let mut child = serving(&folder, &server(THERE), POLICY);
         let mut log = BufReader::new(child.stdout.take().unwrap()).lines();
         assert!(log.any(|line| line.unwrap().contains(r#""message":"serving""#)), "it ended before it served");
         let asked = Instant::now();
@@ -137,11 +140,24 @@ mod live {
         let folder = TempDir::new().unwrap();
         let missing =
             r#"{"__type": "com.amazonaws.sqs#QueueDoesNotExist", "message": "The specified queue does not exist."}"#;
-        let output = serving(&folder, &server((400, missing))).wait_with_output().unwrap();
+        let output = serving(&folder, &server((400, missing)), POLICY).wait_with_output().unwrap();
         ends(
             &output,
             5,
             "there is no such queue in eu-central-1, where Hostler is: correct url in [queue] of the policy",
+        );
+        assert!(!String::from_utf8_lossy(&output.stdout).contains("serving"), "it says that it serves");
+    }
+
+    #[test]
+    fn a_folder_of_modules_that_is_missing_is_an_error_at_start() {
+        let folder = TempDir::new().unwrap();
+        let output =
+            serving(&folder, &server(THERE), &POLICY.replace("dir:.", "dir:nowhere")).wait_with_output().unwrap();
+        ends(
+            &output,
+            5,
+            "no plugin can be had: nowhere/module.wasm is not there, nor is its folder; correct `source` in [modules]",
         );
     }
 }

@@ -1,5 +1,7 @@
 //! Times as people say them.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 
 /// A length of time in one unit, in three characters at most unless it is months: `12s`, `48m`, `30h`, `3d`.
@@ -11,6 +13,23 @@ pub(crate) fn brief(length: SignedDuration) -> String {
         6_000..172_800 => format!("{}h", seconds / 3_600),
         _ => format!("{}d", seconds / 86_400),
     }
+}
+
+/// A length of time in sentences, in whole units: `7 days`, `1 hour 30 minutes`, `20 seconds`. What is shorter than a second is left out.
+pub(crate) fn long(length: Duration) -> String {
+    let seconds = length.as_secs();
+    let units = [
+        ("day", seconds / 86_400),
+        ("hour", seconds / 3_600 % 24),
+        ("minute", seconds / 60 % 60),
+        ("second", seconds % 60),
+    ];
+    let said = units.into_iter().filter(|(_, count)| *count > 0).map(|(unit, count)| match count {
+        1 => format!("1 {unit}"),
+        _ => format!("{count} {unit}s"),
+    });
+    let said = said.collect::<Vec<_>>().join(" ");
+    if said.is_empty() { "0 seconds".to_owned() } else { said }
 }
 
 /// `in 12s`, `12s ago` or, within a second, `just now`.
@@ -44,6 +63,24 @@ mod tests {
         let told = told.map(|seconds| brief(SignedDuration::from_secs(seconds)));
         assert_eq!(told, ["0s", "99s", "1m", "99m", "1h", "47h", "2d", "100d"]);
         assert_eq!(brief(SignedDuration::from_secs(-1)), "0s");
+    }
+
+    #[test]
+    fn in_sentences_lengths_have_words_for_units() {
+        let told = [0, 1, 20, 60, 5_400, 86_400, 604_800, 694_861].map(|seconds| long(Duration::from_secs(seconds)));
+        assert_eq!(
+            told,
+            [
+                "0 seconds",
+                "1 second",
+                "20 seconds",
+                "1 minute",
+                "1 hour 30 minutes",
+                "1 day",
+                "7 days",
+                "8 days 1 hour 1 minute 1 second"
+            ]
+        );
     }
 
     #[test]

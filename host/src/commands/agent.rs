@@ -22,7 +22,12 @@ use crate::policy::Policy;
 Exit codes:
   0  stopped: by SIGTERM or SIGINT, with everything ended or handed back
   2  bad input: arguments or policy, or nothing in the policy to take events from
-  5  cannot serve: AWS cannot be reached or does not know us, or the queue is missing or forbidden")]
+  5  cannot serve, and the last line of the log says why:
+     - AWS cannot be reached, or does not know us
+     - the ledger cannot be read or written, or the clock is off
+     - the queue, or the source of modules, is missing or forbidden
+     - [imds] is not on an EC2 instance, or on one of another account or region
+     - another process listens at the address of [agent]")]
 pub struct Arguments {
     #[command(flatten)]
     policy: PolicyFile,

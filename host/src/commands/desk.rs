@@ -129,12 +129,15 @@ impl Known {
 
 /// Where the ledger is, for messages; a folder that is not there may be a mistake.
 pub(super) fn place(policy: &Policy, store: &dyn Store) -> String {
-    let place = store.locate("");
-    match policy.ledger.as_ref().map(|ledger| &ledger.store) {
-        Some(Location::Dir(folder)) if !folder.exists() => {
-            format!("{place} (which is not there: no host of this machine has written to it)")
-        }
-        _ => place,
+    let Some(Location::Dir(folder)) = policy.ledger.as_ref().map(|ledger| &ledger.store) else {
+        return store.locate("");
+    };
+    // From where somebody asks, a relative one may be another than that of the hosts.
+    let place = std::path::absolute(folder).unwrap_or_else(|_| folder.clone()).display().to_string();
+    if folder.exists() {
+        place
+    } else {
+        format!("{place} (which is not there: no host of this machine has written to it)")
     }
 }
 
@@ -229,6 +232,18 @@ mod tests {
           word word word word word word word word word word word
           xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
         ");
+    }
+
+    #[test]
+    fn a_folder_is_named_in_full_and_if_it_is_not_there() {
+        let told = |folder: &str| {
+            let policy = crate::testing::policy(&format!("[ledger]\nstore = \"dir:{folder}\""));
+            place(&policy, &crate::ledger::DirStore::new(folder))
+        };
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(told("src"), here.join("src").display().to_string());
+        let said = told("no-such-ledger").replace(&here.display().to_string(), "/here");
+        insta::assert_snapshot!(said, @"/here/no-such-ledger (which is not there: no host of this machine has written to it)");
     }
 
     #[test]

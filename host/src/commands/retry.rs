@@ -13,8 +13,9 @@ use jiff::Timestamp;
 use super::desk::{self, Known, Refusal, write_lines};
 use super::policy::PolicyFile;
 use crate::assemble;
-use crate::clock::words::{brief, due};
+use crate::clock::words::{brief, due, to_the_second};
 use crate::clock::{Clock, SystemClock};
+use crate::diagnosis;
 use crate::ledger::{Item, Standing};
 use crate::policy::Policy;
 use crate::ports::InstanceId;
@@ -103,15 +104,12 @@ async fn retry(
 
 /// Who comes for it, and when.
 fn comes(standing: Standing, item: &Item, policy: &Policy, now: Timestamp) -> String {
-    match (standing, &policy.sweep) {
-        (Standing::Overdue, Some(sweep)) => {
-            format!("Its message has died: the sweep takes it up, every {}", humantime::format_duration(sweep.every))
-        }
-        (Standing::Overdue, None) => {
-            "Its message has died, and the policy has no [sweep], which would take it up: add one, or end \
-                                      the work with hostler finish or hostler abandon"
-                .to_owned()
-        }
+    match standing {
+        Standing::Overdue => format!(
+            "But no host has come for it since {}: {}",
+            to_the_second(item.wake),
+            diagnosis::nobody_comes(policy)
+        ),
         _ => format!("A host comes for it {} or sooner", due(item.wake, now)),
     }
 }

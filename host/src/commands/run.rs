@@ -141,6 +141,9 @@ impl Arguments {
             }
             let lines = self.json.then(|| crate::telemetry::json_lines(std::io::stderr));
             tracing_subscriber::registry().with(world.listener()).with(lines).init();
+            if self.json {
+                crate::telemetry::warn_of_filter();
+            }
             let dispatch = self.recorded(assemble::simulated(policy, self.modules.as_deref(), &world)?)?;
             let ends = handle_all(&dispatch, events.clone()).await;
             if !self.json {

@@ -22,8 +22,8 @@ use crate::ports::InstanceId;
 /// Shows what is under way, or the story of one instance.
 ///
 /// All open work is listed, the most worrying first. It reads the ledger that the policy names and asks nobody else, so it works while hosts do not. Below each instance stands what
-/// its last attempt said. "overdue" means that nobody has come for it long after its time: its message has died, and the sweep takes
-/// it up. "finishing" means that its end is decided, and Auto Scaling is still to be told. `hostler why` says what blocks an instance.
+/// its last attempt said. "overdue" means that no host has come for it long after its time: hosts are down, or what would
+/// bring it is lost, which the sweep makes up for. "finishing" means that its end is decided, and Auto Scaling is still to be told. `hostler why` says what blocks an instance.
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
 pub struct Arguments {

@@ -6,9 +6,9 @@ use jiff::Timestamp;
 
 use super::sight::Sight;
 use super::{Finding, cluster, notes};
-use crate::clock::words::{brief, due, relative};
+use crate::clock::words::{brief, due, long, relative, to_the_second};
 use crate::dispatch::{Completion, Decision, End, Worked};
-use crate::ledger::{Ended, EndedItem, Finishing, Item, Open, Standing};
+use crate::ledger::{Ended, EndedItem, Finishing, Item, Open, Order, Standing};
 use crate::policy::{Handler, OnFailure, Policy};
 use crate::ports::{GroupInstance, InstanceId};
 
@@ -28,9 +28,9 @@ pub struct Book<'a> {
 }
 
 impl Book<'_> {
-    /// The open item that worries most.
+    /// The open item that is to be told of: one that a person has given an order for, or else the one that worries most.
     pub(super) fn worst(&self) -> Option<&Item> {
-        self.open.items.iter().min_by_key(|item| self.open.worry(item, self.now))
+        self.open.items.iter().min_by_key(|item| (ordered(item).is_none(), self.open.worry(item, self.now)))
     }
 
     /// The handler of the item, if the policy at hand has it.
@@ -38,12 +38,13 @@ impl Book<'_> {
         self.policy.handlers.iter().find(|handler| handler.name == item.handler)
     }
 
-    /// What blocks an open item: first what makes its work pointless, then what keeps it from being done, then what it waits for.
+    /// What blocks an open item: first the order of a person that waits, then what makes its work pointless, then what keeps it from
+    /// being done, then what it waits for.
     pub(super) fn blocker(&self, item: &Item, sight: Option<&Sight>) -> Finding {
         let handler = self.handler(item).map(|handler| &**handler);
         let standing = self.open.standing(item, self.now);
-        sight
-            .and_then(|sight| gone(sight).or_else(|| over(item, sight)))
+        self.waits_for_a_host(item)
+            .or_else(|| sight.and_then(|sight| gone(sight).or_else(|| over(item, sight))))
             .or_else(|| self.said_to_be_over(item))
             .or_else(|| self.of_standing(item, standing))
             .or_else(|| notes::trouble(last_note(item)?, handler))
@@ -67,39 +68,38 @@ impl Book<'_> {
         match standing {
             Standing::Overdue => Some(self.overdue(item)),
             Standing::Finishing => item.finishing.as_ref().map(|finishing| self.finishing(item, finishing)),
-            Standing::Ordered => item.order.as_ref().map(|order| {
-                let (result, by, ago) = (order.result.as_str(), &order.by, relative(order.at, self.now));
-                let next = due(item.wake, self.now);
-                Finding::with(
-                    format!("{by} has ordered {result} for it {ago}; the next host that takes it up carries that out, {next} or sooner"),
-                    "to carry it out at once, give the order again",
-                )
-            }),
             Standing::Behind => self.open.held(self.now).map(|lease| {
                 let (holder, since) = (&lease.holder, brief(self.now.duration_since(lease.since)));
                 Finding::new(format!(
                     "{holder} works on other work for the same instance, for {since}: one thing at a time, this comes after it"
                 ))
             }),
-            Standing::Due | Standing::Waiting | Standing::Working => None,
+            // An order has been told of before.
+            Standing::Ordered | Standing::Due | Standing::Waiting | Standing::Working => None,
         }
     }
 
+    /// A person has given an order that no host has carried out yet.
+    fn waits_for_a_host(&self, item: &Item) -> Option<Finding> {
+        let order = ordered(item)?;
+        let (result, by, ago) = (order.result.as_str(), &order.by, relative(order.at, self.now));
+        let next = match (self.open.held(self.now), self.open.standing(item, self.now)) {
+            (Some(lease), _) => {
+                format!("{} is at work on the instance, and it is carried out after that", lease.holder)
+            }
+            (None, Standing::Overdue) => overdue(item, self.now),
+            (None, _) => {
+                format!("the next host that takes it up carries that out, {} or sooner", due(item.wake, self.now))
+            }
+        };
+        Some(Finding::with(
+            format!("{by} has ordered {result} for it {ago}; {next}"),
+            "to carry it out at once, give the order again",
+        ))
+    }
+
     fn overdue(&self, item: &Item) -> Finding {
-        let since = relative(item.wake, self.now);
-        let conclusion = format!("nobody works on it: its next step was due {since}, and its message has died");
-        Finding::with(
-            conclusion,
-            match &self.policy.sweep {
-                Some(sweep) => format!(
-                    "the sweep takes it up, every {}; if it does not, see whether a host with [sweep] runs at all",
-                    humantime::format_duration(sweep.every)
-                ),
-                None => "the policy has no [sweep], which would take it up: add one, or end it with hostler finish or \
-                         hostler abandon"
-                    .to_owned(),
-            },
-        )
+        Finding::with(overdue(item, self.now), nobody_comes(self.policy))
     }
 
     fn finishing(&self, item: &Item, finishing: &Finishing) -> Finding {
@@ -186,7 +186,7 @@ impl Book<'_> {
             .and(complete_by_hand(self.instance, member)),
             (None, Some(ended)) => Finding::new(format!("nothing: no work is open for it; {}", self.ended(ended))),
             (None, None) => {
-                let keep = self.policy.ledger.as_ref().map(|ledger| humantime::format_duration(ledger.keep));
+                let keep = self.policy.ledger.as_ref().map(|ledger| long(ledger.keep));
                 let older = keep.map(|keep| format!(", or it ended more than {keep} ago")).unwrap_or_default();
                 Finding::new(format!("nothing that the ledger knows: no event about it has come here{older}"))
             }
@@ -222,6 +222,38 @@ fn over(item: &Item, sight: &Sight) -> Option<Finding> {
         ),
         "its work can still be brought to its end, and nothing depends on it: hostler finish",
     ))
+}
+
+/// The order of a person, as long as it waits.
+fn ordered(item: &Item) -> Option<&Order> {
+    item.order.as_ref().filter(|_| item.finishing.is_none())
+}
+
+/// What is known of an item that nobody comes for.
+pub(crate) fn overdue(item: &Item, now: Timestamp) -> String {
+    let (since, ago) = (to_the_second(item.wake), relative(item.wake, now));
+    format!("its next step is overdue since {since} ({ago}): no host has come for it")
+}
+
+/// What that is likely to mean by this policy, and what to do. A ledger does not tell a lost message from hosts that are down.
+pub(crate) fn nobody_comes(policy: &Policy) -> String {
+    let by_hand = "hostler finish or hostler abandon ends it";
+    match (&policy.sweep, &policy.queue, &policy.imds) {
+        (Some(sweep), ..) => format!(
+            "see whether a host with [sweep] runs: it takes such work up, every {}; meanwhile {by_hand}",
+            long(sweep.every)
+        ),
+        (None, Some(_), _) => format!(
+            "see whether a host runs and receives from the queue. If one does, the message is probably lost: add [sweep] to the \
+             policy, which takes such work up; meanwhile {by_hand}"
+        ),
+        (None, None, Some(_)) => format!(
+            "see whether the agent on the instance runs: it takes its work up when it starts; if it cannot, {by_hand}"
+        ),
+        (None, None, None) => {
+            format!("it goes on when its event is delivered again, or once a host has [sweep]; meanwhile {by_hand}")
+        }
+    }
 }
 
 /// What an end came to, in a line.

@@ -40,7 +40,7 @@ fn of_item(book: &Book<'_>, item: &Item) -> Vec<String> {
             say(format!("{} works on it, since {}", lease.holder, relative(lease.since, now)));
         }
         (Standing::Behind, Some(lease)) => say(format!("behind: {} works on {}", lease.holder, lease.item)),
-        (Standing::Overdue, _) => say(format!("overdue: its next step was due {}", relative(item.wake, now))),
+        (Standing::Overdue, _) => say(super::book::overdue(item, now)),
         _ => say(format!("its next attempt is due {}", due(item.due, now))),
     }
     if let Some(last) = item.last_ended() {

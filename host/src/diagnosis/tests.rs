@@ -316,6 +316,39 @@ fn without_any_of_these_the_ledger_says_where_the_work_stands() {
     me@laptop has ordered ABANDON for it 5s ago; the next host that takes it up carries that out, in 12s or sooner
     -> to carry it out at once, give the order again
     ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_order_of_a_person_that_waits_comes_first() {
+    let order = || Some(Order { result: LifecycleResult::Continue, by: "me@laptop".into(), at: ago(600) });
+    let ordered = Item { order: order(), ..waiting("failed", "broken") };
+    let late = Item { wake: ago(600), ..ordered.clone() };
+    insta::assert_snapshot!(by_the_ledger(&one(late)), @"
+    me@laptop has ordered CONTINUE for it 10m ago; its next step is overdue since 2026-01-15T02:50:00Z (10m ago): no host has come for it
+    -> to carry it out at once, give the order again
+    ");
+    let worse = Item { id: "another".into(), wake: ago(900), ..waiting("again", "") };
+    insta::assert_snapshot!(by_the_ledger(&Open { items: vec![worse, ordered.clone()], ..Open::default() }), @"
+    me@laptop has ordered CONTINUE for it 10m ago; the next host that takes it up carries that out, in 12s or sooner
+    -> to carry it out at once, give the order again
+    ");
+    let holder = "worker-1 (process 7)".to_owned();
+    let lease = Lease { id: "1".into(), holder, item: ordered.id.clone(), since: ago(8), until: ago(8) + LEASE };
+    insta::assert_snapshot!(by_the_ledger(&Open { lease: Some(lease), ..one(ordered.clone()) }), @"
+    me@laptop has ordered CONTINUE for it 10m ago; worker-1 (process 7) is at work on the instance, and it is carried out after that
+    -> to carry it out at once, give the order again
+    ");
+    let policy = policy(GRANTS);
+    let mut gone = look(&world(""), &policy).await;
+    gone.machine = Ok(crate::ports::Instance { state: "terminated".into(), ..gone.machine.unwrap() });
+    insta::assert_snapshot!(words(&diagnosis(&one(ordered), &Ended::default(), &policy, Some(&gone))), @"
+    me@laptop has ordered CONTINUE for it 10m ago; the next host that takes it up carries that out, in 12s or sooner
+    -> to carry it out at once, give the order again
+    ");
+}
+
+#[test]
+fn an_end_that_is_decided_only_has_to_be_told() {
     let why = "5 attempts in a row failed; the last: broken".to_owned();
     let finishing = Finishing {
         decision: Decision::GaveUp { why },
@@ -355,17 +388,28 @@ fn work_that_is_being_done_or_comes_after_other_work_says_by_whom() {
 }
 
 #[test]
-fn work_that_nobody_comes_for_names_the_sweep_or_that_there_is_none() {
+fn work_that_nobody_comes_for_says_what_is_known_what_is_likely_and_what_to_do() {
     let open = one(Item { wake: ago(600), ..waiting("again", "2 tasks left") });
     insta::assert_snapshot!(by_the_ledger(&open), @"
-    nobody works on it: its next step was due 10m ago, and its message has died
-    -> the policy has no [sweep], which would take it up: add one, or end it with hostler finish or hostler abandon
+    its next step is overdue since 2026-01-15T02:50:00Z (10m ago): no host has come for it
+    -> it goes on when its event is delivered again, or once a host has [sweep]; meanwhile hostler finish or hostler abandon ends it
     ");
     let mut swept = policy(GRANTS);
     swept.sweep = Some(crate::policy::SweepPolicy { every: std::time::Duration::from_secs(60) });
     insta::assert_snapshot!(words(&diagnosis(&open, &Ended::default(), &swept, None)), @"
-    nobody works on it: its next step was due 10m ago, and its message has died
-    -> the sweep takes it up, every 1m; if it does not, see whether a host with [sweep] runs at all
+    its next step is overdue since 2026-01-15T02:50:00Z (10m ago): no host has come for it
+    -> see whether a host with [sweep] runs: it takes such work up, every 1 minute; meanwhile hostler finish or hostler abandon ends it
+    ");
+    let by = |sections: &str| words(&diagnosis(&open, &Ended::default(), &policy(sections), None));
+    let ledger = "[ledger]\nstore = \"dir:ledger\"\n";
+    let queue = "[queue]\nurl = \"https://sqs.eu-central-1.amazonaws.com/123456789012/events\"\n";
+    insta::assert_snapshot!(by(&format!("{ledger}{queue}")), @"
+    its next step is overdue since 2026-01-15T02:50:00Z (10m ago): no host has come for it
+    -> see whether a host runs and receives from the queue. If one does, the message is probably lost: add [sweep] to the policy, which takes such work up; meanwhile hostler finish or hostler abandon ends it
+    ");
+    insta::assert_snapshot!(by(&format!("{ledger}[imds]")), @"
+    its next step is overdue since 2026-01-15T02:50:00Z (10m ago): no host has come for it
+    -> see whether the agent on the instance runs: it takes its work up when it starts; if it cannot, hostler finish or hostler abandon ends it
     ");
 }
 
@@ -374,6 +418,11 @@ async fn where_nothing_is_open_it_says_what_became_of_it_and_who_waits_all_the_s
     let policy = policy(GRANTS);
     let nothing = Open::default();
     let ended = |decision, lifecycle| Ended { items: vec![ended_item(decision, lifecycle)], ..Ended::default() };
+    let kept = self::policy("[ledger]\nstore = \"dir:ledger\"");
+    insta::assert_snapshot!(words(&diagnosis(&nothing, &Ended::default(), &kept, None)), @"
+    nothing that the ledger knows: no event about it has come here, or it ended more than 7 days ago
+    -> nothing
+    ");
     insta::assert_snapshot!(words(&diagnosis(&nothing, &Ended::default(), &policy, None)), @"
     nothing that the ledger knows: no event about it has come here
     -> nothing

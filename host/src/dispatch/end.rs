@@ -147,8 +147,8 @@ pub enum DispatchError {
         instance: String,
         /// CONTINUE or ABANDON.
         result: &'static str,
-        /// Why.
-        source: PortError,
+        /// Why; in the message already, so that it is no further link of the chain (`r#`).
+        r#source: PortError,
         /// When it is to be tried again, by the host's clock.
         again: Timestamp,
     },
@@ -181,11 +181,15 @@ impl End {
 impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (word, why) = self.told();
-        let Self::Worked(Worked { handler, attempts, lifecycle, .. }) = self else { return f.write_str(&why) };
-        let why = if why.is_empty() { why } else { format!(": {why}") };
+        let Self::Worked(Worked { handler, attempts, lifecycle, decision }) = self else { return f.write_str(&why) };
         let plural = if *attempts == 1 { "attempt" } else { "attempts" };
+        let after = format!("after {attempts} {plural} of {handler}");
         let lifecycle = lifecycle.map_or("no lifecycle action to complete", Completion::told);
-        write!(f, "{word} after {attempts} {plural} of {handler}{why}; {lifecycle}")
+        match decision {
+            Decision::Ordered { .. } => write!(f, "{word} {why}, {after}; {lifecycle}"),
+            _ if why.is_empty() => write!(f, "{word} {after}; {lifecycle}"),
+            _ => write!(f, "{word} {after}: {why}; {lifecycle}"),
+        }
     }
 }
 

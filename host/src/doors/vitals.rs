@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of HTTP. Time is tokio's.
 
+use std::future::pending;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -52,6 +53,16 @@ impl Vitals {
             })
         };
         self.loops.iter().filter_map(late).collect()
+    }
+
+    /// Ends when every part has said that it can work.
+    pub async fn ready(&self) {
+        for part in &self.parts {
+            // One that is gone says nothing any more: why, its door tells.
+            if part.hindrance.clone().wait_for(Option::is_none).await.is_err() {
+                return pending().await;
+            }
+        }
     }
 
     /// A line for each part that cannot work at the moment.
@@ -119,5 +130,19 @@ mod tests {
         assert!(vitals.unready().is_empty());
         ledger.not_ready("the disk is full");
         insta::assert_snapshot!(vitals.unready().join("\n"), @"ledger: the disk is full");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_agent_is_ready_when_all_its_parts_are_and_never_when_one_has_ended() {
+        let mut vitals = Vitals::default();
+        let (ledger, queue) = (vitals.readiness("ledger"), vitals.readiness("queue"));
+        let soon = || tokio::time::timeout(Duration::from_secs(1), vitals.ready());
+        ledger.ready();
+        assert!(soon().await.is_err());
+        queue.ready();
+        assert!(soon().await.is_ok());
+        queue.not_ready("there is no such queue");
+        drop(queue);
+        assert!(soon().await.is_err());
     }
 }

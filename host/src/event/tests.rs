@@ -72,7 +72,11 @@ fn every_kind_is_among_the_known_ones_and_shows_what_they_say() {
         for event in events {
             let of_its_kind = KNOWN.iter().position(|known| known.kind == event.kind && shows(known, &event));
             assert_eq!(of_its_kind.is_none(), event.kind == Kind::Other, "{name}: {event:?}");
-            of_its_kind.into_iter().for_each(|known| met[known] = true);
+            let Some(known) = of_its_kind else { continue };
+            met[known] = true;
+            for field in event.envelope["detail"].as_object().into_iter().flat_map(|detail| detail.keys()) {
+                assert!(KNOWN[known].fields.contains(&&**field), "{name}: {field} is not among the fields of its kind");
+            }
         }
     }
     let recorded: Vec<_> = KNOWN.iter().zip(met).filter(|(_, met)| !met).map(|(known, _)| known).collect();

@@ -4,6 +4,8 @@ use super::FORMAT;
 use crate::ports::PortError;
 
 /// Why the ledger could not be read or written. No event is lost by it: its delivery fails, and comes again.
+///
+/// The cause is in each message, since most of them are logged without their chain; written `r#source`, it is not in that too.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LedgerError {
     /// An object cannot be read.
@@ -12,7 +14,7 @@ pub enum LedgerError {
         /// The object.
         place: String,
         /// Why.
-        source: PortError,
+        r#source: PortError,
     },
     /// An object cannot be written.
     #[error("the ledger cannot be written, {place}: {source}")]
@@ -20,7 +22,7 @@ pub enum LedgerError {
         /// The object.
         place: String,
         /// Why.
-        source: PortError,
+        r#source: PortError,
     },
     /// A later version of Hostler wrote an object.
     #[error(
@@ -40,7 +42,7 @@ pub enum LedgerError {
         /// What is wrong with it.
         damage: String,
         /// Why it stays where it is.
-        source: PortError,
+        r#source: PortError,
     },
     /// An object is damaged, and whoever reads it changes nothing.
     #[error(
@@ -69,4 +71,19 @@ pub enum LedgerError {
         /// The instance.
         subject: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ports::PortErrorKind;
+
+    #[test]
+    fn the_cause_is_said_once_with_the_chain_and_without() {
+        let source = PortError::new(PortErrorKind::Denied, "s3:GetObject is not allowed");
+        let error = LedgerError::Read { place: "s3://bucket/open/".into(), source };
+        let said = error.to_string();
+        insta::assert_snapshot!(said, @"the ledger cannot be read, s3://bucket/open/: s3:GetObject is not allowed");
+        assert_eq!(format!("{:#}", anyhow::Error::from(error)), said);
+    }
 }

@@ -41,6 +41,8 @@ pub struct SourceError {
 pub enum SourceErrorKind {
     /// There is no such object or file.
     NotFound,
+    /// There is not even the bucket or the folder that it would be in.
+    NoSource,
     /// We may not read it.
     Denied,
     /// It is larger than `max-size`.

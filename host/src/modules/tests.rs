@@ -180,3 +180,33 @@ async fn a_silent_source_is_not_waited_for_when_there_is_a_good_module() {
     assert!(Arc::ptr_eq(&good, &modules.current("m").await.unwrap()));
     assert_eq!(asked.elapsed(), PATIENCE);
 }
+
+fn refused(kind: SourceErrorKind, message: &str) -> Result<Fetched, SourceError> {
+    Err(SourceError { kind, message: message.into() })
+}
+
+/// What is said at the start of a source that answers so about the modules `a` and `b`.
+async fn checked<const N: usize>(answers: [Result<Fetched, SourceError>; N]) -> String {
+    let (_, modules) = modules(answers);
+    modules.check(["a", "b", "a"]).await.map_or_else(|error| error.to_string(), |()| "sound".to_owned())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_is_missing_or_forbidden_is_found_at_the_start() {
+    use SourceErrorKind::{Denied, NoSource, NotFound, TooLarge};
+    let denied = |what| refused(Denied, what);
+    assert_eq!(checked([refused(NoSource, "there is no bucket")]).await, "there is no bucket");
+    assert_eq!(checked([denied("a is forbidden"), denied("b is forbidden")]).await, "a is forbidden");
+    assert_eq!(checked([refused(TooLarge, "it is there"), denied("b is forbidden")]).await, "sound");
+    // It may be uploaded, and the source may answer, at any time.
+    assert_eq!(checked([refused(NotFound, "a is not there"), down()]).await, "sound");
+    assert_eq!(checked([new(Vec::new(), "1"), new(Vec::new(), "1")]).await, "sound");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_folder_of_modules_that_is_not_there_is_named() {
+    let sandbox = Sandbox::new(Capacity { attempts: 1, memory: 1 << 20 }, Pace::Virtual).expect("a sandbox");
+    let (source, clock) = (Arc::new(DirSource::new("/no/such/folder")), Arc::new(VirtualClock::new()));
+    let modules = Modules::new(source, Arc::new(sandbox), clock, &policy("").modules);
+    insta::assert_snapshot!(modules.check(["a.wasm"]).await.unwrap_err(), @"/no/such/folder/a.wasm is not there, nor is its folder; correct `source` in [modules], or make the folder");
+}

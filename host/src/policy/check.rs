@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::warnings::probably_not_meant;
+use self::warnings::{left_out, probably_not_meant};
 use super::file::{
     AutoScalingAction, AutoScalingSection, Ec2Action, Ec2Section, EcsAction, EcsSection, File, FinishSection,
     GrantsSection, HandlerSection, LimitsSection, ModulesSection, SshSection,
@@ -45,6 +45,7 @@ fn policy(reading: &mut Reading<'_>, file: File) -> Option<Policy> {
         .and_then(|section| modules(reading, section));
     let recordings = file.recordings.and_then(|section| host::store(reading, section.at, section.value.0.store));
     let ledger = file.ledger.and_then(|section| host::ledger(reading, section));
+    let queue_at = file.queue.as_ref().map_or(0, |section| section.at);
     let queue = file.queue.and_then(|section| host::queue(reading, section));
     let sweeps_at = file.sweep.as_ref().map(|section| section.at);
     let imds = file.imds.map(|section| host::imds(reading, section));
@@ -61,18 +62,11 @@ fn policy(reading: &mut Reading<'_>, file: File) -> Option<Policy> {
             handlers.push(Arc::new(handler));
         }
     }
-    Some(Policy {
-        modules: modules?,
-        recordings,
-        ledger,
-        queue,
-        imds,
-        agent,
-        sweep,
-        handlers,
-        digest: String::new(),
-        warnings: Vec::new(),
-    })
+    let (digest, warnings) = (String::new(), Vec::new());
+    let policy =
+        Policy { modules: modules?, recordings, ledger, queue, imds, agent, sweep, handlers, digest, warnings };
+    left_out(reading, queue_at, &policy);
+    Some(policy)
 }
 
 fn modules(reading: &mut Reading<'_>, At { at, value }: Section<ModulesSection>) -> Option<ModulesPolicy> {

@@ -12,7 +12,7 @@ mod read;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde_json::Value;
@@ -117,6 +117,19 @@ impl Pattern {
         };
         texts.extend(self.either.iter().flat_map(|pattern| pattern.texts(path)));
         texts
+    }
+
+    /// The names of the fields directly below `path` that are tested, in any alternative.
+    pub(super) fn fields_below(&self, path: &[&str]) -> BTreeSet<&str> {
+        let mut fields = match path.split_first() {
+            None => self.fields.keys().map(String::as_str).collect(),
+            Some((first, rest)) => match self.fields.get(*first) {
+                Some(Field::Nested(pattern)) => pattern.fields_below(rest),
+                _ => BTreeSet::new(),
+            },
+        };
+        fields.extend(self.either.iter().flat_map(|pattern| pattern.fields_below(path)));
+        fields
     }
 
     /// Whether an event of which only `known` is known could match: fields it does not have may be anything.

@@ -161,7 +161,7 @@ impl Sweep {
             // Who took it may have gone from the policy meanwhile: it is brought to its end all the same.
             let Item { event, handler, deadline, hook, .. } = item;
             let wanted = Wanted { event, handler, deadline: *deadline, hook: *hook };
-            self.give_away(&wanted, "its message has died", swept).await;
+            self.give_away(&wanted, "nobody has come for it", swept).await;
         }
     }
 

@@ -45,6 +45,7 @@ pub(super) async fn serve(policy: Policy, wanted: Doors) -> anyhow::Result<()> {
     let listener = health::listen(policy.agent.listen).await?;
     let aws = Aws::connect().await?;
     let dispatch = Arc::new(assemble::live(&aws, policy, None).await?);
+    assemble::has_modules(&dispatch).await?;
     let in_process = Arc::new(InProcess::new(Arc::clone(&dispatch)));
     let (vitals, doors) = (Vitals::default(), JoinSet::new());
     let mut agent = Agent { aws, dispatch, in_process, vitals, stopped, doors };
@@ -57,19 +58,21 @@ pub(super) async fn serve(policy: Policy, wanted: Doors) -> anyhow::Result<()> {
     agent.open_sweep();
     agent.keep_tidy();
     let Agent { dispatch, in_process, vitals, mut doors, .. } = agent;
-    let answers = tokio::spawn(health::serve(listener, Arc::new(vitals)));
-    let (place, listen) = (&dispatch.place, dispatch.policy.agent.listen);
-    let (policy, handlers) = (&dispatch.policy.digest, dispatch.policy.handlers.len());
-    tracing::info!(policy, handlers, account = %place.account, region = %place.region, %listen, "serving");
+    let vitals = Arc::new(vitals);
+    let answers = tokio::spawn(health::serve(listener, Arc::clone(&vitals)));
 
     let mut served = Ok(());
-    let mut ends = None;
+    let (mut serving, mut ends) = (false, None);
     let mut shut_down = || _ = ends.get_or_insert_with(|| shut_down(&stop, &dispatch));
     loop {
         tokio::select! {
             signal = asked.wait(), if !*stop.borrow() => {
                 tracing::info!(signal, "asked to end");
                 shut_down();
+            }
+            () = vitals.ready(), if !serving => {
+                serving = true;
+                say_serving(&dispatch);
             }
             ended = doors.join_next() => match ended {
                 None => break,
@@ -91,6 +94,13 @@ pub(super) async fn serve(policy: Policy, wanted: Doors) -> anyhow::Result<()> {
     }
     answers.abort();
     served
+}
+
+/// Says what is served, once: not before every door has found what it takes events from.
+fn say_serving(dispatch: &Dispatch) {
+    let (place, listen) = (&dispatch.place, dispatch.policy.agent.listen);
+    let (policy, handlers) = (&dispatch.policy.digest, dispatch.policy.handlers.len());
+    tracing::info!(policy, handlers, account = %place.account, region = %place.region, %listen, "serving");
 }
 
 /// Lets the doors take nothing more, and no further attempt begin; cuts those short that last longer than the policy allows. Returns

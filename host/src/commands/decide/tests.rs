@@ -79,8 +79,8 @@ async fn an_order_ends_the_work_without_running_the_handler_and_says_who_gave_it
     let (code, text, ended) = person.order(LifecycleResult::Continue, Ok(())).await;
     assert_eq!(code, ENDED);
     insta::assert_snapshot!(text, @"
-    i-0123456789abcdef0: ended by order after 3 attempts of under-test: of
-      arn:aws:iam::123456789012:user/ops; lifecycle action completed with CONTINUE
+    i-0123456789abcdef0: ended by order of arn:aws:iam::123456789012:user/ops, after 3 attempts of
+      under-test; lifecycle action completed with CONTINUE
     ");
     assert_eq!(*recorder.told.lock().unwrap(), [format!("{INSTANCE} CONTINUE")]);
     let by = ARN.to_owned();
@@ -90,8 +90,8 @@ async fn an_order_ends_the_work_without_running_the_handler_and_says_who_gave_it
     let (code, text, _) = Person::with(one(stuck())).await.order(LifecycleResult::Abandon, Ok(())).await;
     assert_eq!(code, ENDED);
     insta::assert_snapshot!(text, @"
-    i-0123456789abcdef0: ended by order after 3 attempts of under-test: of
-      arn:aws:iam::123456789012:user/ops; lifecycle action completed with ABANDON
+    i-0123456789abcdef0: ended by order of arn:aws:iam::123456789012:user/ops, after 3 attempts of
+      under-test; lifecycle action completed with ABANDON
     ");
 }
 
@@ -105,8 +105,8 @@ async fn work_without_a_lifecycle_action_ends_and_nobody_is_told() {
     let (code, text, _) = person.order(LifecycleResult::Continue, Ok(())).await;
     assert_eq!((code, recorder.told.lock().unwrap().len()), (ENDED, 0));
     insta::assert_snapshot!(text, @"
-    i-0123456789abcdef0: ended by order after 3 attempts of under-test: of
-      arn:aws:iam::123456789012:user/ops; no lifecycle action to complete
+    i-0123456789abcdef0: ended by order of arn:aws:iam::123456789012:user/ops, after 3 attempts of
+      under-test; no lifecycle action to complete
     ");
 }
 
@@ -167,8 +167,8 @@ async fn a_policy_that_does_not_take_the_event_any_more_is_no_reason_to_leave_it
     let (code, text, _) = Person::with(one(item)).await.order(LifecycleResult::Continue, Ok(())).await;
     assert_eq!(code, ENDED);
     insta::assert_snapshot!(text, @"
-    i-0123456789abcdef0: ended by order after 3 attempts of under-test: of
-      arn:aws:iam::123456789012:user/ops; lifecycle action completed with CONTINUE
+    i-0123456789abcdef0: ended by order of arn:aws:iam::123456789012:user/ops, after 3 attempts of
+      under-test; lifecycle action completed with CONTINUE
     ");
 }
 
@@ -194,8 +194,8 @@ async fn an_action_that_is_over_is_not_completed() {
     let (code, text, _) = person.order(LifecycleResult::Continue, Ok(())).await;
     assert_eq!(code, NOT_COMPLETED);
     insta::assert_snapshot!(text, @"
-    i-0123456789abcdef0: ended by order after 3 attempts of under-test: of
-      arn:aws:iam::123456789012:user/ops; too late: the lifecycle action was over already
+    i-0123456789abcdef0: ended by order of arn:aws:iam::123456789012:user/ops, after 3 attempts of
+      under-test; too late: the lifecycle action was over already
     ");
 }
 

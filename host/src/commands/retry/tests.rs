@@ -45,15 +45,16 @@ async fn failures_are_forgiven_and_it_is_said_when_a_host_comes() {
 async fn what_nobody_comes_for_is_left_to_the_sweep_if_there_is_one() {
     let overdue = || one(Item { due: at(-600), wake: at(-600), ..open_item() });
     insta::assert_snapshot!(retried(overdue(), &policy("")).await.1, @"
-    i-0123456789abcdef0: terminating, hook drain of group web: the next attempt is due now. Its message
-      has died, and the policy has no [sweep], which would take it up: add one, or end the work with
-      hostler finish or hostler abandon
+    i-0123456789abcdef0: terminating, hook drain of group web: the next attempt is due now. But no host
+      has come for it since 2026-01-15T02:50:00Z: it goes on when its event is delivered again, or once
+      a host has [sweep]; meanwhile hostler finish or hostler abandon ends it
     ");
     let mut swept = policy("");
     swept.sweep = Some(crate::policy::SweepPolicy { every: std::time::Duration::from_secs(60) });
     insta::assert_snapshot!(retried(overdue(), &swept).await.1, @"
-    i-0123456789abcdef0: terminating, hook drain of group web: the next attempt is due now. Its message
-      has died: the sweep takes it up, every 1m
+    i-0123456789abcdef0: terminating, hook drain of group web: the next attempt is due now. But no host
+      has come for it since 2026-01-15T02:50:00Z: see whether a host with [sweep] runs: it takes such
+      work up, every 1 minute; meanwhile hostler finish or hostler abandon ends it
     ");
 }
 

@@ -90,9 +90,7 @@ fn stands(open: &Open, item: &Item, now: Timestamp) -> String {
             format!("{} works on it, for {}{failed}", lease.holder, brief(now.duration_since(lease.since)))
         }
         (Standing::Behind, Some(lease)) => format!("waits for {}, who works on {}", lease.holder, lease.item),
-        (Standing::Overdue, _) => {
-            format!("overdue: its next step was due {}, and nobody has come for it", relative(item.wake, now))
-        }
+        (Standing::Overdue, _) => diagnosis::overdue(item, now),
         _ => format!("the next attempt is due {}{failed}", due(item.due, now)),
     }
 }

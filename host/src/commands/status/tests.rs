@@ -296,8 +296,8 @@ async fn the_story_of_an_instance_has_what_was_decided_and_by_whom() {
       item 123456789012/eu-central-1/web/drain/i-0123456789abcdef0/autoscaling:EC2_INSTANCE_TERMINATING
       taken 2026-01-15T02:55:00Z (5m ago)
       2026-01-15T02:58:00Z attempt 1 (0123456789ab, 60s) done
-      ended 2026-01-15T02:59:00Z (60s ago): ended by order after 1 attempt of under-test: of
-        arn:aws:iam::123456789012:user/ops; lifecycle action completed with ABANDON
+      ended 2026-01-15T02:59:00Z (60s ago): ended by order of arn:aws:iam::123456789012:user/ops, after
+        1 attempt of under-test; lifecycle action completed with ABANDON
 
     open: terminating, hook drain of group web, handler under-test
       item 123456789012/eu-central-1/web/drain/i-0123456789abcdef0/autoscaling:EC2_INSTANCE_TERMINATING
@@ -314,6 +314,17 @@ async fn the_story_of_an_instance_has_what_was_decided_and_by_whom() {
       ordered 2026-01-15T02:59:55Z by me@laptop: CONTINUE
       now: the next attempt is due now
     ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_story_of_what_nobody_comes_for_says_no_more_than_is_known() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    put_open(&*store, &open(Item { wake: ago(400), due: ago(400), ..open_item() })).await;
+    let instance = InstanceId::parse(INSTANCE).unwrap();
+    let known = desk::known(ledgers(&store).await, &instance).await.unwrap().unwrap();
+    let mut out = Vec::new();
+    story::tell(&mut out, &instance, &known, now(), false).unwrap();
+    insta::assert_snapshot!(String::from_utf8(out).unwrap().lines().last().unwrap_or_default(), @"  now: its next step is overdue since 2026-01-15T02:53:20Z (6m ago): no host has come for it");
 }
 
 #[tokio::test(start_paused = true)]

@@ -146,16 +146,14 @@ impl Inbox {
             tracing::error!(queue, message_id = id, %error, body, why, "not an event");
             return Fate::Over;
         };
-        tracing::error!(queue, message_id = id, %error, to = dead_letters.name(), "not an event: sent to the dead-letter queue");
-        self.send_away(&**dead_letters, message, &error.to_string()).await
+        self.send_away(&**dead_letters, message, "not an event", error).await
     }
 
     /// A message for another account or region: of use, and not here.
     async fn refuse(&self, message: &Received, error: &DispatchError) -> Fate {
         let (queue, id, receives) = (self.queue.name(), message.id.as_str(), message.receives);
         if let Some(dead_letters) = &self.dead_letters {
-            tracing::error!(queue, message_id = id, %error, to = dead_letters.name(), "sent to the dead-letter queue");
-            return self.send_away(&**dead_letters, message, &error.to_string()).await;
+            return self.send_away(&**dead_letters, message, "cannot be handled here", error).await;
         }
         // It comes every half a minute until the queue's own redrive policy takes it.
         if receives.is_power_of_two() {
@@ -166,11 +164,30 @@ impl Inbox {
     }
 
     /// Sent first and deleted then: a crash in between leaves two copies, and never none.
-    async fn send_away(&self, dead_letters: &dyn DeadLetters, message: &Received, why: &str) -> Fate {
-        let Err(error) = dead_letters.send(message, why).await else { return Fate::Over };
+    async fn send_away(
+        &self,
+        dead_letters: &dyn DeadLetters,
+        message: &Received,
+        what: &str,
+        why: &(dyn std::error::Error + Sync),
+    ) -> Fate {
+        let (queue, message_id, to) = (self.queue.name(), message.id.as_str(), dead_letters.name());
+        let Err(not_sent) = dead_letters.send(message, &why.to_string()).await else {
+            tracing::error!(queue, message_id, error = %why, to, "{what}: sent to the dead-letter queue");
+            return Fate::Over;
+        };
         let body = quoted(&message.body);
         let meaning = "it stays in its queue, and sending it is tried again when it comes again";
-        tracing::error!(message_id = message.id, %error, body, meaning, "could not be sent to the dead-letter queue");
+        tracing::error!(
+            queue,
+            message_id,
+            error = %why,
+            to,
+            %not_sent,
+            body,
+            meaning,
+            "{what}, and could not be sent to the dead-letter queue"
+        );
         self.not_needed()
     }
 }

@@ -437,6 +437,70 @@ fn patterns_that_match_no_known_event_are_warned_of() {
 }
 
 #[test]
+fn fields_that_no_event_of_the_detail_type_has_are_warned_of() {
+    let of_actions = "source = [\"aws.autoscaling\"]\ndetail-type = [\"EC2 Instance-terminate Lifecycle Action\"]\n";
+    let hook = "detail.LifecycleHookName = [\"drain\"]\n";
+    insta::assert_snapshot!(taking(&format!("{of_actions}detail.LifecycleHook = [\"drain\"]")), @r#"
+    7:1: this takes the lifecycle actions of every hook, other people's among them: name yours with detail.LifecycleHookName = ["…"]
+    7:1: Hostler knows no field detail.LifecycleHook of "EC2 Instance-terminate Lifecycle Action": did you mean detail.LifecycleHookName?
+    takes instance-terminating, instance-returning-to-warm-pool, warm-instance-terminating
+    "#);
+    insta::assert_snapshot!(taking(&format!("{of_actions}{hook}\"$or\" = [{{ detail.team = [\"a\"] }}, {{ detail.Origin = [\"EC2\"] }}]")), @r#"
+    7:1: Hostler knows no field detail.team of "EC2 Instance-terminate Lifecycle Action": where it is missing, nothing matches
+    takes instance-terminating, instance-returning-to-warm-pool, warm-instance-terminating
+    "#);
+    let two = "source = [\"aws.ec2\"]\ndetail-type = [\"EC2 Instance Rebalance Recommendation\", \"EC2 Instance State-change Notification\"]";
+    insta::assert_snapshot!(taking(&format!("{two}\ndetail.stat = [\"running\"]")), @"
+    7:1: Hostler knows no field detail.stat of any of these events: did you mean detail.state?
+    takes rebalance-recommendation, instance-state-change
+    ");
+    let said = |pattern: &str| {
+        taking(pattern).lines().map(str::to_owned).filter(|line| line.contains("Hostler knows no")).count()
+    };
+    for sound in [
+        format!("{two}\ndetail.state = [\"running\"]"),
+        // What else there is to hear of, Hostler does not know.
+        format!("source = [\"aws.autoscaling\"]\ndetail.StatusCode = [\"InProgress\"]\n{hook}"),
+        "source = [\"aws.ec2\"]\ndetail-type = [\"EC2 Instance State-change Notification\", \"EC2 AMI State Change\"]\n\
+         detail.ImageId = [\"ami-1\"]"
+            .to_owned(),
+        "source = [\"aws.ec2spotfleet\"]\ndetail-type = [\"EC2 Spot Fleet State Change\"]\ndetail.sub-type = [\"active\"]".to_owned(),
+        // Anybody may send such events of their own.
+        "source = [\"example\"]\ndetail-type = [\"EC2 Instance State Change Notification\"]\ndetail.x = [1]".to_owned(),
+    ] {
+        assert_eq!(said(&sound), 0, "{sound}");
+    }
+}
+
+#[test]
+fn a_detail_type_that_is_nearly_known_is_warned_of() {
+    let pattern = "source = [\"aws.autoscaling\"]\ndetail-type = [\"EC2 Instance Termination Lifecycle Action\"]\n\
+                   detail.LifecycleHookName = [\"drain\"]";
+    insta::assert_snapshot!(taking(pattern), @r#"
+    7:1: Hostler knows no detail-type "EC2 Instance Termination Lifecycle Action": did you mean "EC2 Instance-terminate Lifecycle Action"?
+    takes other
+    "#);
+}
+
+#[test]
+fn what_a_queue_will_be_without_one_day_is_warned_of() {
+    let url = "url = \"https://sqs.eu-central-1.amazonaws.com/123456789012/hostler\"\n";
+    let dead = "dead-letter = \"https://sqs.eu-central-1.amazonaws.com/123456789012/dead\"\n";
+    let action = "[[handler]]\nname = \"a\"\nmodule = \"a.wasm\"\nevent.source = [\"aws.autoscaling\"]\n\
+                  event.detail.LifecycleHookName = [\"drain\"]\n";
+    let of = |sections: &str, handler: &str| warnings(&format!("{LEDGER}{MODULES}{sections}{handler}"));
+    insta::assert_snapshot!(of(&format!("[queue]\n{url}"), action), @r#"
+    6:1: there is no [sweep]: EventBridge delivers as well as it can, and an instance whose event is lost waits until its hook times out, unless a host sweeps; one that does is enough
+    6:1: [queue] has no dead-letter: a message that is no event is only written to the log, and then deleted; name a queue for such with dead-letter = "https://sqs.REGION.amazonaws.com/ACCOUNT/NAME"
+    "#);
+    assert_eq!(of(&format!("[queue]\n{url}{dead}[sweep]\n"), action), "");
+    // Nothing waits for what happens to an instance by itself.
+    assert_eq!(of(&format!("[queue]\n{url}{dead}"), HANDLER), "");
+    // An agent on a node hears of its own end from the node.
+    assert_eq!(of("[imds]\n", action), "");
+}
+
+#[test]
 fn a_text_of_nothing_but_mistakes_is_read_in_bounded_time() {
     let keys: String = (0..20_000).map(|index| format!("key-{index} = {index}\n")).collect();
     let found = Policy::parse("hostler.toml", &keys).unwrap_err();

@@ -85,6 +85,12 @@ async fn what_is_no_event_is_buried_at_once_and_nothing_else_is() {
     assert!(scene.invoke(&Arc::new(scene.inbox())).await.is_empty());
     let why = "not JSON: expected value at line 1 column 1, near `garbage {`".to_owned();
     assert_eq!(scene.queue.dead(), [DeadLetter { body: "garbage {".into(), why: Some(why) }]);
+    insta::assert_snapshot!(scene.said(&["error", "message_id"]), @"
+    ERROR not an event: sent to the dead-letter queue
+      message_id: m1
+      error: not JSON: expected value at line 1 column 1, near `garbage {`
+    WARN no handler takes this event: acknowledged
+    ");
     assert!(scene.queue.messages().is_empty());
 }
 
@@ -109,7 +115,14 @@ async fn a_message_that_cannot_be_buried_stays() {
     scene.queue.fail(QueueCall::Bury, Some("m1"), 1, PortErrorKind::Denied);
     let inbox = Arc::new(scene.inbox());
     assert_eq!(scene.invoke(&inbox).await, ["m1"]);
-    assert!(scene.said(&["error"]).contains("could not be sent to the dead-letter queue\n  error: SendMessage"));
+    // Nothing says that it was sent before it was.
+    insta::assert_snapshot!(scene.said(&["error", "not_sent", "body", "meaning"]), @"
+    ERROR not an event, and could not be sent to the dead-letter queue
+      error: not JSON: expected value at line 1 column 1, near `garbage {`
+      not_sent: SendMessage failed by order
+      body: garbage {
+      meaning: it stays in its queue, and sending it is tried again when it comes again
+    ");
     sleep(FIRST_HIDE).await;
     assert!(scene.invoke(&inbox).await.is_empty());
     assert_eq!(scene.queue.dead().len(), 1);
