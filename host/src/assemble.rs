@@ -10,17 +10,18 @@ use crate::aws::{Aws, ssh::SshPort};
 use crate::capabilities::Ports;
 #[cfg(feature = "live")]
 use crate::clock::{Clock, SystemClock};
-use crate::dispatch::lifecycle::Lifecycle;
-use crate::dispatch::{Closing, Dispatch, Hooks, Jitter, Place};
+use crate::dispatch::{Closing, Dispatch, Hooks, Jitter};
 use crate::ledger::{CheckError, Ledger, MemoryStore};
 #[cfg(feature = "live")]
 use crate::ledger::{DirStore, Store, check};
+use crate::lifecycle::Lifecycle;
 #[cfg(feature = "live")]
 use crate::modules::SourceError;
 use crate::modules::{DirSource, Modules, OneFile, Source};
 #[cfg(feature = "live")]
 use crate::policy::LedgerPolicy;
 use crate::policy::{Location, Policy};
+use crate::ports::Place;
 use crate::recording::{Recordings, Replay};
 use crate::sandbox::{Capacity, Pace, Sandbox};
 use crate::sim::World;

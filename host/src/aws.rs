@@ -30,14 +30,13 @@ use aws_types::service_config::ServiceConfigKey;
 
 use crate::capabilities;
 use crate::diagnosis::Services;
-use crate::dispatch::Place;
-use crate::dispatch::lifecycle::Lifecycle;
 use crate::doors::imds::Membership;
 use crate::doors::lambda::mappings::Mappings;
 use crate::doors::queue::{DeadLetters, Queue};
 use crate::ledger::S3Store;
+use crate::lifecycle::Lifecycle;
 use crate::modules::S3Source;
-use crate::ports::{AccountId, IdError, PortError, PortErrorKind, Region};
+use crate::ports::{AccountId, IdError, Place, PortError, PortErrorKind, Region};
 use crate::recording::{Keep, S3Keep};
 use crate::sweep::{Adopt, Groups};
 use budget::Budget;

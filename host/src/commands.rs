@@ -25,7 +25,7 @@ use std::process::ExitCode;
 use anyhow::{Context, ensure};
 use clap::{Parser, Subcommand};
 
-use crate::dispatch::lifecycle::LifecycleResult;
+use crate::lifecycle::LifecycleResult;
 
 /// Handles EC2 instances that are about to go, with sandboxed plugins.
 ///

@@ -14,7 +14,6 @@ mod end;
 mod finish;
 mod judge;
 mod keep_alive;
-pub mod lifecycle;
 mod step;
 mod tape;
 mod told;
@@ -29,18 +28,18 @@ use tokio::time::Instant;
 use crate::capabilities::Ports;
 use crate::event::Event;
 use crate::ledger::{Claim, Item, LEASE, Lease, Ledger, LedgerError, Wanted};
+use crate::lifecycle::Lifecycle;
 use crate::modules::Modules;
 use crate::policy::{Handler, Policy};
-use crate::ports::{AccountId, Region};
+use crate::ports::Place;
 use crate::recording::{Part, Recorder, Recordings};
 use crate::sandbox::Sandbox;
 pub use closing::Closing;
 use deadline::{Deadline, LEAST_WALL, time_to_stop};
-pub use end::{Already, Completion, Decision, DispatchError, End, Worked};
+pub use end::{Already, DispatchError, End, Worked};
 pub use judge::Jitter;
 use keep_alive::Heartbeat;
 pub use keep_alive::Hooks;
-use lifecycle::Lifecycle;
 pub use step::Step;
 use tape::{Tape, close};
 use work::Work;
@@ -56,15 +55,6 @@ const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 /// The names of hooks that ECS installs for its own managed draining begin so.
 const MANAGED_BY_ECS: &str = "ecs-managed-";
-
-/// Where we are: from here, every instance elsewhere would be "not found", and its event would vanish quietly.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// Our account.
-    pub account: AccountId,
-    /// Our region.
-    pub region: Region,
-}
 
 /// Everything that handling an event needs, set up once.
 pub struct Dispatch {
@@ -237,11 +227,11 @@ impl Dispatch {
             return Ok(None);
         }
         let (id, ended) = (event.work_item(), self.ledger.ended(instance).await?);
-        let Some(last) = ended.items.iter().rev().find(|item| item.id == id) else { return Ok(None) };
+        let Some(last) = ended.last(&id) else { return Ok(None) };
         let already = || Some(Step::Ended(End::Already(Already::from(last.clone()))));
         let now = self.ports.clock.now();
-        if last.lifecycle == Some(Completion::Left) && now < after(last.ended, self.heartbeat_timeout(action).await) {
-            // It was left to its hook, which still waits: nobody keeps it alive, nor works on it again.
+        if last.is_left_to_its_hook(self.heartbeat_timeout(action).await, now) {
+            // Nobody keeps it alive, nor works on it again.
             tracing::info!(event = event.id, %instance, "left to its hook before, as the policy wanted");
             return Ok(already());
         }

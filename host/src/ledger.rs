@@ -44,10 +44,10 @@ pub use store::{Listed, MAX_BYTES, Page, Store, Stored, Version, WriteError};
 
 use crate::clock::Clock;
 use crate::digest::sha256;
-use crate::dispatch::lifecycle::LifecycleResult;
-use crate::dispatch::{Completion, Decision, Place};
 use crate::event::Event;
-use crate::ports::InstanceId;
+use crate::lifecycle::{Completion, LifecycleResult};
+use crate::outcome::Decision;
+use crate::ports::{InstanceId, Place};
 use claim::{Adoption, Verdict};
 use record::Object;
 use swap::Change;

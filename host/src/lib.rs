@@ -16,6 +16,7 @@ pub mod sweep;
 
 pub mod capabilities;
 pub mod clock;
+pub mod lifecycle;
 pub mod ports;
 
 #[cfg(feature = "live")]

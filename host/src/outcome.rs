@@ -1,7 +1,11 @@
-//! What an attempt came to. Pure.
+//! What an attempt came to, and what all attempts did. Pure.
 
 use std::fmt;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::lifecycle::LifecycleResult;
 
 /// What an attempt returned, or why it failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +46,31 @@ impl Outcome {
     }
 }
 
+/// What the attempts came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "decision", rename_all = "kebab-case")]
+pub enum Decision {
+    /// The handler said `done`.
+    Done,
+    /// The handler said `abandon`.
+    Abandon {
+        /// Why.
+        why: String,
+    },
+    /// The policy's patience has ended: too many failures in a row, or the deadline.
+    GaveUp {
+        /// Why.
+        why: String,
+    },
+    /// A person has said how it ends.
+    Ordered {
+        /// CONTINUE or ABANDON.
+        result: LifecycleResult,
+        /// Who.
+        by: String,
+    },
+}
+
 /// When a handler wants to look again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retry {
@@ -72,6 +101,29 @@ pub enum Failure {
     HostEnds,
     /// Others had all of the room until the door closed, so that no attempt was made.
     NoRoom,
+}
+
+impl Decision {
+    /// One word for logs.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Abandon { .. } => "abandon",
+            Self::GaveUp { .. } => "gave-up",
+            Self::Ordered { .. } => "ordered",
+        }
+    }
+
+    /// What it came to, in a word or two, and why; nothing when there is nothing to explain.
+    pub fn told(&self) -> (&'static str, String) {
+        match self {
+            Self::Done => ("done", String::new()),
+            Self::Abandon { why } if why.is_empty() => ("abandoned", "no reason given".to_owned()),
+            Self::Abandon { why } => ("abandoned", why.clone()),
+            Self::GaveUp { why } => ("gave up", why.clone()),
+            Self::Ordered { by, .. } => ("ended by order", format!("of {by}")),
+        }
+    }
 }
 
 impl fmt::Display for Failure {

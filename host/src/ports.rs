@@ -9,5 +9,5 @@ mod facts;
 mod ids;
 
 pub use error::{PortError, PortErrorKind};
-pub use facts::{CommandOutput, ContainerInstance, GroupInstance, Instance, Task};
+pub use facts::{CommandOutput, ContainerInstance, GroupInstance, Instance, Place, Task};
 pub use ids::{AccountId, ClusterName, GroupName, HookName, IdError, InstanceId, Region, TaskArn};

@@ -10,8 +10,8 @@ use async_trait::async_trait;
 
 pub use round::{Adopt, Sweep, SweepError, Swept};
 
-use crate::dispatch::lifecycle::HookTimes;
 use crate::event::Transition;
+use crate::lifecycle::HookTimes;
 use crate::ports::{GroupName, HookName, InstanceId, PortError};
 
 /// EC2 Auto Scaling's side of the sweep. Capabilities cannot reach it.

@@ -15,9 +15,10 @@ use crate::capabilities::ec2::Ec2;
 use crate::capabilities::ecs::Ecs;
 use crate::capabilities::ssh::Ssh;
 use crate::clock::Clock;
-use crate::dispatch::{Completion, Decision};
 use crate::event::{Event, Message, parse_message};
 use crate::ledger::{Ended, EndedItem, Item, Open, Store, Told};
+use crate::lifecycle::Completion;
+use crate::outcome::Decision;
 use crate::policy::{
     DescribeGroupInstance, DescribeInstance, Drain, Exec, FindContainerInstance, Granted, Handler, ListTasks, Policy,
     SetInstanceProtection, StopTask,

@@ -7,9 +7,9 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 
 use hostler::clock::SystemClock;
-use hostler::dispatch::Place;
 use hostler::event::{Event, Message, parse_message};
 use hostler::ledger::{Claim, DirStore, Held, Ledger, Wanted};
+use hostler::ports::Place;
 use hostler::ports::{AccountId, Region};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};

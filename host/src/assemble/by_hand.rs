@@ -9,9 +9,10 @@ use super::AssembleError;
 use crate::aws::{Aws, AwsError};
 use crate::capabilities::Ports;
 use crate::diagnosis::Services;
-use crate::dispatch::{Dispatch, Place};
+use crate::dispatch::Dispatch;
 use crate::ledger::{DirStore, Store};
 use crate::policy::{LedgerPolicy, Location, Policy};
+use crate::ports::Place;
 
 /// What a person's command works with.
 pub struct ByHand {

@@ -108,7 +108,7 @@ mod tests {
 
     use super::*;
     use crate::aws::fake::{Fake, Reply};
-    use crate::dispatch::lifecycle::HookTimes;
+    use crate::lifecycle::HookTimes;
     use crate::ports::PortErrorKind;
 
     fn port(fake: &Fake) -> AutoScalingGroups {

@@ -13,8 +13,8 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::budget::Budget;
 use super::error::Call;
-use crate::dispatch::lifecycle::{Answer, HookTimes, Lifecycle, LifecycleResult};
 use crate::event::LifecycleAction;
+use crate::lifecycle::{Answer, HookTimes, Lifecycle, LifecycleResult};
 use crate::ports::{PortError, PortErrorKind};
 
 /// How Auto Scaling begins its message when an action is over; the id or the token follows. The code is the one for every mistake.

@@ -14,9 +14,9 @@ use super::desk::{self, BAD_INPUT, Known, NOT_COMPLETED, Refusal, write_lines};
 use super::policy::PolicyFile;
 use crate::assemble::{ByHand, Hand};
 use crate::clock::{Clock, SystemClock};
-use crate::dispatch::lifecycle::LifecycleResult;
-use crate::dispatch::{Completion, DispatchError, End, Step, Worked};
+use crate::dispatch::{DispatchError, End, Step, Worked};
 use crate::ledger::Item;
+use crate::lifecycle::{Completion, LifecycleResult};
 use crate::policy::Policy;
 use crate::ports::InstanceId;
 

@@ -11,10 +11,9 @@ use crate::assemble::{self, AssembleError};
 use crate::clock::Clock;
 use crate::clock::words::relative;
 use crate::diagnosis;
-use crate::dispatch::Place;
 use crate::ledger::{Ended, Item, Ledger, LedgerError, Open, Store};
 use crate::policy::{Location, Policy};
-use crate::ports::InstanceId;
+use crate::ports::{InstanceId, Place};
 use crate::telemetry::visible;
 
 /// Arguments or the policy are of no use.

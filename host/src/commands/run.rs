@@ -14,9 +14,11 @@ use super::policy::{PolicyFile, read_policy};
 use crate::assemble;
 #[cfg(feature = "live")]
 use crate::aws::Aws;
-use crate::dispatch::{Completion, Decision, Dispatch, DispatchError, End, Worked};
+use crate::dispatch::{Dispatch, DispatchError, End, Worked};
 use crate::event::{Delivery, Event, Message, parse_payload};
 use crate::files;
+use crate::lifecycle::Completion;
+use crate::outcome::Decision;
 use crate::policy::Policy;
 use crate::ports::ClusterName;
 use crate::recording::Recordings;

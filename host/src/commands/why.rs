@@ -14,10 +14,9 @@ use super::policy::PolicyFile;
 use crate::assemble::{ByHand, Eyes};
 use crate::clock::{Clock, SystemClock};
 use crate::diagnosis::{Book, Diagnosis, Sight, diagnose};
-use crate::dispatch::Place;
 use crate::ledger::{Ended, Open, Store};
 use crate::policy::{NamePatterns, Policy};
-use crate::ports::InstanceId;
+use crate::ports::{InstanceId, Place};
 
 /// Says what blocks an instance now, and what can be done about it.
 ///

@@ -7,8 +7,10 @@ use jiff::Timestamp;
 use super::sight::Sight;
 use super::{Finding, cluster, notes};
 use crate::clock::words::{brief, due, long, relative, to_the_second};
-use crate::dispatch::{Completion, Decision, End, Worked};
+use crate::dispatch::{End, Worked};
 use crate::ledger::{Ended, EndedItem, Finishing, Item, Open, Order, Standing};
+use crate::lifecycle::Completion;
+use crate::outcome::Decision;
 use crate::policy::{Handler, OnFailure, Policy};
 use crate::ports::{GroupInstance, InstanceId};
 

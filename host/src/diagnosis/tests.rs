@@ -3,9 +3,9 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::*;
-use crate::dispatch::lifecycle::LifecycleResult;
-use crate::dispatch::{Completion, Decision};
 use crate::ledger::{Ended, Finishing, Item, LEASE, Lease, Open, Order};
+use crate::lifecycle::{Completion, LifecycleResult};
+use crate::outcome::Decision;
 use crate::policy::Policy;
 use crate::ports::InstanceId;
 use crate::sim::{Fault, FaultKind, When, World};

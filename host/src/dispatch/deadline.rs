@@ -6,8 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::after;
-use super::lifecycle::HookTimes;
 use crate::event::Event;
+use crate::lifecycle::HookTimes;
 use crate::policy::Handler;
 
 /// What is kept back, of the door's time and before AWS's own deadline, for completing the lifecycle action and saying

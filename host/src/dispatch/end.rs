@@ -5,10 +5,10 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::Place;
-use super::lifecycle::LifecycleResult;
 use crate::ledger::{EndedItem, LedgerError};
-use crate::ports::{AccountId, PortError, Region};
+use crate::lifecycle::Completion;
+use crate::outcome::Decision;
+use crate::ports::{AccountId, Place, PortError, Region};
 
 /// How the handling of an event ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,45 +60,6 @@ pub struct Worked {
     pub attempts: u32,
     /// What became of the lifecycle action; none if the event has none.
     pub lifecycle: Option<Completion>,
-}
-
-/// What the attempts came to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "decision", rename_all = "kebab-case")]
-pub enum Decision {
-    /// The handler said `done`.
-    Done,
-    /// The handler said `abandon`.
-    Abandon {
-        /// Why.
-        why: String,
-    },
-    /// The policy's patience has ended: too many failures in a row, or the deadline.
-    GaveUp {
-        /// Why.
-        why: String,
-    },
-    /// A person has said how it ends.
-    Ordered {
-        /// CONTINUE or ABANDON.
-        result: LifecycleResult,
-        /// Who.
-        by: String,
-    },
-}
-
-/// What became of the lifecycle action.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Completion {
-    /// Completed with CONTINUE.
-    Continue,
-    /// Completed with ABANDON.
-    Abandon,
-    /// Left to the hook's own timeout and default result, as `on-failure = "leave"` says.
-    Left,
-    /// It was over before we completed it: by another delivery of the event, another hand, or the hook's timeout.
-    Late,
 }
 
 /// Why an event could not be brought to its end. The door reports it as a failure, so that the event is delivered again.
@@ -202,51 +163,6 @@ impl DispatchError {
             Self::Waits { .. } => "Waits",
             Self::Ledger(_) => "Ledger",
             Self::NotCompleted { .. } => "NotCompleted",
-        }
-    }
-}
-
-impl Decision {
-    /// One word for logs.
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::Done => "done",
-            Self::Abandon { .. } => "abandon",
-            Self::GaveUp { .. } => "gave-up",
-            Self::Ordered { .. } => "ordered",
-        }
-    }
-
-    /// What it came to, in a word or two, and why; nothing when there is nothing to explain.
-    fn told(&self) -> (&'static str, String) {
-        match self {
-            Self::Done => ("done", String::new()),
-            Self::Abandon { why } if why.is_empty() => ("abandoned", "no reason given".to_owned()),
-            Self::Abandon { why } => ("abandoned", why.clone()),
-            Self::GaveUp { why } => ("gave up", why.clone()),
-            Self::Ordered { by, .. } => ("ended by order", format!("of {by}")),
-        }
-    }
-}
-
-impl Completion {
-    /// What it means for the lifecycle action, for people.
-    pub fn told(self) -> &'static str {
-        match self {
-            Self::Continue => "lifecycle action completed with CONTINUE",
-            Self::Abandon => "lifecycle action completed with ABANDON",
-            Self::Left => "lifecycle action left to the hook's timeout",
-            Self::Late => "too late: the lifecycle action was over already",
-        }
-    }
-
-    /// One word for logs.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Continue => "continue",
-            Self::Abandon => "abandon",
-            Self::Left => "left",
-            Self::Late => "late",
         }
     }
 }

@@ -4,11 +4,12 @@
 use tokio::time::Instant;
 
 use super::judge::backoff;
-use super::lifecycle::{Answer, LifecycleResult};
 use super::work::Work;
-use super::{CALL, Completion, Decision, DispatchError, End, Step, Worked, after, told};
+use super::{CALL, DispatchError, End, Step, Worked, after, told};
 use crate::event::{LifecycleAction, Transition};
 use crate::ledger::{Finishing, Order};
+use crate::lifecycle::{Answer, Completion, LifecycleResult};
+use crate::outcome::Decision;
 use crate::policy::{Handler, OnFailure};
 use crate::ports::{PortError, PortErrorKind};
 

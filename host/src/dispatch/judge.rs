@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Decision, time_between};
+use super::time_between;
 use crate::clock::doubling;
 use crate::digest::sha256;
 use crate::ledger::Item;
-use crate::outcome::{Failure, Outcome};
+use crate::outcome::{Decision, Failure, Outcome};
 use crate::policy::Finish;
 
 /// The shortest and the longest wait between two attempts, whatever the handler asks.

@@ -8,10 +8,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::lifecycle::{Answer, HookTimes};
 use super::{CALL, Dispatch, after, time_between};
 use crate::event::LifecycleAction;
 use crate::ledger::Item;
+use crate::lifecycle::{Answer, HookTimes};
 use crate::ports::{GroupName, HookName};
 use crate::recording::Recorder;
 

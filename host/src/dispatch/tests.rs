@@ -11,12 +11,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 
-use super::lifecycle::{Answer, HookTimes, LifecycleResult};
 use super::*;
 use crate::event::LifecycleAction;
 use crate::ledger::tests::scripted::Scripted;
+use crate::lifecycle::{Answer, Completion, HookTimes, LifecycleResult};
 use crate::modules::{Fetched, Source, SourceError, SourceErrorKind};
-use crate::ports::{InstanceId, PortError, PortErrorKind};
+use crate::outcome::Decision;
+use crate::ports::{AccountId, InstanceId, PortError, PortErrorKind, Region};
 use crate::sandbox::{Capacity, Pace};
 use crate::testing::{INSTANCE, guests, lifecycle, policy, silent, terminating};
 

@@ -1,10 +1,11 @@
 //! What the log says of an event: a line when its work begins, one for each attempt, one for its end.
 
+use super::Worked;
 use super::work::Work;
-use super::{Completion, Decision, Worked};
 use crate::event::Event;
 use crate::ledger::Item;
-use crate::outcome::Outcome;
+use crate::lifecycle::Completion;
+use crate::outcome::{Decision, Outcome};
 use crate::sandbox::Report;
 
 /// What is kept of a note in the ledger, in characters: a handler may write a lot.

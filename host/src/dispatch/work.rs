@@ -8,10 +8,10 @@ use tokio::time::Instant;
 
 use super::deadline::{Deadline, LEAST_WALL, time_to_stop};
 use super::judge::{Jitter, MOST_INTERRUPTIONS, Verdict, judge};
-use super::{Decision, Dispatch, DispatchError, Step, after, time_between, told};
+use super::{Dispatch, DispatchError, Step, after, time_between, told};
 use crate::event::Event;
 use crate::ledger::{Held, Item, LedgerError};
-use crate::outcome::{Failure, Outcome};
+use crate::outcome::{Decision, Failure, Outcome};
 use crate::policy::Handler;
 use crate::recording::Recorder;
 use crate::sandbox::{Module, Report, Slot, Task};

@@ -3,8 +3,8 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::record::{Item, Lease, Open, token};
-use crate::dispatch::lifecycle::HookTimes;
 use crate::event::Event;
+use crate::lifecycle::HookTimes;
 
 /// How long a lease lasts unless it is renewed: what a crash costs before another host takes over.
 pub const LEASE: SignedDuration = SignedDuration::from_secs(20);

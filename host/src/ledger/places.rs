@@ -2,8 +2,7 @@
 
 use super::record::{Ended, Object, Open};
 use super::{Ledger, LedgerError, Store};
-use crate::dispatch::Place;
-use crate::ports::{AccountId, Region};
+use crate::ports::{AccountId, Place, Region};
 
 impl Ledger {
     /// The places that `store` has open or ended items of, in the order of their names.

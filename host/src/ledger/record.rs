@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::claim::{CLOCK_SKEW, LEASE, MOST_WRONG};
 use super::subject;
 use crate::clock::doubling;
-use crate::dispatch::lifecycle::{HookTimes, LifecycleResult};
-use crate::dispatch::{Completion, Decision};
 use crate::event::Event;
+use crate::lifecycle::{Completion, HookTimes, LifecycleResult};
+use crate::outcome::Decision;
 use crate::ports::InstanceId;
 
 /// The format of what is written. A reader refuses a later one, and does not take it for damage.
@@ -264,6 +264,11 @@ impl Open {
 }
 
 impl Ended {
+    /// The last end of a work item.
+    pub fn last(&self, id: &str) -> Option<&EndedItem> {
+        self.items.iter().rev().find(|item| item.id == id)
+    }
+
     /// The end that covers `event`: the same work item, and the same occurrence of it.
     ///
     /// An instance can leave a group more than once (by way of a warm pool), so a second lifecycle action of the same hook is told
@@ -288,6 +293,15 @@ impl Ended {
             self.items.remove(of_no_action.unwrap_or(0));
         }
         self.items.push(ended);
+    }
+}
+
+impl EndedItem {
+    /// Whether its lifecycle action was left to the hook's own timeout, as the policy wanted, and that has not run out yet: nobody has
+    /// sent a heartbeat since.
+    pub fn is_left_to_its_hook(&self, heartbeat_timeout: Duration, now: Timestamp) -> bool {
+        let timeout = SignedDuration::try_from(heartbeat_timeout).unwrap_or(SignedDuration::MAX);
+        self.lifecycle == Some(Completion::Left) && now < self.ended.saturating_add(timeout).unwrap_or(Timestamp::MAX)
     }
 }
 

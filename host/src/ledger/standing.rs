@@ -110,8 +110,8 @@ impl Open {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dispatch::lifecycle::LifecycleResult;
     use crate::ledger::{LEASE, Order};
+    use crate::lifecycle::LifecycleResult;
     use crate::testing::{START, open_item};
 
     fn now() -> Timestamp {

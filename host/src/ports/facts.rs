@@ -5,7 +5,16 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{ClusterName, GroupName, InstanceId, TaskArn};
+use super::{AccountId, ClusterName, GroupName, InstanceId, Region, TaskArn};
+
+/// Where we are: from here, every instance elsewhere would be "not found", and its event would vanish quietly.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Our account.
+    pub account: AccountId,
+    /// Our region.
+    pub region: Region,
+}
 
 /// An EC2 instance as a member of an ECS cluster, as ECS DescribeContainerInstances gives it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,8 +9,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::dispatch::lifecycle::LifecycleResult;
 use crate::event::LifecycleAction;
+use crate::lifecycle::LifecycleResult;
 use crate::policy::{
     DescribeGroupInstance, DescribeInstance, Drain, Exec, FindContainerInstance, Granted, ListTasks,
     SetInstanceProtection, StopTask,

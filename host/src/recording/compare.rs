@@ -11,6 +11,7 @@ use similar::TextDiff;
 use super::asked::Operation;
 use super::file::{Call, Outcome, Recording};
 use crate::dispatch::End;
+use crate::lifecycle::Completion;
 use crate::telemetry::visible;
 
 /// The longest run of calls that is recognised when it comes again: what a handler does in one attempt.
@@ -130,11 +131,9 @@ fn counts(recorded: &Recording, replayed: &Recording) -> Vec<Count> {
 /// What of an end has to be the same: not the words, nor how many attempts it took.
 fn end(recording: &Recording) -> Option<(&str, Option<&'static str>)> {
     Some(match &recording.end.as_ref()?.outcome {
-        Outcome::Result(End::Worked(worked)) => {
-            (worked.decision.as_str(), worked.lifecycle.map(crate::dispatch::Completion::as_str))
-        }
+        Outcome::Result(End::Worked(worked)) => (worked.decision.as_str(), worked.lifecycle.map(Completion::as_str)),
         Outcome::Result(End::Already(already)) => {
-            (already.decision.as_str(), already.lifecycle.map(crate::dispatch::Completion::as_str))
+            (already.decision.as_str(), already.lifecycle.map(Completion::as_str))
         }
         Outcome::Result(End::NoHandler) => ("no-handler", None),
         Outcome::Result(End::LeftAlone { .. }) => ("left-alone", None),

@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::asked::{Asked, Operation};
-use crate::dispatch::lifecycle::{Answer, HookTimes};
 use crate::dispatch::{DispatchError, End};
 use crate::event::{Event, Message, parse_message};
 use crate::ledger::Item;
+use crate::lifecycle::{Answer, HookTimes};
 use crate::modules::accept::contract_version;
 use crate::ports::{CommandOutput, ContainerInstance, GroupInstance, Instance, PortError, Task};
 

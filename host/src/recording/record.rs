@@ -16,9 +16,9 @@ use crate::capabilities::ec2::Ec2;
 use crate::capabilities::ecs::Ecs;
 use crate::capabilities::ssh::Ssh;
 use crate::clock::Clock;
-use crate::dispatch::lifecycle::{Answer, HookTimes, Lifecycle, LifecycleResult};
 use crate::dispatch::{DispatchError, End};
 use crate::event::LifecycleAction;
+use crate::lifecycle::{Answer, HookTimes, Lifecycle, LifecycleResult};
 use crate::outcome;
 use crate::policy::{
     DescribeGroupInstance, DescribeInstance, Drain, Exec, FindContainerInstance, Granted, ListTasks,

@@ -21,14 +21,13 @@ use crate::capabilities::ec2::Ec2;
 use crate::capabilities::ecs::Ecs;
 use crate::capabilities::ssh::Ssh;
 use crate::clock::Clock;
-use crate::dispatch::Place;
-use crate::dispatch::lifecycle::{Answer, HookTimes, Lifecycle, LifecycleResult};
 use crate::event::LifecycleAction;
+use crate::lifecycle::{Answer, HookTimes, Lifecycle, LifecycleResult};
 use crate::policy::{
     DescribeGroupInstance, DescribeInstance, Drain, Exec, FindContainerInstance, Granted, ListTasks,
     SetInstanceProtection, StopTask,
 };
-use crate::ports::{CommandOutput, ContainerInstance, GroupInstance, Instance, PortError, PortErrorKind, Task};
+use crate::ports::{CommandOutput, ContainerInstance, GroupInstance, Instance, Place, PortError, PortErrorKind, Task};
 
 /// How long a call is silent that nobody waited for when it was recorded: longer than anybody waits.
 const SILENCE: Duration = Duration::from_secs(24 * 60 * 60);

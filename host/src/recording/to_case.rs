@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use super::asked::Operation;
 use super::file::{Call, Outcome, Recording};
-use crate::dispatch::{Completion, Decision, End, Worked};
+use crate::dispatch::{End, Worked};
+use crate::lifecycle::Completion;
+use crate::outcome::Decision;
 use crate::ports::Task;
 use page::Page;
 

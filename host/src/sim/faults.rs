@@ -19,8 +19,8 @@ use crate::capabilities::autoscaling::AutoScaling;
 use crate::capabilities::ec2::Ec2;
 use crate::capabilities::ecs::Ecs;
 use crate::capabilities::ssh::Ssh;
-use crate::dispatch::lifecycle::{Answer, HookTimes, Lifecycle, LifecycleResult};
 use crate::event::LifecycleAction;
+use crate::lifecycle::{Answer, HookTimes, Lifecycle, LifecycleResult};
 use crate::policy::{
     DescribeGroupInstance, DescribeInstance, Drain, Exec, FindContainerInstance, Granted, ListTasks,
     SetInstanceProtection, StopTask,

@@ -10,8 +10,7 @@ use std::time::Duration;
 
 use super::keys::{ClusterKeys, File};
 use super::state::State;
-use crate::dispatch::Place;
-use crate::ports::{AccountId, Region};
+use crate::ports::{AccountId, Place, Region};
 use crate::reading::units::Time;
 use crate::reading::{At, Mistakes, Reading, Section, Tables, nearest};
 

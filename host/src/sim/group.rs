@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::state::State;
-use crate::dispatch::lifecycle::{HookTimes, LifecycleResult};
 use crate::event::Transition;
+use crate::lifecycle::{HookTimes, LifecycleResult};
 use crate::ports::{GroupName, HookName};
 
 /// The `HeartbeatTimeout` of a hook that says nothing else. API reference, PutLifecycleHook: 3600 seconds.

@@ -5,8 +5,8 @@ use async_trait::async_trait;
 use super::World;
 use super::group::ActionEnd;
 use super::state::State;
-use crate::dispatch::lifecycle::{Answer, HookTimes, Lifecycle, LifecycleResult};
 use crate::event::LifecycleAction;
+use crate::lifecycle::{Answer, HookTimes, Lifecycle, LifecycleResult};
 use crate::ports::{PortError, PortErrorKind};
 
 #[async_trait]

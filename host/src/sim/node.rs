@@ -6,8 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::digest::sha256;
-use crate::dispatch::Place;
-use crate::ports::{ClusterName, GroupName, InstanceId, TaskArn};
+use crate::ports::{ClusterName, GroupName, InstanceId, Place, TaskArn};
 
 /// How long an instance is `pending`, `stopping` or `shutting-down`. AWS documents no time; this is a usual one.
 const CHANGING: Duration = Duration::from_secs(30);

@@ -13,8 +13,7 @@ use super::history::{History, Seen};
 use super::journal::Journal;
 use super::node::{Node, Phase};
 use super::service::Service;
-use crate::dispatch::Place;
-use crate::ports::{ClusterName, GroupName, InstanceId};
+use crate::ports::{ClusterName, GroupName, InstanceId, Place};
 
 /// Where the virtual clock begins when neither the file nor an event says.
 const DEFAULT_START: Timestamp = Timestamp::constant(1_767_225_600, 0); // 2026-01-01T00:00:00Z

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::{Hook, Waiting};
-use crate::dispatch::Place;
 use crate::event::{Event, Message, Transition, parse_message};
+use crate::ports::Place;
 
 /// On its way into the warm pool, or back into it: Auto Scaling has one word for both.
 const INTO_THE_POOL: &str = "Warmed:Pending:Wait";

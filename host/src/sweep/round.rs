@@ -12,10 +12,10 @@ use tokio::time::timeout;
 use super::announcement::{announcement, transitions};
 use super::over::Over;
 use super::{Groups, Hook, Waiting};
-use crate::dispatch::lifecycle::Answer;
-use crate::dispatch::{Completion, Dispatch};
+use crate::dispatch::Dispatch;
 use crate::event::Event;
-use crate::ledger::{Ended, Item, LedgerError, Open, Wanted, side_by_side};
+use crate::ledger::{EndedItem, Item, LedgerError, Open, Wanted, side_by_side};
+use crate::lifecycle::Answer;
 use crate::ports::{GroupName, PortError, PortErrorKind};
 use crate::recording::Recorder;
 
@@ -235,7 +235,9 @@ impl Sweep {
         if known.contains(&id) || self.over.knows(&id) {
             return Ok(false);
         }
-        if was_left(&self.dispatch.ledger.ended(instance).await?, &id, hook, self.now()) {
+        let ended = self.dispatch.ledger.ended(instance).await?;
+        let is_left = |last: &EndedItem| last.is_left_to_its_hook(hook.times.heartbeat_timeout, self.now());
+        if ended.last(&id).is_some_and(is_left) {
             return Ok(false);
         }
         // A group can have several hooks, and Auto Scaling does not say which of them an instance waits for; but only an action
@@ -318,16 +320,4 @@ impl Found {
             }
         }
     }
-}
-
-/// Whether the action was left to the hook's own timeout, as the policy wanted, and that has not come yet: nobody has sent a heartbeat
-/// since.
-fn was_left(ended: &Ended, id: &str, hook: &Hook, now: Timestamp) -> bool {
-    ended.items.iter().rev().find(|item| item.id == id).is_some_and(|item| {
-        let over = SignedDuration::try_from(hook.times.heartbeat_timeout)
-            .ok()
-            .and_then(|timeout| item.ended.checked_add(timeout).ok())
-            .unwrap_or(Timestamp::MAX);
-        item.lifecycle == Some(Completion::Left) && now < over
-    })
 }

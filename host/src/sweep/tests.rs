@@ -7,10 +7,10 @@ use jiff::SignedDuration;
 
 use super::round::*;
 use super::*;
-use crate::dispatch::lifecycle::{Answer, Lifecycle, LifecycleResult};
 use crate::dispatch::tests::{Host, host};
 use crate::dispatch::{Dispatch, End, Step};
 use crate::event::{Event, LifecycleAction};
+use crate::lifecycle::{Answer, Lifecycle, LifecycleResult};
 use crate::ports::PortErrorKind;
 use crate::testing::{INSTANCE, guests, terminating};
 

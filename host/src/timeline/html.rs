@@ -22,8 +22,9 @@ use self::sign::Sign;
 use self::told::{TEXT_CHARS, Told, shown, told};
 use super::clock;
 use super::end::decision;
-use crate::dispatch::{Completion, End};
+use crate::dispatch::End;
 use crate::event::Event;
+use crate::lifecycle::Completion;
 use crate::sim::{Entry, MAX_ENTRIES};
 
 /// A simulated run: its events, and what its world remembers.

@@ -2,11 +2,11 @@ use clap::Parser;
 use jiff::{SignedDuration, Timestamp};
 
 use super::*;
-use crate::dispatch::Decision;
-use crate::dispatch::lifecycle::Answer;
 use crate::dispatch::tests::{Host, host};
 use crate::event::{Event, Kind};
 use crate::ledger::{Claim, Ended, Finishing, Ledger, LedgerError, MemoryStore, Open, Store, Wanted};
+use crate::lifecycle::Answer;
+use crate::outcome::Decision;
 use crate::ports::{PortError, PortErrorKind, Region};
 use crate::testing::{INSTANCE, START, ended_item, guests, lifecycle, open_item, put_ended, put_open, told};
 
@@ -116,7 +116,7 @@ async fn while_another_host_works_on_it_the_order_waits_and_says_for_how_long() 
     let dispatch = &person.host.dispatch;
     let event = crate::testing::terminating();
     let other = Ledger::new(person.store.clone(), person.clock(), dispatch.place.clone(), "worker-1 (process 7)");
-    let hook = crate::dispatch::lifecycle::HookTimes {
+    let hook = crate::lifecycle::HookTimes {
         heartbeat_timeout: std::time::Duration::from_secs(300),
         global_timeout: std::time::Duration::from_secs(30_000),
     };

@@ -5,10 +5,10 @@ use jiff::{SignedDuration, Timestamp};
 use super::Order;
 use crate::clock::words::{due, relative, to_the_second};
 use crate::diagnosis;
-use crate::dispatch::lifecycle::LifecycleResult;
 use crate::dispatch::{DispatchError, End};
 use crate::event::{Kind, Transition};
 use crate::ledger::{Item, Open};
+use crate::lifecycle::LifecycleResult;
 
 impl Order<'_> {
     /// The command that gives it.

@@ -4,9 +4,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::dispatch::{Completion, Decision, Place};
 use crate::ledger::{EndedItem, Finishing, Item, Lease, Open, Order, Standing, Told};
-use crate::ports::{AccountId, GroupName, HookName, InstanceId, Region};
+use crate::lifecycle::Completion;
+use crate::outcome::Decision;
+use crate::ports::{AccountId, GroupName, HookName, InstanceId, Place, Region};
 
 /// An open item.
 #[derive(Serialize)]

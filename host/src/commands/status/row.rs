@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use crate::clock::words::{brief, due, relative};
 use crate::commands::desk::{WIDTH, cut, short};
-use crate::dispatch::Place;
 use crate::ledger::{Item, LedgerError, Open, Standing, Worry};
+use crate::ports::Place;
 use crate::telemetry::visible;
 
 /// The columns, each with the most it may take; all of them with two spaces between fit into [`WIDTH`].

@@ -4,9 +4,9 @@ use clap::Parser;
 use jiff::{SignedDuration, Timestamp};
 
 use super::*;
-use crate::dispatch::lifecycle::LifecycleResult;
-use crate::dispatch::{Completion, Decision};
 use crate::ledger::{Ended, Finishing, Item, LEASE, Lease, MemoryStore, Open, Order, Store};
+use crate::lifecycle::{Completion, LifecycleResult};
+use crate::outcome::Decision;
 use crate::ports::{AccountId, Region};
 use crate::testing::{INSTANCE, START, VirtualClock, ended_item, open_item, put_ended, put_open, told};
 

@@ -16,9 +16,9 @@ use tracing_subscriber::layer::SubscriberExt;
 
 use super::*;
 use crate::clock::Clock;
-use crate::dispatch::{DispatchError, End, Place, Step};
+use crate::dispatch::{DispatchError, End, Step};
 use crate::event::Event;
-use crate::ports::{AccountId, PortErrorKind, Region};
+use crate::ports::{AccountId, Place, PortErrorKind, Region};
 use crate::sim::queue::SimQueue;
 use crate::sim::{Blueprint, What, World};
 use crate::testing::{VirtualClock, terminating};

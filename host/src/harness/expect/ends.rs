@@ -2,12 +2,14 @@
 
 use super::deviation::{Deviation, any_of};
 use super::{Expectation, story};
-use crate::dispatch::{Completion, Decision, End, Worked};
+use crate::dispatch::{End, Worked};
 use crate::harness::case::{Case, Incident};
 use crate::harness::explore::Exploration;
 use crate::harness::forms::Wanted;
 use crate::harness::keys::{Ending, Fate};
 use crate::harness::play::{Ended, Played};
+use crate::lifecycle::Completion;
+use crate::outcome::Decision;
 use crate::sim::{ActionEnd, ActionPicture, Picture};
 
 impl Expectation {

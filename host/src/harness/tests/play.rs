@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::{EVENT, Folder, HEAD, INSTANCE, case, deviations, plugins, verdict};
-use crate::dispatch::{Decision, End, Worked};
+use crate::dispatch::{End, Worked};
 use crate::harness::play::{Ended, Played, Variation, panicked, play};
+use crate::outcome::Decision;
 use crate::sim::{Fault, FaultKind, What, When};
 use crate::testing::guests;
 use crate::timeline;

@@ -2,7 +2,7 @@
 
 use super::super::claim::{Adoption, Verdict, adopt, claim, renew};
 use super::*;
-use crate::dispatch::lifecycle::HookTimes;
+use crate::lifecycle::HookTimes;
 
 const HOOK: HookTimes =
     HookTimes { heartbeat_timeout: Duration::from_secs(300), global_timeout: Duration::from_secs(30_000) };

@@ -5,7 +5,7 @@
 
 use super::super::swap::bytes;
 use super::*;
-use crate::dispatch::lifecycle::HookTimes;
+use crate::lifecycle::HookTimes;
 use crate::testing::{ended_item, open_item};
 
 fn open_work() -> Open {

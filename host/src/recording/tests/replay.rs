@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::capabilities::Ports;
-use crate::dispatch::lifecycle::{Answer, Lifecycle, LifecycleResult};
+use crate::lifecycle::{Answer, Lifecycle, LifecycleResult};
 use crate::policy::{EcsCall, Scope};
 use crate::ports::{ContainerInstance, InstanceId, PortError, PortErrorKind};
 use crate::recording::Replay;

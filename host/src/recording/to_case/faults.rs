@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::page::Page;
-use crate::dispatch::lifecycle::Answer;
+use crate::lifecycle::Answer;
 use crate::ports::{ContainerInstance, GroupInstance, PortError, PortErrorKind, Task};
 use crate::recording::asked::Operation;
 use crate::recording::file::{Call, Recording, Reply};

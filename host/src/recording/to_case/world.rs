@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::page::{Page, time};
 use super::{answered, command, listings};
-use crate::dispatch::lifecycle::HookTimes;
 use crate::event::{Kind, LifecycleAction, Transition};
+use crate::lifecycle::HookTimes;
 use crate::ports::{
     ClusterName, CommandOutput, ContainerInstance, GroupInstance, GroupName, Instance, InstanceId, Task, TaskArn,
 };

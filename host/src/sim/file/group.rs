@@ -3,8 +3,8 @@
 use std::ops::RangeInclusive;
 
 use super::{Builder, tables};
-use crate::dispatch::lifecycle::{HookTimes, LifecycleResult};
 use crate::event::Transition;
+use crate::lifecycle::{HookTimes, LifecycleResult};
 use crate::reading::units::Time;
 use crate::reading::{At, Section};
 use crate::sim::group::{Group, HEARTBEAT_TIMEOUT, Hook, hook_times};

@@ -1,5 +1,5 @@
 use super::*;
-use crate::dispatch::lifecycle::{Answer, LifecycleResult};
+use crate::lifecycle::{Answer, LifecycleResult};
 use crate::ports::ClusterName;
 
 fn contradicts(world: &World, event: &Event) -> String {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::*;
-use crate::dispatch::lifecycle::LifecycleResult;
+use crate::lifecycle::LifecycleResult;
 use crate::policy::{AutoScalingCall, EcsCall, Scope};
 use crate::ports::PortErrorKind;
 use crate::sim::{Fault, FaultKind, Reply, When, told_operations};

@@ -1,7 +1,7 @@
 //! A world at one moment, as expectations see it.
 
 use super::*;
-use crate::dispatch::lifecycle::{Lifecycle, LifecycleResult};
+use crate::lifecycle::{Lifecycle, LifecycleResult};
 
 const TASKS: &str = "[[task]]\ninstance = \"i-0aaaaaaaaaaaaaaa1\"\nservice = \"web\"\nstops-in = \"20s\"\n\
                      [[task]]\ninstance = \"i-0aaaaaaaaaaaaaaa1\"\nfamily = \"report\"\n";

@@ -1,5 +1,5 @@
 use super::*;
-use crate::dispatch::lifecycle::LifecycleResult;
+use crate::lifecycle::LifecycleResult;
 
 const REST: &str = r#"
 lifecycle-state = "Terminating:Wait"

@@ -8,8 +8,10 @@ use super::layout::{Layout, Mark, Row};
 use super::sign::Sign;
 use super::told::{Lane, Told, told};
 use super::{Handled, Run, html};
-use crate::dispatch::{Completion, Decision, End, Worked};
+use crate::dispatch::{End, Worked};
 use crate::event::{Delivery, Event, Message, parse_payload};
+use crate::lifecycle::Completion;
+use crate::outcome::Decision;
 use crate::sim::{Call, Entry, FaultKind, Line, MAX_ENTRIES, Reply, What};
 
 const INSTANCE: &str = "i-0aaaaaaaaaaaaaaa1";

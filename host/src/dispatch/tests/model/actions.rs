@@ -5,8 +5,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-use crate::dispatch::lifecycle::{HookTimes, LifecycleResult};
 use crate::event::{Event, LifecycleAction, Transition};
+use crate::lifecycle::{HookTimes, LifecycleResult};
 use crate::ports::{GroupName, HookName};
 use crate::sweep::{Hook, Waiting};
 

@@ -10,10 +10,9 @@ use super::actions::{Action, Ending, HEARTBEAT_TIMEOUT};
 use super::cloud::{Cloud, Seen};
 use super::host::SWEPT_EVERY;
 use super::trouble::Trouble;
-use crate::dispatch::Completion;
-use crate::dispatch::lifecycle::LifecycleResult;
 use crate::event::Event;
 use crate::ledger::EndedItem;
+use crate::lifecycle::{Completion, LifecycleResult};
 
 /// How long a heartbeat can be late with nothing wrong: clocks differ by less than five seconds, and operations of a host take
 /// their time.

@@ -1,4 +1,4 @@
-//! The port through which the host, and nobody else, keeps lifecycle actions alive and completes them.
+//! Lifecycle actions, and the port through which the host, and nobody else, keeps them alive and completes them.
 
 use std::time::Duration;
 
@@ -51,6 +51,20 @@ pub enum Answer {
     Over,
 }
 
+/// What became of the lifecycle action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Completion {
+    /// Completed with CONTINUE.
+    Continue,
+    /// Completed with ABANDON.
+    Abandon,
+    /// Left to the hook's own timeout and default result, as `on-failure = "leave"` says.
+    Left,
+    /// It was over before we completed it: by another delivery of the event, another hand, or the hook's timeout.
+    Late,
+}
+
 /// How long a hook holds an instance back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -61,6 +75,28 @@ pub struct HookTimes {
     /// `GlobalTimeout`: the most that heartbeats can make of it, from the start.
     #[serde(with = "with_unit")]
     pub global_timeout: Duration,
+}
+
+impl Completion {
+    /// What it means for the lifecycle action, for people.
+    pub fn told(self) -> &'static str {
+        match self {
+            Self::Continue => "lifecycle action completed with CONTINUE",
+            Self::Abandon => "lifecycle action completed with ABANDON",
+            Self::Left => "lifecycle action left to the hook's timeout",
+            Self::Late => "too late: the lifecycle action was over already",
+        }
+    }
+
+    /// One word for logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Continue => "continue",
+            Self::Abandon => "abandon",
+            Self::Left => "left",
+            Self::Late => "late",
+        }
+    }
 }
 
 /// A time as text with its unit, such as `5m`.
