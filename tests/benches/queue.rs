@@ -7,8 +7,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use hostler_tests::{ACCOUNT, Agent, Queue, REGION, Stack, guest, poll};
-use serde_json::json;
+use hostler_tests::{Agent, Fleet, Queue, events, guest, policy, poll};
 
 /// How many work items wait, and how many events come at once.
 const WAITING: usize = 10_000;
@@ -25,9 +24,7 @@ fn main() {
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
-    let stack = Stack::shared();
-    let [waiting, burst] =
-        [(WAITING, "wait = \"12h\""), (BURST, "")].map(|(count, settings)| measure(stack, count, settings));
+    let [waiting, burst] = [(WAITING, "wait = \"12h\""), (BURST, "")].map(|(count, settings)| measure(count, settings));
     println!(
         "{:<46}{:>10}{:>12}{:>16}{:>16}",
         "agent on a queue", "events/s", "memory", "agent's CPU", "emulator's CPU"
@@ -52,18 +49,18 @@ struct Figures {
 }
 
 /// Lets `count` events wait in a queue, and an agent with one handler take them all.
-fn measure(stack: &Stack, count: usize, settings: &str) -> Figures {
-    let bucket = stack.unique("bench");
-    stack.create_bucket(&bucket);
-    stack.put_object(&bucket, "plugins/probe.wasm", guest("probe"));
+fn measure(count: usize, settings: &str) -> Figures {
+    let fleet = Fleet::new("bench");
+    let Fleet { stack, bucket, .. } = &fleet;
+    fleet.upload("probe", guest("probe"));
     let queue = Queue::create(stack, "bench");
-    let events: Vec<_> = (0..count).map(|index| warning(index).to_string()).collect();
+    let events: Vec<_> = (0..count).map(recommendation).collect();
     queue.send(&events);
 
-    let folder = stack.folder(&bucket);
+    let folder = stack.folder(bucket);
     let emulators_before = processor_time("ministack");
     let began = Instant::now();
-    let agent = Agent::start(&folder, &policy(&bucket, &queue, settings), &stack.environment());
+    let agent = Agent::start(&folder, &policy(bucket, &queue, settings), &stack.environment());
     let taken = poll(PATIENCE, || queue.counts().0 == 0 && (settings.is_empty() || queue.counts().1 == count));
     let over = poll(PATIENCE, || !settings.is_empty() || queue.is_empty());
     let took = began.elapsed();
@@ -79,38 +76,23 @@ fn measure(stack: &Stack, count: usize, settings: &str) -> Figures {
     figures
 }
 
-/// A warning about an instance of its own.
-fn warning(index: usize) -> serde_json::Value {
-    let now = jiff::Timestamp::from_second(jiff::Timestamp::now().as_second()).expect("now is a time");
-    json!({
-        "version": "0", "id": format!("22222222-2222-4222-8222-{index:012}"),
-        "detail-type": "EC2 Instance Rebalance Recommendation", "source": "aws.ec2", "account": ACCOUNT,
-        "time": now.to_string(), "region": REGION, "resources": [],
-        "detail": { "instance-id": format!("i-{index:017x}") },
-    })
+/// A message about an instance of its own.
+fn recommendation(index: usize) -> String {
+    events::rebalance_recommendation(&format!("i-{index:017x}"), &format!("{index:012}")).to_string()
 }
 
 fn policy(bucket: &str, queue: &Queue<'_>, settings: &str) -> String {
-    format!(
-        r#"
-[modules]
-source = "s3://{bucket}/plugins/"
-allow-unsigned = true
-[ledger]
-store = "s3://{bucket}/ledger/"
-[queue]
-url = "{}"
-concurrency = 64
-[[handler]]
-name = "bench"
-module = "probe.wasm"
-event = {{ source = ["aws.ec2"], detail-type = ["EC2 Instance Rebalance Recommendation"] }}
-finish = {{ deadline = "24h" }}
-[handler.config]
-{settings}
-"#,
-        queue.url
-    )
+    [
+        &policy::modules(bucket),
+        &policy::ledger(&format!("s3://{bucket}/ledger/")),
+        &policy::queue(&queue.url),
+        "concurrency = 64\n",
+        &policy::handler("bench", "probe"),
+        &policy::told_by_ec2("EC2 Instance Rebalance Recommendation"),
+        "[handler.finish]\ndeadline = \"24h\"\n[handler.config]\n",
+        settings,
+    ]
+    .concat()
 }
 
 /// The processes whose command line says `what`.

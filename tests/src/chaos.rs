@@ -11,6 +11,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::chance::Chance;
 use crate::http::{Request, Response, Server};
 use crate::microburst::Microburst;
 use crate::stack::{Emulator, Stack};
@@ -58,7 +59,7 @@ struct Fate {
 impl Chaos {
     /// Starts one that passes calls on to `to`. Behind that is `truth`, which is asked for what a condition depends on.
     pub fn start(to: SocketAddr, truth: SocketAddr, seed: u64, rates: Rates) -> Self {
-        let fate = Arc::new(Mutex::new(Fate { rates, chance: Chance(seed), figures: Figures::default() }));
+        let fate = Arc::new(Mutex::new(Fate { rates, chance: Chance::new(seed), figures: Figures::default() }));
         let proxy = Proxy { to, truth, fate: Arc::clone(&fate), objects: Mutex::default() };
         Self { server: Server::start(move |request| proxy.answer(request)), fate }
     }
@@ -166,22 +167,6 @@ fn s3_error(status: u16, code: &str, message: &str) -> Response {
 
 fn unquoted(etag: &str) -> &str {
     etag.trim_matches('"')
-}
-
-/// Chance by a seed (the generator SplitMix64). What it decides of which call depends on the order in which calls come.
-#[derive(Debug)]
-struct Chance(u64);
-
-impl Chance {
-    fn strikes(&mut self, probability: f64) -> bool {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut drawn = self.0;
-        drawn = (drawn ^ (drawn >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        drawn = (drawn ^ (drawn >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        drawn ^= drawn >> 31;
-        // The upper 53 bits are what a fraction holds.
-        ((drawn >> 11) as f64 / (1_u64 << 53) as f64) < probability
-    }
 }
 
 fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {

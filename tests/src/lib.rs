@@ -1,9 +1,10 @@
 //! What the end-to-end tests stand on: real servers on free loopback ports, which end with the test.
 //!
 //! [`Stack`] is AWS: `ministack` (S3, SQS, STS, Lambda), `moto` (ECS, EC2), and Auto Scaling of our own, since neither of the
-//! two checks what it is told. A [`Storm`] in front of them makes it the AWS of a bad day. [`Node`] is a node's sshd, and
-//! [`Metadata`] what a node is told. [`Agent`] is the host as a process that lives, [`Function`] the host as a Lambda function,
-//! and [`Browser`] a reader of pages.
+//! two checks what it is told. A [`Storm`] in front of them makes it the AWS of a bad day. A [`Fleet`] is what a test has of it
+//! for itself. [`Node`] is a node's sshd, and [`Metadata`] what a node is told. [`Agent`] is the host as a process that lives,
+//! [`Function`] the host as a Lambda function, and [`Browser`] a reader of pages. A test writes its policy of the pieces in
+//! [`policy`] and of its own, and sends what is in [`events`].
 //! `make test` installs and builds what they run.
 //!
 //! Everything is blocking, and speaks plain HTTP: the tests look at AWS with other eyes than the host's own SDK.
@@ -11,12 +12,16 @@
 mod agent;
 mod autoscaling;
 mod browser;
+mod chance;
 mod chaos;
+pub mod events;
+mod fleet;
 mod function;
 pub mod http;
 mod metadata;
 mod microburst;
 mod node;
+pub mod policy;
 mod process;
 mod queue;
 mod stack;
@@ -26,7 +31,9 @@ use std::path::{Path, PathBuf};
 pub use agent::{Agent, Refusal};
 pub use autoscaling::{AutoScaling, Call, Ended, Story};
 pub use browser::Browser;
+pub use chance::Chance;
 pub use chaos::{Chaos, Figures, Rates, Storm};
+pub use fleet::{Fleet, Instance};
 pub use function::{Function, Invocation};
 pub use metadata::Metadata;
 pub use microburst::Microburst;

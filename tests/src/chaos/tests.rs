@@ -109,7 +109,7 @@ fn entries_of_a_batch_fail_on_their_own() {
 #[test]
 fn a_seed_decides() {
     let drawn = |seed| {
-        let mut chance = Chance(seed);
+        let mut chance = Chance::new(seed);
         (0..1000).map(|_| chance.strikes(0.3)).collect::<Vec<_>>()
     };
     assert_eq!(drawn(1), drawn(1));

@@ -5,9 +5,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
+use hostler_tests::Chance;
 use hostler_tests::http::{Request, Response, Server};
-
-use crate::chance::Chance;
 
 /// In one of so many calls of each kind the host is killed.
 const COMPLETIONS: usize = 12;
@@ -32,7 +31,7 @@ impl Assassin {
     /// nothing else.
     pub(crate) fn before(environment: &[(&'static str, String)], url: &str, seed: u64) -> Self {
         let (strike, struck) = mpsc::channel();
-        let hand = Arc::new(Mutex::new(Hand { chance: Chance(seed), strike }));
+        let hand = Arc::new(Mutex::new(Hand { chance: Chance::new(seed), strike }));
         let says = |request: &Request, text: &str| String::from_utf8_lossy(&request.body).contains(text);
         let completes = move |request: &Request| says(request, "Action=CompleteLifecycleAction");
         let url = format!("{url:?}");

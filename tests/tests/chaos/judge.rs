@@ -30,7 +30,7 @@ impl Scene {
     /// Shows the figures, and panics with the evidence unless all is well. `log` is what the hosts have written; it is kept under
     /// that name.
     pub(crate) fn judge(&self, course: &Course, name: &str, log: &[String]) {
-        let stories = self.stack.autoscaling.stories(&self.group);
+        let stories = self.fleet.stack.autoscaling.stories(&self.fleet.group);
         // Past libtest, which keeps what is printed by a test that passes.
         let figures = format!("\n{}the log: {}\n", self.figures(course, &stories), keep(name, log));
         let _ = std::io::stderr().write_all(figures.as_bytes());
@@ -96,8 +96,8 @@ impl Scene {
             }
             None => wrong.push("it has no story".to_owned()),
         }
-        let status = self.stack.status(&self.cluster, &instance.container_instance);
-        let task = self.stack.task_status(&self.cluster, &instance.task);
+        let status = self.fleet.stack.status(&self.fleet.cluster, &instance.container_instance);
+        let task = self.fleet.task_status(&instance.task);
         let (to_be_drained, told_of) = (hook.name == DRAIN.name, instance.spot || instance.rebalance);
         let is = (status.as_str(), task.as_str());
         // What EC2 announces ends after two minutes, drained or not; but what nobody wanted drained is as it was.
@@ -106,10 +106,10 @@ impl Scene {
         } else if !to_be_drained && !told_of && is != ("ACTIVE", "RUNNING") {
             wrong.push(format!("nobody wanted it drained: it is {status}, its task {task}"));
         }
-        if self.stack.objects(&self.bucket, &key("open", instance)) != [""; 0] {
+        if self.fleet.objects(&key("open", instance)) != [""; 0] {
             wrong.push("something is open in the ledger".to_owned());
         }
-        if self.stack.objects(&self.bucket, &key("ended", instance)).len() != 1 {
+        if self.fleet.objects(&key("ended", instance)).len() != 1 {
             wrong.push("the ledger does not tell its end".to_owned());
         }
         wrong
@@ -122,7 +122,7 @@ impl Scene {
         if shown + hidden > 0 {
             wrong.push(format!("in the queue are {shown} messages, and {hidden} hidden ones"));
         }
-        let damaged = self.stack.objects(&self.bucket, "ledger/damaged/");
+        let damaged = self.fleet.objects("ledger/damaged/");
         if !damaged.is_empty() {
             wrong.push(format!("the ledger was damaged: {damaged:?}"));
         }
@@ -146,8 +146,8 @@ impl Scene {
     fn evidence(&self, instance: &Instance, log: &[String]) -> String {
         let mut evidence = String::new();
         for folder in ["open", "ended"] {
-            for key in self.stack.objects(&self.bucket, &key(folder, instance)) {
-                let _ = writeln!(evidence, "{key}: {}", cut(&self.stack.get_object(&self.bucket, &key)));
+            for key in self.fleet.objects(&key(folder, instance)) {
+                let _ = writeln!(evidence, "{key}: {}", cut(&self.fleet.object(&key)));
             }
         }
         let about: Vec<_> =

@@ -5,19 +5,18 @@
 //! figures whether it passes or not.
 
 mod assassin;
-mod chance;
 mod judge;
 mod scene;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use hostler_tests::{Agent, Function, poll};
+use hostler_tests::{Agent, Function, events, poll};
 use serde_json::json;
 
 use crate::assassin::Assassin;
 use crate::judge::Course;
-use crate::scene::{Scene, envelope};
+use crate::scene::Scene;
 
 /// How many instances there are unless the environment says otherwise, and what decides on chance.
 const INSTANCES: u64 = 60;
@@ -63,10 +62,10 @@ fn an_agent_that_is_killed_again_and_again_brings_everything_to_its_end_once() {
     let mut scene = scene(instances());
     let through_storm = scene.storm.environment();
     let assassin = Assassin::before(&through_storm, &scene.queue.url, scene.seed);
-    let mut environment = scene.stack.environment();
+    let mut environment = scene.fleet.stack.environment();
     environment.extend(through_storm);
     environment.extend(assassin.environment());
-    let (folder, policy) = (scene.stack.folder("agents"), scene.policy());
+    let (folder, policy) = (scene.fleet.stack.folder("agents"), scene.policy());
     let start = |number: u32| Agent::start(&folder.join(number.to_string()), &policy, &environment);
 
     scene.storm.rage(RAGE);
@@ -96,11 +95,11 @@ fn a_lambda_function_that_is_killed_again_and_again_brings_everything_to_its_end
     let mut environment = scene.storm.environment();
     let assassin = Assassin::before(&environment, &scene.queue.url, scene.seed);
     environment.extend(assassin.environment());
-    let function = Function::deploy(scene.stack, &scene.policy(), &environment);
+    let function = Function::deploy(scene.fleet.stack, &scene.policy(), &environment);
     // As its schedule does it: EventBridge's own event.
     let sweep = || {
         let id = "33333333-3333-4333-8333-333333333333";
-        function.invoke(&envelope("aws.events", "Scheduled Event", id, &json!({})));
+        function.invoke(&events::envelope("aws.events", "Scheduled Event", id, &json!({})));
     };
 
     let sent = scene.begin();

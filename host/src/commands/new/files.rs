@@ -33,6 +33,7 @@ const SDK: &[(&str, &str)] = files_below!("../../../../plugins/sdk":
     "src/clock.rs",
     "src/config.rs",
     "src/drain.rs",
+    "src/drain/tests.rs",
     "src/ec2.rs",
     "src/ecs.rs",
     "src/error.rs",
