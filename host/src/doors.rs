@@ -9,6 +9,7 @@ pub mod imds;
 pub mod in_process;
 #[cfg(feature = "live")]
 pub mod lambda;
+pub mod ledger_watch;
 pub mod queue;
 pub mod sweeper;
 pub mod vitals;

@@ -22,6 +22,7 @@ mod s3;
 mod standing;
 mod store;
 mod swap;
+mod watched;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,10 +48,11 @@ use crate::digest::sha256;
 use crate::event::Event;
 use crate::lifecycle::{Completion, LifecycleResult};
 use crate::outcome::Decision;
-use crate::ports::{InstanceId, Place};
+use crate::ports::{InstanceId, Place, PortError};
 use claim::{Adoption, Verdict};
 use record::Object;
 use swap::Change;
+use watched::Watched;
 
 /// The ledger of a host.
 pub struct Ledger {
@@ -85,6 +87,17 @@ impl Ledger {
     /// The same, for a person: what is only read is not changed, damaged or not.
     pub fn only_looking(self) -> Self {
         Self { only_looks: true, ..self }
+    }
+
+    /// The same, and `tell` is told after each call of the store whether it did what it was asked, or why not.
+    pub fn watched(self, tell: impl Fn(Result<(), &PortError>) + Send + Sync + 'static) -> Self {
+        let Self { store, clock, place, holder, only_looks } = self;
+        Self { store: Arc::new(Watched { store, tell: Box::new(tell) }), clock, place, holder, only_looks }
+    }
+
+    /// Makes sure that its store can carry it, as [`check`] does.
+    pub async fn check(&self) -> Result<(), CheckError> {
+        check(&*self.store, &*self.clock).await
     }
 
     /// Notes an event, and takes the lease on its instance if that is free and the event's work is due.

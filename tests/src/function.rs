@@ -77,9 +77,18 @@ impl<'stack> Function<'stack> {
 
     /// Lets it be invoked with what comes from a queue, in batches of ten, and lets it answer for each message.
     pub fn map(&self, queue: &Queue<'_>) {
+        self.map_with(queue, &["ReportBatchItemFailures"]);
+    }
+
+    /// The same, but what it answers is not read: a batch is deleted as a whole unless the invocation fails.
+    pub fn map_as_a_whole(&self, queue: &Queue<'_>) {
+        self.map_with(queue, &[]);
+    }
+
+    fn map_with(&self, queue: &Queue<'_>, response_types: &[&str]) {
         let input = json!({
             "EventSourceArn": queue.arn(), "FunctionName": self.name, "BatchSize": 10,
-            "FunctionResponseTypes": ["ReportBatchItemFailures"],
+            "FunctionResponseTypes": response_types,
         });
         let request = Request::new("POST", "/2015-03-31/event-source-mappings", input.to_string());
         succeed(self.stack.ministack("lambda", request.header("content-type", "application/json")));

@@ -80,6 +80,7 @@ impl Stack {
         vec![
             ("AWS_ENDPOINT_URL_S3", ministack.clone()),
             ("AWS_ENDPOINT_URL_SQS", ministack.clone()),
+            ("AWS_ENDPOINT_URL_LAMBDA", ministack.clone()),
             ("AWS_ENDPOINT_URL_STS", ministack),
             ("AWS_ENDPOINT_URL_ECS", moto.clone()),
             ("AWS_ENDPOINT_URL_EC2", moto),

@@ -93,6 +93,11 @@ impl Readiness {
         self.0.send_replace(None);
     }
 
+    /// Whether it can.
+    pub fn is_ready(&self) -> bool {
+        self.0.borrow().is_none()
+    }
+
     /// It cannot; `why` is for people, on one line.
     pub fn not_ready(&self, why: impl Into<String>) {
         self.0.send_replace(Some(why.into()));

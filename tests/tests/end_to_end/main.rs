@@ -3,6 +3,7 @@
 mod grants;
 mod modules;
 mod payloads;
+mod queue;
 mod scene;
 
 use std::process::Command;

@@ -15,6 +15,7 @@ use crate::aws::Aws;
 use crate::aws::imds::InstanceMetadata;
 use crate::dispatch::Dispatch;
 use crate::doors::in_process::InProcess;
+use crate::doors::ledger_watch::LedgerWatch;
 use crate::doors::queue::{Inbox, Poller};
 use crate::doors::sweeper::{Sweeper, Tidier};
 use crate::doors::vitals::Vitals;
@@ -44,11 +45,15 @@ pub(super) async fn serve(policy: Policy, wanted: Doors) -> anyhow::Result<()> {
     // First, so that a second agent finds out before it takes anything.
     let listener = health::listen(policy.agent.listen).await?;
     let aws = Aws::connect().await?;
-    let dispatch = Arc::new(assemble::live(&aws, policy, None).await?);
+    let mut vitals = Vitals::default();
+    let dispatch = assemble::live(&aws, policy, None).await?;
+    let (ledger, watch) = LedgerWatch::over(dispatch.ledger, vitals.readiness("ledger"));
+    let dispatch = Arc::new(Dispatch { ledger, ..dispatch });
     assemble::has_modules(&dispatch).await?;
     let in_process = Arc::new(InProcess::new(Arc::clone(&dispatch)));
-    let (vitals, doors) = (Vitals::default(), JoinSet::new());
+    let doors = JoinSet::new();
     let mut agent = Agent { aws, dispatch, in_process, vitals, stopped, doors };
+    agent.until_stopped(watch.run(Arc::clone(&agent.dispatch)));
     if wanted.queue {
         agent.open_queue();
     }

@@ -1,0 +1,78 @@
+//! Whether the ledger of an agent is to be had: told by what is done with it anyway, and tried now and then while that fails, so that
+//! an agent without work notices when it is mended.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::vitals::Readiness;
+use crate::dispatch::Dispatch;
+use crate::ledger::Ledger;
+
+/// How often a ledger is tried that is not to be had.
+const TRIED_AGAIN: Duration = Duration::from_secs(30);
+
+/// What tries.
+pub struct LedgerWatch {
+    readiness: Arc<Readiness>,
+}
+
+impl LedgerWatch {
+    /// Lets `readiness` follow what calls to `ledger` come to, which has been found good just now.
+    pub fn over(ledger: Ledger, readiness: Readiness) -> (Ledger, Self) {
+        readiness.ready();
+        let readiness = Arc::new(readiness);
+        let told = Arc::clone(&readiness);
+        let ledger = ledger.watched(move |answer| match answer {
+            Ok(()) => told.ready(),
+            Err(error) => told.not_ready(error.to_string()),
+        });
+        (ledger, Self { readiness })
+    }
+
+    /// Tries again and again, for as long as it is polled.
+    pub async fn run(self, dispatch: Arc<Dispatch>) {
+        loop {
+            sleep(TRIED_AGAIN).await;
+            if self.readiness.is_ready() {
+                continue;
+            }
+            if let Err(error) = dispatch.ledger.check().await {
+                self.readiness.not_ready(error.to_string());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dispatch::tests::host;
+    use crate::doors::vitals::Vitals;
+    use crate::ledger::tests::scripted::{Fate, Scripted};
+    use crate::testing::{VirtualClock, guests, terminating};
+
+    #[tokio::test(start_paused = true)]
+    async fn an_agent_is_not_ready_while_its_ledger_refuses_and_notices_by_itself_when_it_does_no_more() {
+        let store = Arc::new(Scripted::default());
+        let mut vitals = Vitals::default();
+        let mut dispatch = host(Some(guests::done()), "").dispatch;
+        let ledger = Ledger::new(store.clone(), Arc::new(VirtualClock::new()), dispatch.place.clone(), "this host");
+        let (ledger, watch) = LedgerWatch::over(ledger, vitals.readiness("ledger"));
+        dispatch.ledger = ledger;
+        let dispatch = Arc::new(dispatch);
+        assert!(vitals.unready().is_empty());
+
+        // By an event, and by the first time it is tried again.
+        store.next([Fate::Refused, Fate::Refused]);
+        dispatch.step(&terminating(), None).await.unwrap_err();
+        insta::assert_snapshot!(vitals.unready().join("\n"), @"ledger: s3:PutObject is not allowed");
+        let trying = tokio::spawn(watch.run(Arc::clone(&dispatch)));
+        sleep(TRIED_AGAIN + Duration::from_secs(1)).await;
+        insta::assert_snapshot!(vitals.unready().join("\n"), @"ledger: s3:PutObject is not allowed");
+        sleep(TRIED_AGAIN).await;
+        assert!(vitals.unready().is_empty());
+        trying.abort();
+    }
+}
