@@ -50,8 +50,10 @@ const CALL: Duration = Duration::from_secs(5);
 /// The shortest wait for another that works on the same instance. It grows with the age of what is waited for.
 const SHORTEST_BUSY: Duration = Duration::from_secs(1);
 
-/// How soon Auto Scaling is asked again whether an action still waits.
+/// How soon Auto Scaling is asked again whether an action still waits, and for how long. After that it is worked on: better once too
+/// often than never.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
+const ASKED_FOR: Duration = Duration::from_secs(60);
 
 /// The names of hooks that ECS installs for its own managed draining begin so.
 const MANAGED_BY_ECS: &str = "ecs-managed-";
@@ -116,16 +118,18 @@ impl Dispatch {
                 Step::Later { at, due, note, .. } => (at, due, note),
             };
             let now = self.ports.clock.now();
-            if self.closing.has_begun() {
-                return Err(DispatchError::Waits { event: event.id.clone(), note });
-            }
             if self.lacks_time(door_closes, time_between(now, due) + LEAST_WALL) {
                 if let Some(action) = &event.lifecycle_action {
                     // The event will be delivered again: until then the action has to live.
                     let recorder = tape.recorder();
                     self.heartbeat(action, &recorder, CALL).await;
                 }
-                return Err(DispatchError::OutOfTime { event: event.id.clone(), note });
+                let (event, ends) = (event.id.clone(), self.closing.has_begun());
+                return Err(if ends {
+                    DispatchError::Waits { event, note }
+                } else {
+                    DispatchError::OutOfTime { event, note }
+                });
             }
             tokio::select! {
                 () = tokio::time::sleep(time_between(now, at)) => {}
@@ -237,13 +241,13 @@ impl Dispatch {
         }
         Ok(match self.heartbeat(action, &Recorder::off(), CALL).await {
             Heartbeat::Over => already(),
-            Heartbeat::Accepted => None,
-            Heartbeat::Failed => Some(Step::Later {
+            Heartbeat::Failed if now < after(event.time, ASKED_FOR) => Some(Step::Later {
                 at: after(now, ASK_AGAIN),
                 due: after(now, ASK_AGAIN),
                 alive_until: None,
                 note: "it cannot be told whether the lifecycle action still waits".to_owned(),
             }),
+            Heartbeat::Accepted | Heartbeat::Failed => None,
         })
     }
 

@@ -108,7 +108,7 @@ impl Ledger {
             let items = open.items.len();
             // Told by the time of this try: an earlier one may have taken long.
             match claim::claim(open, wanted, (&lease, &self.holder), self.clock.now()) {
-                (verdict, true) if open.items.len() > items => Change::Add(verdict),
+                (verdict, true) if open.items.len() > items => added(wanted.event, verdict),
                 (verdict, true) => Change::Write(verdict),
                 (verdict, false) => Change::Nothing(verdict),
             }
@@ -161,7 +161,7 @@ impl Ledger {
         let (adoption, _) = swap::change(&*self.store, &key, None, |open: &mut Open| {
             let items = open.items.len();
             match claim::adopt(open, wanted, (dead, wake), self.clock.now()) {
-                Adoption::Noted if open.items.len() > items => Change::Add(Adoption::Noted),
+                Adoption::Noted if open.items.len() > items => added(wanted.event, Adoption::Noted),
                 Adoption::Noted => Change::Write(Adoption::Noted),
                 left @ (Adoption::Brought | Adoption::Full) => Change::Nothing(left),
             }
@@ -421,6 +421,11 @@ impl Ledger {
     fn key<O: Object>(&self, subject: &str) -> String {
         format!("{}{subject}.json", self.prefix::<O>())
     }
+}
+
+/// What is to be done with an object that has a new item of `event`: a lifecycle action is kept out by no size of others.
+fn added<T>(event: &Event, value: T) -> Change<T> {
+    if event.lifecycle_action.is_some() { Change::AddAboveAll(value) } else { Change::Add(value) }
 }
 
 /// What the objects of an event are called: its instance, or, without one, a name of its own.

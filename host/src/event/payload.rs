@@ -102,18 +102,7 @@ pub fn parse_payload(bytes: &[u8]) -> Result<Delivery, ParseError> {
 /// `region` is that of the queue it came through, where there is one: Auto Scaling notifications do not say theirs.
 pub fn parse_message(bytes: &[u8], region: Option<&Region>) -> Result<Message, ParseError> {
     bounded("message", bytes, MAX_MESSAGE)?;
-    let message = enveloped(object(bytes)?, region)?;
-    if let Message::Events(events) = &message {
-        // Numbers can take several times as much when they are written again, as they are into the ledger.
-        let written = events.iter().map(|event| event.envelope.to_string().len()).max().unwrap_or_default();
-        if written > MAX_MESSAGE {
-            let message = format!(
-                "an event has {written} bytes when it is written again, more than the {MAX_MESSAGE} that are kept"
-            );
-            return Err(ParseError::new(message));
-        }
-    }
-    Ok(message)
+    enveloped(object(bytes)?, region)
 }
 
 /// The region that `arn` names.
@@ -168,8 +157,23 @@ fn sns(envelope: &Fields<'_>, region: Option<&Region>) -> Result<Message, ParseE
         .map_err(|error| error.at(&envelope.path("Message")))
 }
 
-/// A message as its sender wrote it.
+/// A message as its sender wrote it, if as much can be kept of it.
 fn bare(fields: Map<String, Value>, region: Option<&Region>) -> Result<Message, ParseError> {
+    let message = said(fields, region)?;
+    if let Message::Events(events) = &message {
+        // Numbers can take several times as much when they are written again, as they are into the ledger.
+        let written = events.iter().map(|event| event.envelope.to_string().len()).max().unwrap_or_default();
+        if written > MAX_MESSAGE {
+            let message = format!(
+                "an event has {written} bytes when it is written again, more than the {MAX_MESSAGE} that are kept"
+            );
+            return Err(ParseError::new(message));
+        }
+    }
+    Ok(message)
+}
+
+fn said(fields: Map<String, Value>, region: Option<&Region>) -> Result<Message, ParseError> {
     if fields.contains_key("detail-type") || fields.contains_key("detail") {
         return eventbridge::events(fields, "detail").map(Message::Events);
     }

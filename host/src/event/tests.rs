@@ -463,4 +463,11 @@ fn what_nests_too_deep_or_grows_when_it_is_written_again_is_refused() {
     assert_eq!(deep, "it nests deeper than the 64 levels that are read");
     let numbers = told(&format!("[{}]", vec!["1e15"; 150_000].join(","))).unwrap_err();
     assert!(numbers.contains("bytes when it is written again, more than the 1048576 that are kept"), "{numbers}");
+    // By whichever way it comes.
+    let grows = event(&format!("[{}]", vec!["1e15"; 150_000].join(",")));
+    let sns = json!({ "Records": [{ "EventSource": "aws:sns", "Sns": { "Message": grows } }] });
+    for payload in [grows.clone(), sns.to_string()] {
+        let told = parse_payload(payload.as_bytes()).unwrap_err().to_string();
+        assert!(told.contains("bytes when it is written again"), "{told}");
+    }
 }

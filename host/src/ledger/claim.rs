@@ -92,10 +92,7 @@ pub(super) fn claim(open: &mut Open, wanted: &Wanted<'_>, lease: (&str, &str), n
         }
     }
     let Some(item) = open.item_mut(&id) else { return (Verdict::Full, changed) };
-    // Whatever it waits for, at its deadline it is decided. Somebody may have edited it by hand, to any time.
-    item.taken = item.taken.min(now);
-    item.heartbeat = item.heartbeat.filter(|heartbeat| *heartbeat <= now + MOST_WRONG);
-    item.due = item.due.min(item.deadline.max(item.taken));
+    changed |= believe(item, now);
     if item.due > now && item.finishing.is_none() && item.order.is_none() {
         if changed {
             item.wake = item.wake.max(item.due);
@@ -110,6 +107,18 @@ pub(super) fn claim(open: &mut Open, wanted: &Wanted<'_>, lease: (&str, &str), n
     item.wake = lease.free_at();
     open.lease = Some(lease);
     (Verdict::Ours, true)
+}
+
+/// Corrects times that cannot be: somebody may have edited them by hand, to any time. True if there were such.
+fn believe(item: &mut Item, now: Timestamp) -> bool {
+    let before = (item.taken, item.heartbeat, item.due);
+    if item.taken > now + MOST_WRONG {
+        item.taken = now;
+    }
+    item.heartbeat = item.heartbeat.filter(|heartbeat| *heartbeat <= now + MOST_WRONG);
+    // Whatever it waits for, at its deadline it is decided.
+    item.due = item.due.min(item.deadline.max(item.taken));
+    before != (item.taken, item.heartbeat, item.due)
 }
 
 /// Makes the lease last from now on; nobody else need bring its item before it ends. False if our clock has been set back: by it
@@ -197,10 +206,6 @@ fn refresh(item: &mut Item, wanted: &Wanted<'_>, worked_on: bool, now: Timestamp
         }
         return free;
     }
-    if item.event.lifecycle_action.is_some() != wanted.event.lifecycle_action.is_some() {
-        // An event that calls itself as another is called has nothing to say about that.
-        return false;
-    }
     let (known, told) = (item.token(), token(wanted.event));
     if known.is_some() && told.is_some() && known != told {
         return false;
@@ -212,10 +217,14 @@ fn refresh(item: &mut Item, wanted: &Wanted<'_>, worked_on: bool, now: Timestamp
         item.over = false;
         changed = true;
     }
-    // Who does not know the hook knows nothing better of the deadline.
-    let better = wanted.hook.is_some() || item.hook.is_none();
-    if better && (item.hook != wanted.hook || item.deadline != wanted.deadline) {
-        item.hook = wanted.hook.or(item.hook);
+    // Who does not know the hook knows nothing better of the deadline, and neither does who dates the event later than it was heard of.
+    let knows_hook = wanted.hook.is_some() || item.hook.is_none();
+    let knows_deadline = knows_hook && wanted.event.time <= item.event.time;
+    if knows_hook && item.hook != wanted.hook {
+        item.hook = wanted.hook;
+        changed = true;
+    }
+    if knows_deadline && item.deadline != wanted.deadline {
         item.deadline = wanted.deadline;
         changed = true;
     }

@@ -8,13 +8,14 @@ mod lock;
 mod tests;
 mod whole;
 
-use std::fs;
+use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use rustix::io::Errno;
 use tokio::task::{JoinError, spawn_blocking};
 use walkdir::WalkDir;
 
@@ -22,7 +23,7 @@ use self::lock::Locks;
 use self::whole::Whole;
 use super::{Listed, MAX_BYTES, Page, Store, Stored, Version, WriteError};
 use crate::digest::sha256;
-use crate::files::{ReadError, read_bounded};
+use crate::files::{ReadError, all_of};
 use crate::ports::{PortError, PortErrorKind};
 
 /// How many objects a page holds.
@@ -175,17 +176,25 @@ fn is_name(part: &str) -> bool {
 
 /// The object in `file`, whatever process wrote it.
 fn read(file: &Path) -> Result<Option<Stored>, PortError> {
-    // To open a pipe is to wait for whoever writes into it.
-    if fs::metadata(file).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir()) {
-        let message = format!("cannot read {}: it is no file, and was not made by hostler; remove it", file.display());
-        return Err(PortError::new(PortErrorKind::Other, message));
-    }
-    match read_bounded(file, MAX_BYTES) {
-        Ok(bytes) => Ok(Some(Stored { version: Version(sha256(&bytes)), bytes })),
+    match whole::itself().read(true).open(file).map_err(ReadError::from).and_then(|opened| read_object(&opened)) {
+        Ok(Some(bytes)) => Ok(Some(Stored { version: Version(sha256(&bytes)), bytes })),
+        Ok(None) => {
+            let why = "it is no file, and was not made by hostler; remove it";
+            Err(PortError::new(PortErrorKind::Other, format!("cannot read {}: {why}", file.display())))
+        }
         Err(ReadError::System(error)) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(ReadError::System(error)) => Err(failed("read", file, &error)),
         Err(error) => Err(unreadable("read", file, &error)),
     }
+}
+
+/// None of what nothing can be read from whole: a pipe, or a device.
+fn read_object(opened: &File) -> Result<Option<Vec<u8>>, ReadError> {
+    let metadata = opened.metadata()?;
+    if !metadata.is_file() && !metadata.is_dir() {
+        return Ok(None);
+    }
+    all_of(opened, MAX_BYTES).map(Some)
 }
 
 fn unreadable(doing: &str, file: &Path, error: &ReadError) -> PortError {
@@ -201,12 +210,21 @@ fn failed(doing: &str, path: &Path, error: &io::Error) -> PortError {
         ErrorKind::ReadOnlyFilesystem => {
             (PortErrorKind::Denied, "; mount it writable, or name another folder as store in [ledger]")
         }
-        ErrorKind::NotADirectory | ErrorKind::AlreadyExists | ErrorKind::IsADirectory => (
-            PortErrorKind::Invalid,
-            "; something else is in its place: remove that, or name another folder as store in [ledger]",
-        ),
+        kind if is_link(error)
+            || matches!(kind, ErrorKind::NotADirectory | ErrorKind::AlreadyExists | ErrorKind::IsADirectory) =>
+        {
+            (
+                PortErrorKind::Invalid,
+                "; something else is in its place: remove that, or name another folder as store in [ledger]",
+            )
+        }
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => (PortErrorKind::Unavailable, "; make room there"),
         _ => (PortErrorKind::Unavailable, ""),
     };
     PortError::new(kind, format!("cannot {doing} {}: {error}{mend}", path.display()))
+}
+
+/// Whether there is a link where none is followed.
+fn is_link(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::LOOP.raw_os_error())
 }

@@ -226,7 +226,9 @@ impl Object for Open {
     }
 
     fn belongs_to(&self, key: &str) -> bool {
-        self.items.iter().all(|item| key.ends_with(&format!("/{}.json", subject(&item.event))))
+        self.items.iter().all(|Item { event, .. }| {
+            key == format!("{}/{}/{}/{}.json", Self::FOLDER, event.account, event.region, subject(event))
+        })
     }
 }
 

@@ -26,12 +26,17 @@ const MAX_BYTES: usize = 4 << 20;
 /// that all of it can be brought to its end.
 const MAX_BYTES_TO_ADD: usize = MAX_BYTES / 2;
 
+/// The same for what no flood of other things may keep out.
+const MAX_BYTES_TO_ADD_ABOVE_ALL: usize = MAX_BYTES / 4 * 3;
+
 /// What is to be done with an object, having looked at it.
 pub(super) enum Change<T> {
     /// Write it as it is now.
     Write(T),
     /// Write it as it is now, if that leaves room for what is still to be written about the rest of it.
     Add(T),
+    /// The same, with room of its own.
+    AddAboveAll(T),
     /// Leave it.
     Nothing(T),
 }
@@ -150,6 +155,7 @@ pub(super) async fn change<O: Object, T>(
             Change::Nothing(value) => return Ok((value, seen)),
             Change::Write(value) => (value, MAX_BYTES),
             Change::Add(value) => (value, MAX_BYTES_TO_ADD),
+            Change::AddAboveAll(value) => (value, MAX_BYTES_TO_ADD_ABOVE_ALL),
         };
         let nonce = random();
         changed.mark(&nonce);

@@ -345,6 +345,17 @@ async fn what_is_late_is_not_given_again_while_the_queue_is_behind_and_what_was_
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_late_for_long_is_given_again_however_far_the_queue_is_behind() {
+    let (sweep, around, _) = sweep(guests::again(60, 3), "", "InService");
+    sweep.dispatch.step(&terminating(), None).await.unwrap();
+    *around.behind.lock().unwrap() = Some(Ok(true));
+    minutes(15).await;
+    assert_eq!(sweep.round().await.unwrap().adopted, 0);
+    minutes(2).await;
+    assert_eq!(sweep.round().await.unwrap().adopted, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_instance_with_no_room_for_more_is_counted_among_what_failed() {
     let (sweep, around, _) = sweep(guests::again(200, 3), "", "Terminating:Wait");
     for number in 0..16 {

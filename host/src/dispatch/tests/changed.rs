@@ -141,6 +141,26 @@ async fn while_it_cannot_be_told_whether_an_action_waits_it_is_asked_again() {
     let step = host.dispatch.step(&noticed(600), None).await;
     assert!(matches!(&step, Ok(Step::Later { note, .. }) if note.starts_with("it cannot be told")), "{step:?}");
     assert_eq!(host.open().await, []);
+    // But not for ever: heartbeats may be forbidden.
+    tokio::time::advance(Duration::from_secs(61)).await;
+    host.recorder.deaf.store(1, Ordering::SeqCst);
+    assert!(matches!(host.dispatch.step(&noticed(600), None).await, Ok(Step::Ended(End::Worked(_)))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_over_before_its_token_came_says_nothing_of_what_the_token_names() {
+    let sections = "[handler.grants]\necs = { clusters = [\"c\"], allow = [\"drain\"] }";
+    let host = host(Some(guests::drain_of(INSTANCE)), sections);
+    host.recorder.over.store(true, Ordering::SeqCst);
+    let event = noticed(0);
+    let announced = async {
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        host.dispatch.step(&terminating(), None).await
+    };
+    let (worked, announced) = tokio::join!(host.dispatch.step(&event, None), announced);
+    assert!(matches!((worked, announced), (Ok(Step::Later { .. }), Ok(Step::Later { .. }))));
+    let item = host.open().await.remove(0);
+    assert!(item.token().is_some() && !item.over, "it is kept alive");
 }
 
 #[tokio::test(start_paused = true)]

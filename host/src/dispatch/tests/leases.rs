@@ -3,6 +3,7 @@
 use super::*;
 use crate::ledger::LedgerError;
 use crate::ledger::tests::scripted::Fate;
+use crate::ports::HookName;
 
 /// Attempts take a minute: nobody answers the handler.
 const LONG: &str = "[handler.grants]\necs = { clusters = [\"c\"], allow = [\"drain\"] }";
@@ -131,6 +132,7 @@ async fn nobody_waits_for_the_next_attempt_in_a_process_that_ends() {
     let (handled, ()) = tokio::join!(host.handle(terminating()), end);
     assert!(matches!(handled, Err(DispatchError::Waits { .. })), "{handled:?}");
     assert_eq!(began.elapsed(), Duration::from_secs(10));
+    assert_eq!(host.told(), ["heartbeat"], "until the next process begins its action has to live");
 }
 
 #[tokio::test(start_paused = true)]
@@ -151,4 +153,34 @@ async fn whoever_gets_no_room_until_the_door_closes_has_made_no_attempt() {
     // With less time than an attempt takes, none is begun either.
     let step = host.dispatch.step(&terminating(), Some(Instant::now() + Duration::from_secs(14))).await;
     assert!(matches!(step, Ok(Step::Later { .. })) && host.open().await[0].attempts == 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn room_that_comes_too_late_for_an_attempt_is_not_used() {
+    let host = host(Some(guests::drain_of(INSTANCE)), LONG);
+    let (one, _other) = (host.dispatch.sandbox.slot().await, host.dispatch.sandbox.slot().await);
+    let event = terminating();
+    // Ten of the thirty seconds are for the end.
+    let step = host.dispatch.step(&event, Some(Instant::now() + Duration::from_secs(30)));
+    let late = async {
+        tokio::time::sleep(Duration::from_secs(17)).await;
+        drop(one);
+    };
+    let (step, ()) = tokio::join!(step, late);
+    assert!(matches!(&step, Ok(Step::Later { note, .. }) if note == "there was no room for it yet"), "{step:?}");
+    assert_eq!(host.open().await[0].attempts, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_action_for_which_there_is_no_room_is_kept_alive_until_there_is() {
+    let host = host(Some(guests::again(60, 9)), "");
+    for number in 0..16 {
+        let mut other = terminating();
+        other.lifecycle_action.as_mut().unwrap().hook = HookName::parse(&format!("hook-{number}")).unwrap();
+        host.dispatch.step(&other, None).await.unwrap();
+    }
+    assert!(host.told().is_empty());
+    let full = host.dispatch.step(&terminating(), None).await;
+    assert!(matches!(full, Err(DispatchError::Ledger(LedgerError::Full { .. }))), "{full:?}");
+    assert_eq!(host.told(), ["heartbeat"]);
 }

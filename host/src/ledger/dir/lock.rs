@@ -1,7 +1,7 @@
 //! Who may change an object: locks that processes share, in files beside the objects.
 
 use std::fs::{File, TryLockError};
-use std::io::{self, Seek as _, Write as _};
+use std::io::{self, ErrorKind, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -103,9 +103,11 @@ fn open(path: &Path) -> io::Result<File> {
     if let Some(folder) = path.parent() {
         make_folder(folder)?;
     }
-    let file = private().create(true).truncate(false).open(path)?;
-    hand_over(path)?;
-    Ok(file)
+    match private().create_new(true).open(path) {
+        Ok(file) => hand_over(&file, path).map(|()| file),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => private().open(path),
+        Err(error) => Err(error),
+    }
 }
 
 fn held_up(path: &Path, wait: Duration) -> PortError {

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -297,4 +297,60 @@ async fn a_pipe_in_the_place_of_an_object_is_named_and_not_waited_for() {
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let error = store.read("open/i-1.json").await.unwrap_err();
     insta::assert_snapshot!(shown(&root, &error), @"cannot read ROOT/var/ledger/open/i-1.json: it is no file, and was not made by hostler; remove it");
+}
+
+#[tokio::test]
+async fn what_root_makes_is_given_to_whoever_has_the_folder() {
+    const SOMEBODY: u32 = 4_242;
+    let (_root, store) = store();
+    fs::create_dir_all(&store.folder).unwrap();
+    // Only root makes anything for others; whoever else runs the tests finds what it has made its own.
+    let owner = match chown(&store.folder, Some(SOMEBODY), Some(SOMEBODY)) {
+        Ok(()) => SOMEBODY,
+        Err(_) => fs::metadata(&store.folder).unwrap().uid(),
+    };
+    store.write("open/here/i-1.json", b"{}".to_vec(), None).await.unwrap();
+    let made: Vec<_> = WalkDir::new(&store.folder).min_depth(1).into_iter().map(Result::unwrap).collect();
+    assert_eq!(made.len(), 5, "two folders and a file, and a folder with a lock");
+    for entry in made {
+        assert_eq!(entry.metadata().unwrap().uid(), owner, "{}", entry.path().display());
+    }
+}
+
+#[tokio::test]
+async fn links_are_not_followed_out_of_the_folder() {
+    let (root, store) = store();
+    let outside = root.path().join("outside");
+    fs::write(&outside, "of root alone").unwrap();
+    store.write("open/other.json", b"{}".to_vec(), None).await.unwrap();
+    symlink(&outside, store.folder.join("open/i-1.json")).unwrap();
+    let error = store.read("open/i-1.json").await.unwrap_err();
+    insta::assert_snapshot!(shown(&root, &error), @"cannot read ROOT/var/ledger/open/i-1.json: Too many levels of symbolic links (os error 40); something else is in its place: remove that, or name another folder as store in [ledger]");
+
+    // Who has the folder can put anything in the place of a lock, and root comes by.
+    let locks = store.folder.join(".locks");
+    fs::remove_dir_all(&locks).unwrap();
+    fs::create_dir(&locks).unwrap();
+    for number in 0..16 {
+        symlink(&outside, locks.join(format!("{number:02}"))).unwrap();
+    }
+    let error = refused(store.write("open/i-2.json", b"{}".to_vec(), None).await.unwrap_err());
+    insta::assert_snapshot!(shown(&root, &error), @"cannot lock ROOT/var/ledger/.locks/10: Too many levels of symbolic links (os error 40); something else is in its place: remove that, or name another folder as store in [ledger]");
+    assert_eq!(fs::read_to_string(&outside).unwrap(), "of root alone");
+}
+
+#[tokio::test]
+async fn a_pipe_in_the_place_of_a_lock_is_not_waited_for() {
+    let (_root, store) = store();
+    let locks = store.folder.join(".locks");
+    fs::create_dir_all(&locks).unwrap();
+    let pipes = (0..16).map(|number| locks.join(format!("{number:02}")));
+    assert!(Command::new("mkfifo").args(pipes).status().unwrap().success());
+    refused(store.write("open/i-1.json", b"{}".to_vec(), None).await.unwrap_err());
+}
+
+#[test]
+fn where_no_folder_can_be_made_it_is_not_tried_for_ever() {
+    // The system answers there that the folder above is missing, whichever that is.
+    assert!(whole::make_folder(Path::new("/proc/hostler/ledger")).is_err());
 }

@@ -2,8 +2,10 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, chown};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 use super::failed;
 use crate::ledger::WriteError;
@@ -52,7 +54,7 @@ impl<'a> Whole<'a> {
         // A process that was killed has left it.
         clear_away(new);
         let mut file = private().create_new(true).open(new)?;
-        hand_over(new)?;
+        hand_over(&file, new)?;
         file.write_all(bytes)?;
         file.sync_all()
     }
@@ -84,44 +86,53 @@ pub(super) fn clear_away(path: &Path) {
 
 /// Makes a folder for our eyes only, with those above it, unless it is there.
 pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
-    match DirBuilder::new().mode(0o700).create(folder) {
-        Ok(()) => {
-            hand_over(folder)?;
-            folder.parent().map_or(Ok(()), sync_folder)
-        }
-        Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
+    match make(folder) {
         Err(error) if error.kind() == ErrorKind::NotFound => match folder.parent() {
             Some(above) if !above.as_os_str().is_empty() => {
                 make_folder(above)?;
                 // In some places nobody can make a folder, and they say so with the same words: it is not tried for ever.
-                match DirBuilder::new().mode(0o700).create(folder) {
-                    Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => return Ok(()),
-                    made => made?,
-                }
-                hand_over(folder)?;
-                sync_folder(above)
+                make(folder)
             }
             _ => Err(error),
         },
-        Err(error) => Err(error),
+        made => made,
     }
 }
 
-/// Gives what root has made to whoever has the folder it is in: a person who decides as root must not lock the host out that works as
-/// somebody else.
-pub(super) fn hand_over(path: &Path) -> io::Result<()> {
+/// The same where the one above is there.
+fn make(folder: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => return Ok(()),
+        made => made?,
+    }
+    hand_over(&itself().read(true).open(folder)?, folder)?;
+    folder.parent().map_or(Ok(()), sync_folder)
+}
+
+/// Gives what root has just made at `path` to whoever has the folder it is in: a person who decides as root must not lock the host out
+/// that works as somebody else.
+///
+/// It is what was made, and not what has its name by now: whoever has the folder can put a link there to anything of root's.
+pub(super) fn hand_over(made: &File, path: &Path) -> io::Result<()> {
     let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let (ours, theirs) = (path.metadata()?, above.metadata()?);
+    let (ours, theirs) = (made.metadata()?, above.metadata()?);
     if ours.uid() == ROOT && theirs.uid() != ROOT {
-        chown(path, Some(theirs.uid()), Some(theirs.gid()))?;
+        fchown(made, Some(theirs.uid()), Some(theirs.gid()))?;
     }
     Ok(())
 }
 
 /// Files that only their owner reads: what events tell can be anything.
 pub(super) fn private() -> OpenOptions {
-    let mut options = File::options();
+    let mut options = itself();
     options.write(true).mode(0o600);
+    options
+}
+
+/// What has the name itself, and nothing that it is a link to; and of a pipe, nobody is waited for who has its other end.
+pub(super) fn itself() -> OpenOptions {
+    let mut options = File::options();
+    options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
     options
 }
 

@@ -204,6 +204,43 @@ fn nothing_has_happened_later_than_it_is_heard_of() {
     let mut open = Open::default();
     claimed(&mut open, &terminating_at(7_200, Some("ahead")), "one", 0);
     assert_eq!(open.items[0].event.time, at(0));
+
+    // And each delivery dates it as the first did.
+    let ahead = terminating_at(7_200, Some("ahead"));
+    let later = Wanted { deadline: at(10_800), ..wanted(&ahead) };
+    assert!(matches!(claim(&mut open, &later, ("two", "two"), at(1)), (Verdict::Busy(_), _)));
+    assert_eq!(open.items[0].deadline, at(3_600));
+
+    let mut noticed = Open::default();
+    claimed(&mut noticed, &terminating_at(0, None), "one", 0);
+    claimed(&mut noticed, &ahead, "two", 1);
+    assert_eq!((noticed.items[0].token(), noticed.items[0].event.time), (Some(&"ahead".to_owned()), at(1)));
+}
+
+#[test]
+fn times_that_were_edited_are_corrected_in_what_is_kept() {
+    let (mut open, event) = (Open::default(), terminating());
+    claimed(&mut open, &event, "one", 0);
+    given_back(&mut open, 100);
+    let item = &mut open.items[0];
+    (item.taken, item.heartbeat, item.due) = (at(90_000), Some(at(90_000)), Timestamp::MAX);
+    assert_eq!(claimed(&mut open, &event, "one", 50), (Verdict::NotDue, true));
+    let item = &open.items[0];
+    assert_eq!((item.taken, item.heartbeat, item.due), (at(50), None, at(3_600)));
+
+    // Clocks that differ a little are left alone: by this time a person names what is meant.
+    open.items[0].taken = at(62);
+    assert_eq!(claimed(&mut open, &event, "two", 60), (Verdict::NotDue, false));
+}
+
+#[test]
+fn another_handler_takes_an_item_over_whatever_is_known_of_its_hook() {
+    let (mut open, event) = (Open::default(), terminating());
+    claim(&mut open, &Wanted { hook: Some(HOOK), ..wanted(&event) }, ("one", "one"), at(0));
+    let another = Wanted { handler: "another", deadline: at(600), ..wanted(&event) };
+    assert!(claim(&mut open, &another, ("two", "two"), at(1)).1);
+    let item = &open.items[0];
+    assert_eq!((item.handler.as_str(), item.hook, item.deadline), ("another", Some(HOOK), at(3_600)));
 }
 
 #[test]

@@ -160,3 +160,15 @@ async fn ends_are_kept_for_a_time_and_not_without_number() {
     assert_eq!(ledger.sweep_ended(keep).await.unwrap(), 1);
     assert_eq!(store.keys().await, ["ended/123456789012/eu-central-1/i-00000000.json"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn no_flood_of_other_ends_makes_that_of_an_action_forgotten() {
+    let (ledger, _) = ledger();
+    end(&ledger, &terminating(), Completion::Continue).await;
+    for number in 0..30 {
+        let held = ledger.claim(&wanted(&notice(&format!("notice {number}")))).await.unwrap().ours();
+        ledger.end(&held, &Decision::Done, None).await.unwrap();
+    }
+    assert_eq!(ends(&ledger).await.len(), 24);
+    assert!(matches!(ledger.claim(&wanted(&terminating())).await.unwrap(), Claim::Ended(_)));
+}

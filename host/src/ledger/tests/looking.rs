@@ -33,3 +33,17 @@ async fn what_was_copied_by_hand_is_damage_and_what_is_called_otherwise_is_nothi
         "{told:?}"
     );
 }
+
+#[tokio::test]
+async fn what_was_copied_beside_its_place_or_into_another_is_damage_too() {
+    let (ledger, store) = ledger();
+    drop(ledger.claim(&wanted(&terminating())).await.unwrap().ours());
+    let object = store.text(KEY).await.unwrap();
+    for copy in
+        [KEY.replace("/i-", "/backup/i-"), KEY.replace("eu-central-1", "eu-west-1"), KEY.replace("open/", "ended/")]
+    {
+        store.put(&copy, object.as_bytes()).await;
+        let looked = super::super::swap::look::<Open>(&*store, &copy).await;
+        assert!(matches!(looked, Err(LedgerError::Unsound { .. })), "{copy}: {looked:?}");
+    }
+}

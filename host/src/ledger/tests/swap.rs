@@ -255,6 +255,8 @@ async fn what_is_too_large_takes_nothing_new_but_can_be_brought_to_its_end() {
     );
     // What is in it can still grow: by what its handler leaves, and by its story.
     ledger.note(&held, |item| item.state = Some("x".repeat(1 << 20))).await.unwrap();
+    // And all of it keeps no lifecycle action out.
+    assert!(ledger.claim(&wanted(&terminating())).await.unwrap().is_busy());
     ledger.end(&held, &Decision::Done, None).await.unwrap();
     assert!(matches!(ledger.claim(&wanted(&second)).await.unwrap(), Claim::Ours(_)));
     assert_eq!(store.keys().await.len(), 2);
