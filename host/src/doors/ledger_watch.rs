@@ -39,7 +39,7 @@ impl LedgerWatch {
                 continue;
             }
             if let Err(error) = dispatch.ledger.check().await {
-                self.readiness.not_ready(error.to_string());
+                self.readiness.not_ready(format!("{:#}", anyhow::Error::from(error)));
             }
         }
     }
@@ -70,7 +70,7 @@ mod tests {
         insta::assert_snapshot!(vitals.unready().join("\n"), @"ledger: s3:PutObject is not allowed");
         let trying = tokio::spawn(watch.run(Arc::clone(&dispatch)));
         sleep(TRIED_AGAIN + Duration::from_secs(1)).await;
-        insta::assert_snapshot!(vitals.unready().join("\n"), @"ledger: s3:PutObject is not allowed");
+        insta::assert_snapshot!(vitals.unready().join("\n"), @"ledger: the ledger in s3://bucket/ cannot be written: s3:PutObject is not allowed");
         sleep(TRIED_AGAIN).await;
         assert!(vitals.unready().is_empty());
         trying.abort();
