@@ -22,6 +22,7 @@ mod s3;
 mod standing;
 mod store;
 mod swap;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
