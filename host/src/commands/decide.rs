@@ -132,13 +132,18 @@ impl Order<'_> {
             let message = format!("{}: the work has ended meanwhile; nothing was ordered", self.instance);
             return Err(Refusal::nothing(message));
         };
-        let (code, line) = match &hand {
+        let step = match &hand {
+            Err(why) => Err(why),
+            Ok(hand) => Ok(hand.dispatch.step(&item.event, None).await),
+        };
+        let has_ended = matches!(step, Ok(Ok(Step::Ended(End::Worked(_) | End::Already(_)))));
+        let (code, line) = match step {
             Err(why) => (NOT_YET, self.left_to_hosts(&item, why, clock.now())),
-            Ok(hand) => self.judge(hand.dispatch.step(&item.event, None).await, &item, clock).await?,
+            Ok(step) => self.judge(step, &item, clock).await?,
         };
         write_lines(out, [&*format!("{}: {line}", self.instance)])?;
         match self.wait {
-            Some(at_most) if code == NOT_YET => self.see_through(out, (at_most, hand.ok()), &item, clock).await,
+            Some(at_most) if !has_ended => self.see_through(out, (at_most, hand.ok()), &item, clock).await,
             _ => Ok(code),
         }
     }

@@ -269,7 +269,9 @@ fn decided() -> Item {
 
 #[tokio::test(start_paused = true)]
 async fn a_decided_end_is_brought_there_and_not_changed() {
-    let (code, text, ended) = Person::with(one(decided())).await.order(LifecycleResult::Continue, Ok(())).await;
+    // It is told once, also to who would have waited.
+    let person = Person::with(one(decided())).await;
+    let (code, text, ended) = person.order_and_wait(LifecycleResult::Continue, Ok(()), WAIT).await;
     assert_eq!(code, NOT_YET);
     insta::assert_snapshot!(text, @"
     i-0123456789abcdef0: gave up after 3 attempts of under-test: 5 attempts in a row failed; lifecycle
