@@ -16,6 +16,7 @@ pub mod retry;
 pub mod run;
 pub mod status;
 pub mod test;
+mod wait;
 pub mod why;
 
 use std::fs;

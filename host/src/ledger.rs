@@ -22,7 +22,11 @@ mod s3;
 mod standing;
 mod store;
 mod swap;
+<<<<<<< HEAD
 mod watched;
+=======
+mod watch;
+>>>>>>> operator
 
 use std::sync::Arc;
 use std::time::Duration;

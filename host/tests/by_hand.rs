@@ -142,7 +142,10 @@ fn a_policy_without_a_ledger_is_told_what_to_do() {
 #[test]
 fn where_nothing_has_been_written_it_is_said_and_that_there_is_no_such_folder() {
     let desk = Desk::new(LEDGER);
-    desk.hostler(&["status"]).ends_with(0).says("nothing is open in ledger/ (which is not there");
+    desk.hostler(&["status"])
+        .ends_with(0)
+        .says(&format!("nothing is open in {} (which is not there", desk.0.path().join("ledger").display()));
+    desk.hostler(&["status", "--check"]).ends_with(0).says("nothing is overdue, damaged or left in /");
     desk.hostler(&["status", "--json"]).ends_with(0);
     desk.hostler(&["status", INSTANCE]).ends_with(3).says("has nothing about it");
     desk.hostler(&["why", INSTANCE]).ends_with(3).says("nothing that the ledger knows");
@@ -165,6 +168,9 @@ fn what_is_open_is_listed_told_and_explained() {
     );
     desk.hostler(&["status", INSTANCE]).ends_with(0).says("attempt 1 (no module, 0s) failed: broken");
     desk.hostler(&["why", INSTANCE]).ends_with(0).says("its last attempt failed: broken").says("AWS was not asked");
+    let why: Value = serde_json::from_slice(&desk.hostler(&["why", INSTANCE, "--json"]).ends_with(0).0.stdout).unwrap();
+    assert_eq!((&why["open"], &why["remedy"].is_string()), (&1.into(), &true), "{why}");
+    desk.hostler(&["status", "--check"]).ends_with(0);
 }
 
 #[test]
@@ -200,6 +206,7 @@ fn an_object_that_is_damaged_is_told_of_each_time_and_left_to_hosts() {
             .ends_with(1)
             .says("is damaged (")
             .says("the next host that comes to it sets it aside");
+        desk.hostler(&["status", "--check"]).ends_with(1).says("cannot be read: ");
     }
     assert_eq!(fs::read_to_string(&file).unwrap(), "{");
     fs::write(&file, r#"{ "format": 99 }"#).unwrap();

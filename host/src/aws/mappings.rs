@@ -55,7 +55,7 @@ mod tests {
         let reports = ["ReportBatchItemFailures"];
         let (good, fake) = between(told(json!({ "UUID": "1", "FunctionResponseTypes": reports }))).await;
         assert_eq!(good.unwrap(), [Mapping { reports_item_failures: true, filters: false }]);
-        insta::assert_snapshot!(fake.calls()[0].uri, @"");
+        insta::assert_snapshot!(fake.calls()[0].uri, @"https://lambda.eu-central-1.amazonaws.com/2015-03-31/event-source-mappings?EventSourceArn=arn%3Aaws%3Asqs%3Aeu-central-1%3A123456789012%3Aevents&FunctionName=arn%3Aaws%3Alambda%3Aeu-central-1%3A123456789012%3Afunction%3Ahostler%3Alive");
 
         let filtered = json!({ "UUID": "1", "FilterCriteria": { "Filters": [{ "Pattern": "{}" }] } });
         let (bad, _) = between(told(filtered)).await;
@@ -69,6 +69,6 @@ mod tests {
     async fn a_role_that_may_not_ask_is_told_what_to_allow() {
         let refusal = Reply::json_error(403, "AccessDeniedException", "User is not authorized");
         let (refused, _) = between(refusal.header("x-amzn-errortype", "AccessDeniedException")).await;
-        insta::assert_snapshot!(refused.unwrap_err(), @"");
+        insta::assert_snapshot!(refused.unwrap_err(), @"lambda:ListEventSourceMappings for arn:aws:sqs:eu-central-1:123456789012:events: not allowed by IAM (AccessDeniedException: User is not authorized, HTTP 403, request req-1); allow lambda:ListEventSourceMappings for the role Hostler runs as");
     }
 }

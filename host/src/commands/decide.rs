@@ -7,14 +7,23 @@ mod words;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 
 use super::desk::{self, BAD_INPUT, Known, NOT_COMPLETED, Refusal, write_lines};
 use super::policy::PolicyFile;
+use super::wait::{self, Wait};
 use crate::assemble::{ByHand, Hand};
+use crate::clock::words::long;
 use crate::clock::{Clock, SystemClock};
+<<<<<<< HEAD
 use crate::dispatch::{DispatchError, End, Step, Worked};
+=======
+use crate::diagnosis;
+use crate::dispatch::lifecycle::LifecycleResult;
+use crate::dispatch::{Completion, DispatchError, End, Step, Worked};
+>>>>>>> operator
 use crate::ledger::Item;
 use crate::lifecycle::{Completion, LifecycleResult};
 use crate::policy::Policy;
@@ -35,6 +44,8 @@ pub struct Arguments {
     /// Do not ask. Needed where standard input is no terminal
     #[arg(long)]
     yes: bool,
+    #[command(flatten)]
+    wait: Wait,
 }
 
 /// What both commands do.
@@ -44,12 +55,12 @@ Ends the work on an instance, whatever its handler says: `finish` with CONTINUE,
 The order is written into the ledger that the policy names, with who gave it and when, and stands from then on. With the credentials at \
 hand the command then ends the work itself: no plugin runs, Auto Scaling is told, and that is written down. Where it cannot, the \
 next host that takes the work up does. Work that has no lifecycle action ends with either, and nobody is told. An end that was decided \
-before is not changed any more.";
+before is not changed any more. --wait waits for that, and ends the work as soon as no other host is at it.";
 
 const HELP: &str = "\
 Exit codes:
   0  the work has ended as ordered
-  1  not yet: the order is written down and takes effect later; or another end was decided before
+  1  not yet (with --wait: not in time): the order is written down and takes effect later; or another end was decided before
   2  bad input: arguments or policy; no [ledger] in it; several items are open; or you said no
   3  no work is open for the instance
   5  not completed: the ledger cannot be read or written, or the lifecycle action was over already";
@@ -74,7 +85,8 @@ impl Arguments {
         })?;
         let item = known.choose(&self.instance, self.item.as_deref(), clock.now())?;
         let out = &mut io::stdout().lock();
-        let order = Order { instance: &self.instance, item, result, known: &known, policy: &by_hand.policy };
+        let (instance, policy, wait) = (&self.instance, &by_hand.policy, self.wait.at_most);
+        let order = Order { instance, item, result, known: &known, policy, wait };
         write_lines(out, order.announced(clock.now()).iter().map(String::as_str))?;
         if !self.yes && !io::stdin().is_terminal() {
             let message = "nothing was ordered: there is no terminal to ask at; give --yes if that is what you mean";
@@ -103,6 +115,8 @@ struct Order<'a> {
     result: LifecycleResult,
     known: &'a Known,
     policy: &'a Policy,
+    /// How long it is waited for what is not done at once.
+    wait: Option<Duration>,
 }
 
 impl Order<'_> {
@@ -123,9 +137,48 @@ impl Order<'_> {
             let message = format!("{}: the work has ended meanwhile; nothing was ordered", self.instance);
             return Err(Refusal::nothing(message));
         };
-        let (code, line) = match hand {
-            Err(why) => (NOT_YET, self.left_to_hosts(&item, &why, clock.now())),
-            Ok(hand) => self.judge(hand.dispatch.step(&item.event, None).await, &item, clock).await?,
+        let step = match &hand {
+            Err(why) => Err(why),
+            Ok(hand) => Ok(hand.dispatch.step(&item.event, None).await),
+        };
+        let has_ended = matches!(step, Ok(Ok(Step::Ended(End::Worked(_) | End::Already(_)))));
+        let (code, line) = match step {
+            Err(why) => (NOT_YET, self.left_to_hosts(&item, why, clock.now())),
+            Ok(step) => self.judge(step, &item, clock).await?,
+        };
+        write_lines(out, [&*format!("{}: {line}", self.instance)])?;
+        match self.wait {
+            Some(at_most) if !has_ended => self.see_through(out, (at_most, hand.ok()), &item, clock).await,
+            _ => Ok(code),
+        }
+    }
+
+    /// Waits until the work has ended, and ends it from here where no other host is at it.
+    async fn see_through(
+        &self,
+        out: &mut dyn Write,
+        (at_most, hand): (Duration, Option<Hand>),
+        item: &Item,
+        clock: &dyn Clock,
+    ) -> Result<u8, Refusal> {
+        let ledger = &self.known.ledger;
+        let ended = wait::until(at_most, async || {
+            let open = ledger.open(self.instance).await?;
+            if !open.items.iter().any(|open| (&open.id, open.taken) == (&item.id, item.taken)) {
+                let ended = ledger.ended(self.instance).await?.items;
+                let ended = ended.iter().rfind(|ended| (&ended.id, ended.taken) == (&item.id, item.taken));
+                return Ok(Some(ended.map(diagnosis::end)));
+            }
+            if let Some(hand) = hand.as_ref().filter(|_| open.held(clock.now()).is_none()) {
+                // What came of it is seen in the ledger, by the next look.
+                let _ = hand.dispatch.step(&item.event, None).await;
+            }
+            Ok(None)
+        });
+        let (code, line) = match ended.await? {
+            Some(Some(end)) => (self.code(&end), end.to_string()),
+            Some(None) => (NOT_YET, "the work has ended, and the ledger no longer says how".to_owned()),
+            None => (NOT_YET, format!("it has not been carried out within {}", long(at_most))),
         };
         write_lines(out, [&*format!("{}: {line}", self.instance)])?;
         Ok(code)

@@ -6,17 +6,19 @@ mod tests;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use jiff::Timestamp;
 
 use super::desk::{self, Known, Refusal, write_lines};
 use super::policy::PolicyFile;
+use super::wait::{self, Wait};
 use crate::assemble;
-use crate::clock::words::{brief, due, to_the_second};
+use crate::clock::words::{brief, due, long, to_the_second};
 use crate::clock::{Clock, SystemClock};
 use crate::diagnosis;
-use crate::ledger::{Item, Standing};
+use crate::ledger::{Item, Standing, Told};
 use crate::policy::Policy;
 use crate::ports::InstanceId;
 
@@ -35,18 +37,21 @@ pub struct Arguments {
     /// Which of its open items; needed where it has several
     #[arg(long, value_name = "ID")]
     item: Option<String>,
+    #[command(flatten)]
+    wait: Wait,
 }
 
 const HELP: &str = "\
 Exit codes:
-  0  the next attempt is due now
-  1  a host works on it at this moment: nothing was changed
+  0  the next attempt is due now; with --wait, it has come to its end, whatever that is
+  1  a host works on it at this moment: nothing was changed; or with --wait, no attempt has ended in time
   2  bad input: arguments or policy; the policy has no [ledger]; or several items are open
   3  no work is open for the instance
   5  the ledger cannot be read or written";
 
 const DUE: u8 = 0;
 const WORKED_ON: u8 = 1;
+const NOT_IN_TIME: u8 = 1;
 
 impl Arguments {
     /// Runs the command.
@@ -63,8 +68,45 @@ impl Arguments {
         let known =
             known.ok_or_else(|| Refusal::nothing(desk::unknown(&self.instance, &desk::place(&policy, &*store))))?;
         let item = known.choose(&self.instance, self.item.as_deref(), clock.now())?;
-        retry(&mut io::stdout().lock(), &self.instance, &known, item, &policy, clock.now()).await
+        let out = &mut io::stdout().lock();
+        let code = retry(out, &self.instance, &known, item, &policy, clock.now()).await?;
+        match self.wait.at_most {
+            Some(at_most) if code == DUE => see_through(out, &self.instance, &known, item, at_most).await,
+            _ => Ok(code),
+        }
     }
+}
+
+/// Waits until an attempt has ended that began after `item` was seen, or the work itself has.
+async fn see_through(
+    out: &mut dyn Write,
+    instance: &InstanceId,
+    known: &Known,
+    item: &Item,
+    at_most: Duration,
+) -> Result<u8, Refusal> {
+    let ended = wait::until(at_most, async || {
+        let open = known.ledger.open(instance).await?;
+        if let Some(open) = open.items.iter().find(|open| (&open.id, open.taken) == (&item.id, item.taken)) {
+            return Ok(open.last_ended().filter(|last| last.attempt > item.attempts).map(tried));
+        }
+        let ended = known.ledger.ended(instance).await?.items;
+        let ended = ended.iter().rfind(|ended| (&ended.id, ended.taken) == (&item.id, item.taken));
+        Ok(Some(ended.map_or_else(|| "the work has ended".to_owned(), |ended| diagnosis::end(ended).to_string())))
+    });
+    let (code, line) = match ended.await? {
+        Some(line) => (DUE, line),
+        None => (NOT_IN_TIME, format!("no attempt has ended within {}", long(at_most))),
+    };
+    write_lines(out, [&*format!("{instance}: {line}")])?;
+    Ok(code)
+}
+
+/// What an attempt came to.
+fn tried(told: &Told) -> String {
+    let outcome = told.outcome.as_deref().unwrap_or("unknown");
+    let note = if told.note.is_empty() { String::new() } else { format!(": {}", told.note) };
+    format!("attempt {} ended: {outcome}{note}", told.attempt)
 }
 
 async fn retry(

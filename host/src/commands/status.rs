@@ -6,6 +6,7 @@ mod row;
 mod story;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use std::io;
 use std::process::ExitCode;
@@ -35,6 +36,9 @@ pub struct Arguments {
     /// Show so many items; the others are only counted
     #[arg(long, value_name = "NUMBER", default_value_t = 100, conflicts_with_all = ["json", "instance"])]
     limit: usize,
+    /// Say only what is overdue, damaged or left to a hook's timeout, for monitoring
+    #[arg(long, conflicts_with_all = ["json", "instance", "limit"])]
+    check: bool,
     /// Print JSON: a line for each item, all of them, in the order of their instances; or one object for the story
     #[arg(long)]
     json: bool,
@@ -43,10 +47,13 @@ pub struct Arguments {
 const HELP: &str = "\
 Exit codes:
   0  all of it was read
-  1  some of it cannot be read: a line says which object, and why
+  1  some of it cannot be read: a line says which object, and why; or --check has found something
   2  bad input: arguments or policy; or the policy has no [ledger]
   3  the ledger knows nothing of the instance
   5  the ledger cannot be read
+
+--check has a line for each item that is overdue, for each object that cannot be read or was set aside below damaged/ and is still \
+there, and for each lifecycle action that was left to its hook in the last 2 hours, the longest that a hook waits.
 
 Each line of --json has `instance` (null where the event names none), `account`, `region`, `item`, `event` (ids), `kind`, `group`, `hook`, \
 `handler`, `standing` (overdue, finishing, ordered, due, waiting, behind or working), `overdue`, `taken`, `age-seconds`, `deadline`, `due`, \
@@ -61,6 +68,8 @@ attempt that ended, `lease` (`holder`, `item`, `since`, `until`, or null), `orde
 const READ: u8 = 0;
 /// Some of it was not.
 const PARTLY: u8 = 1;
+/// Something is overdue, damaged or left.
+const AMISS: u8 = 1;
 
 impl Arguments {
     /// Runs the command.
@@ -77,6 +86,7 @@ impl Arguments {
         let place = desk::place(&policy, &*store);
         let out = &mut io::stdout().lock();
         match &self.instance {
+            None if self.check => watch::amiss(out, (&*store, &ledgers), &place, now).await,
             Some(instance) => {
                 let known = desk::known(ledgers, instance).await?;
                 let known = known.ok_or_else(|| Refusal::nothing(desk::unknown(instance, &place)))?;

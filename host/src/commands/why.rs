@@ -8,15 +8,25 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
+use serde_json::{Value, json};
 
 use super::desk::{self, NOTHING, Refusal, write_lines};
 use super::policy::PolicyFile;
 use crate::assemble::{ByHand, Eyes};
 use crate::clock::{Clock, SystemClock};
+<<<<<<< HEAD
 use crate::diagnosis::{Book, Diagnosis, Sight, diagnose};
 use crate::ledger::{Ended, Open, Store};
 use crate::policy::{NamePatterns, Policy};
 use crate::ports::{InstanceId, Place};
+=======
+use crate::diagnosis::{Book, Diagnosis, Finding, Sight, diagnose};
+use crate::dispatch::Place;
+use crate::ledger::{Ended, Open, Store};
+use crate::policy::{NamePatterns, Policy};
+use crate::ports::InstanceId;
+use crate::telemetry::visible_json;
+>>>>>>> operator
 
 /// Says what blocks an instance now, and what can be done about it.
 ///
@@ -31,6 +41,9 @@ pub struct Arguments {
     instance: InstanceId,
     #[command(flatten)]
     policy: PolicyFile,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
 }
 
 const HELP: &str = "\
@@ -38,7 +51,11 @@ Exit codes:
   0  work is open for the instance, and what blocks it was said
   2  bad input: arguments or policy; or the policy has no [ledger]
   3  no work is open for the instance
-  5  the ledger cannot be read";
+  5  the ledger cannot be read
+
+The object of --json has `instance`, `open` (how many items are), `conclusion`, `remedy` and `command` (each null where there is none), \
+`ledger`, `aws` and `unknown` (lines: what each says, and what could not be found out), and `unasked` (why AWS was not asked, or null). \
+Keys may be added. The lines are for people: scripts read the items in `hostler status INSTANCE --json`.";
 
 /// Work is open.
 const OPEN: u8 = 0;
@@ -52,7 +69,7 @@ impl Arguments {
 
     async fn tell(&self) -> Result<u8, Refusal> {
         let by_hand = ByHand::new(desk::policy(&self.policy)?).await?;
-        let asked = Asked { instance: &self.instance, policy: &by_hand.policy, store: &by_hand.store };
+        let asked = Asked { instance: &self.instance, policy: &by_hand.policy, store: &by_hand.store, json: self.json };
         asked.tell(&mut io::stdout().lock(), by_hand.eyes(), &(Arc::new(SystemClock) as Arc<dyn Clock>)).await
     }
 }
@@ -62,6 +79,7 @@ struct Asked<'a> {
     instance: &'a InstanceId,
     policy: &'a Policy,
     store: &'a Arc<dyn Store>,
+    json: bool,
 }
 
 impl Asked<'_> {
@@ -83,8 +101,12 @@ impl Asked<'_> {
         };
         let book = Book { instance: self.instance, open: &open, ended: &ended, policy: self.policy, now: clock.now() };
         let diagnosis = diagnose(&book, sight.as_ref().ok());
-        let lines = lines(self.instance, &diagnosis, &desk::place(self.policy, &**self.store), sight.err());
-        write_lines(out, lines.iter().map(String::as_str))?;
+        if self.json {
+            writeln!(out, "{}", visible_json(&as_json(self.instance, &open, &diagnosis, sight.err())))?;
+        } else {
+            let lines = lines(self.instance, &diagnosis, &desk::place(self.policy, &**self.store), sight.err());
+            write_lines(out, lines.iter().map(String::as_str))?;
+        }
         Ok(if open.items.is_empty() { NOTHING } else { OPEN })
     }
 
@@ -102,6 +124,21 @@ fn seen_from(ours: &Place, theirs: Option<&Place>) -> Result<(), String> {
         Some(theirs) if theirs != ours => Err(desk::elsewhere(ours, theirs)),
         _ => Ok(()),
     }
+}
+
+fn as_json(instance: &InstanceId, open: &Open, diagnosis: &Diagnosis, unasked: Option<String>) -> Value {
+    let Diagnosis { finding: Finding { conclusion, remedy, command }, ledger, world, unknown } = diagnosis;
+    json!({
+        "instance": instance,
+        "open": open.items.len(),
+        "conclusion": conclusion,
+        "remedy": remedy,
+        "command": command,
+        "ledger": ledger,
+        "aws": world,
+        "unknown": unknown,
+        "unasked": unasked,
+    })
 }
 
 /// What a command is printed after.

@@ -144,8 +144,8 @@ impl Door {
             // What is still there then is received again, and found ended.
             let _ = tokio::time::timeout_at(say, inbox.delete(&brought)).await;
             let why = format!(
-                "{} of the messages come again, and the mapping of {queue} has no ReportBatchItemFailures, without which only a \
-                 failed invocation makes Lambda keep them; those that are over have been deleted",
+                "not every message of the batch is over ({} to come again), and without ReportBatchItemFailures in the event source \
+                 mapping of {queue} only a failed invocation makes Lambda keep them: add it to the FunctionResponseTypes of the mapping",
                 again.len()
             );
             return Err(failed("BatchComesAgain", &why));

@@ -189,9 +189,12 @@ fn new(id: String, wanted: &Wanted<'_>, now: Timestamp) -> Item {
     }
 }
 
-/// The event, as it is kept: nothing has happened later than it is heard of, whatever a sender's clock says.
+/// The event, as it is kept: nothing has happened later than it is heard of, whatever a sender's clock says, and AWS acts as long
+/// after that as the event tells.
 fn noted(event: &Event, now: Timestamp) -> Event {
-    Event { time: event.time.min(now), ..event.clone() }
+    let ahead = event.time.duration_since(now).max(SignedDuration::ZERO);
+    let deadline = event.deadline.map(|deadline| deadline.saturating_sub(ahead).unwrap_or(Timestamp::MIN));
+    Event { time: event.time.min(now), deadline, ..event.clone() }
 }
 
 /// Takes over what a further delivery knows better. True if anything is new. `worked_on` says that a host works on the item.

@@ -24,7 +24,7 @@ impl Time {
         Self(Duration::from_secs(seconds))
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         humantime::parse_duration(text).map(Self).map_err(|_| {
             format!(r#"{text:?} is not a time: write a number with its unit, such as "60s", "500ms" or "1h""#)
         })

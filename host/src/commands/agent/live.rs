@@ -68,8 +68,8 @@ pub(super) async fn serve(policy: Policy, wanted: Doors) -> anyhow::Result<()> {
 
     let mut served = Ok(());
     let (mut serving, mut ends) = (false, None);
-    let mut shut_down = || _ = ends.get_or_insert_with(|| shut_down(&stop, &dispatch));
     loop {
+        let mut shut_down = || ends = ends.or_else(|| Some(shut_down(&stop, &dispatch)));
         tokio::select! {
             signal = asked.wait(), if !*stop.borrow() => {
                 tracing::info!(signal, "asked to end");
@@ -79,6 +79,7 @@ pub(super) async fn serve(policy: Policy, wanted: Doors) -> anyhow::Result<()> {
                 serving = true;
                 say_serving(&dispatch);
             }
+            () = at(ends) => break,
             ended = doors.join_next() => match ended {
                 None => break,
                 Some(Ok(Ok(()))) => {}
@@ -94,11 +95,20 @@ pub(super) async fn serve(policy: Policy, wanted: Doors) -> anyhow::Result<()> {
             },
         }
     }
-    if timeout_at(ends.unwrap_or_else(Instant::now), in_process.ended()).await.is_err() {
+    // A door that waits for an answer is left behind: its messages come again.
+    if timeout_at(ends.unwrap_or_else(Instant::now), in_process.ended()).await.is_err() || !doors.is_empty() {
         tracing::warn!("work was still under way at the end: the ledger tells the next host");
     }
     answers.abort();
     served
+}
+
+/// Ends then; never, if there is no time for it yet.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Says what is served, once: not before every door has found what it takes events from.

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use clap::Parser;
 use jiff::{SignedDuration, Timestamp};
 
@@ -41,10 +43,19 @@ impl Person {
 
     /// Gives the order; the host is there if `at_hand`.
     async fn order(self, result: LifecycleResult, at_hand: Result<(), &str>) -> (u8, String, Ended) {
+        self.order_and_wait(result, at_hand, None).await
+    }
+
+    async fn order_and_wait(
+        self,
+        result: LifecycleResult,
+        at_hand: Result<(), &str>,
+        wait: Option<Duration>,
+    ) -> (u8, String, Ended) {
         let (known, clock, store) = (self.known().await, self.clock(), self.store.clone());
         let policy = crate::testing::policy("");
         let item = known.choose(&id(), None, clock.now()).unwrap();
-        let order = Order { instance: &id(), item, result, known: &known, policy: &policy };
+        let order = Order { instance: &id(), item, result, known: &known, policy: &policy, wait };
         let hand = Hand { dispatch: self.host.dispatch, caller: ARN.to_owned() };
         let mut out = Vec::new();
         let hand = at_hand.map(|()| hand).map_err(str::to_owned);
@@ -131,6 +142,56 @@ async fn while_another_host_works_on_it_the_order_waits_and_says_for_how_long() 
     ");
 }
 
+/// How long the order is waited for in these tests.
+const WAIT: Option<Duration> = Some(Duration::from_secs(60));
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_ends_the_work_as_soon_as_no_other_host_is_at_it() {
+    let person = Person::with(Open::default()).await;
+    let (event, began) = (crate::testing::terminating(), tokio::time::Instant::now());
+    let place = person.host.dispatch.place.clone();
+    let other = Ledger::new(person.store.clone(), person.clock(), place, "worker-1 (process 7)");
+    let wanted = Wanted { event: &event, handler: "under-test", deadline: now(), hook: None };
+    // Its host is killed, and its lease ends by itself.
+    assert!(matches!(other.claim(&wanted).await, Ok(Claim::Ours(_))));
+    let (code, text, ended) = person.order_and_wait(LifecycleResult::Continue, Ok(()), WAIT).await;
+    assert_eq!((code, ended.items.len()), (ENDED, 1));
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+    insta::assert_snapshot!(text, @"
+    i-0123456789abcdef0: the order CONTINUE is written down, and worker-1 (process 7) is at work: it
+      takes effect with the next step after this attempt, which ends by 2026-01-15T03:01:00Z
+    i-0123456789abcdef0: ended by order of arn:aws:iam::123456789012:user/ops, after 1 attempt of
+      under-test; lifecycle action completed with CONTINUE
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_without_aws_sees_a_host_carry_the_order_out_or_says_that_none_has() {
+    let (code, text, _) =
+        Person::with(one(stuck())).await.order_and_wait(LifecycleResult::Continue, Err("no AWS"), WAIT).await;
+    assert_eq!(code, NOT_YET);
+    insta::assert_snapshot!(text, @"
+    i-0123456789abcdef0: the order CONTINUE is written down, and the next host that comes for the work
+      carries it out, in 40s or sooner. It was not done from here: no AWS
+    i-0123456789abcdef0: it has not been carried out within 1 minute
+    ");
+
+    let person = Person::with(one(stuck())).await;
+    let host = host(Some(guests::error()), "").dispatch;
+    let ledger = Ledger::new(person.store.clone(), person.clock(), host.place.clone(), "worker-1 (process 7)");
+    let host = crate::dispatch::Dispatch { ledger, ..host };
+    let carries_out = async {
+        tokio::time::sleep(Duration::from_secs(41)).await;
+        host.step(&stuck().event, None).await.unwrap();
+    };
+    let ordered = person.order_and_wait(LifecycleResult::Continue, Err("no AWS"), WAIT);
+    let ((code, text, _), ()) = tokio::join!(ordered, carries_out);
+    assert_eq!(code, ENDED);
+    let said = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let order = format!("ended by order of {}, after 3 attempts of under-test", desk::user_at_host());
+    assert!(said.ends_with(&format!("{order}; lifecycle action completed with CONTINUE")), "{said}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn where_nobody_here_can_act_the_order_stands_for_the_hosts() {
     let person = Person::with(one(stuck())).await;
@@ -208,7 +269,9 @@ fn decided() -> Item {
 
 #[tokio::test(start_paused = true)]
 async fn a_decided_end_is_brought_there_and_not_changed() {
-    let (code, text, ended) = Person::with(one(decided())).await.order(LifecycleResult::Continue, Ok(())).await;
+    // It is told once, also to who would have waited.
+    let person = Person::with(one(decided())).await;
+    let (code, text, ended) = person.order_and_wait(LifecycleResult::Continue, Ok(()), WAIT).await;
     assert_eq!(code, NOT_YET);
     insta::assert_snapshot!(text, @"
     i-0123456789abcdef0: gave up after 3 attempts of under-test: 5 attempts in a row failed; lifecycle
@@ -228,7 +291,7 @@ async fn announced(item: Item, result: LifecycleResult) -> String {
     let person = Person::with(one(item)).await;
     let known = person.known().await;
     let (policy, item) = (crate::testing::policy(""), &known.open.items[0]);
-    Order { instance: &id(), item, result, known: &known, policy: &policy }.announced(now()).join("\n")
+    Order { instance: &id(), item, result, known: &known, policy: &policy, wait: None }.announced(now()).join("\n")
 }
 
 #[tokio::test(start_paused = true)]
@@ -323,7 +386,8 @@ async fn work_that_has_ended_meanwhile_is_not_ordered() -> Result<(), LedgerErro
     person.host.dispatch.step(&stuck().event, None).await.unwrap();
     let policy = crate::testing::policy("");
     let item = &known.open.items[0];
-    let order = Order { instance: &id(), item, result: LifecycleResult::Abandon, known: &known, policy: &policy };
+    let order =
+        Order { instance: &id(), item, result: LifecycleResult::Abandon, known: &known, policy: &policy, wait: None };
     let refusal = order.carry_out(&mut Vec::new(), Err("no AWS".into()), &*person.clock()).await.unwrap_err();
     insta::assert_snapshot!(format!("{}: {:#}", refusal.code, refusal.error), @"3: i-0123456789abcdef0: the work has ended meanwhile; nothing was ordered");
     Ok(())

@@ -92,9 +92,9 @@ impl Order<'_> {
         let beat = self.item.hook.and_then(|hook| SignedDuration::try_from(hook.heartbeat_timeout / 2).ok());
         let latest = ends.zip(beat).and_then(|(ends, beat)| ends.checked_add(beat).ok());
         let latest = latest.map(|latest| format!(", at the latest at {}", to_the_second(latest)));
+        let then = if self.wait.is_none() { ". To have it then at once, give the order again" } else { "" };
         format!(
-            "{}, and {} is at work: it takes effect with the next step after this attempt{until}{}. To have it then at once, give \
-             the order again",
+            "{}, and {} is at work: it takes effect with the next step after this attempt{until}{}{then}",
             self.stands(self.item),
             lease.holder,
             latest.unwrap_or_default(),

@@ -67,3 +67,35 @@ async fn what_is_being_worked_on_is_left_alone() {
     assert_eq!((code, after.failures), (WORKED_ON, 4));
     insta::assert_snapshot!(text, @"i-0123456789abcdef0: worker-1 (process 7) works on it, for 8s: there is nothing to retry yet");
 }
+
+/// What is said to somebody who waits for a minute, while `meanwhile` happens to the item after ten seconds.
+async fn waited_for(meanwhile: impl Fn(&mut Item)) -> (u8, String) {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    let item = Item { attempts: 4, failures: 4, due: at(60), wake: at(60), ..open_item() };
+    put_open(&*store, &one(item.clone())).await;
+    let instance = InstanceId::parse(INSTANCE).unwrap();
+    let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new());
+    let known = desk::known(desk::ledgers(&store, &clock).await.unwrap(), &instance).await.unwrap().unwrap();
+    let mut out = Vec::new();
+    let waits = see_through(&mut out, &instance, &known, &item, Duration::from_secs(60));
+    let host = async {
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        known.ledger.remark(&item.event, meanwhile).await.unwrap();
+    };
+    let (code, ()) = tokio::join!(waits, host);
+    (code.unwrap(), String::from_utf8(out).unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_is_told_what_the_attempt_came_to() {
+    let (code, text) = waited_for(|item| {
+        item.attempts = 5;
+        item.told = vec![Told { attempt: 5, ..crate::testing::told("again", "2 tasks left") }];
+    })
+    .await;
+    assert_eq!(code, DUE);
+    insta::assert_snapshot!(text, @"i-0123456789abcdef0: attempt 5 ended: again: 2 tasks left");
+    let (code, text) = waited_for(|item| item.attempts = 5).await;
+    assert_eq!(code, NOT_IN_TIME);
+    insta::assert_snapshot!(text, @"i-0123456789abcdef0: no attempt has ended within 1 minute");
+}

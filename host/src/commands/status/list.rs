@@ -17,31 +17,37 @@ use crate::telemetry::{visible, visible_json};
 /// Every item as a line of JSON, in the order of the ledger.
 pub(super) async fn as_json(out: &mut dyn Write, ledgers: &[Ledger], now: Timestamp) -> Result<u8, Refusal> {
     let mut code = READ;
+    each_open(ledgers, |ledger, open| match open {
+        Ok(open) => open.items.iter().try_for_each(|item| {
+            let line = json!(OpenItem::of(&open, item, ledger.place(), now));
+            writeln!(out, "{}", visible_json(&line))
+        }),
+        Err(error) => {
+            code = PARTLY;
+            writeln!(out, "{}", visible_json(&json!({ "error": error.to_string() })))
+        }
+    })
+    .await?;
+    Ok(code)
+}
+
+/// Shows `what` is open of each instance, in the order of the ledger, or why that cannot be read.
+pub(super) async fn each_open(
+    ledgers: &[Ledger],
+    mut what: impl FnMut(&Ledger, Result<Open, LedgerError>) -> io::Result<()>,
+) -> Result<(), Refusal> {
     for ledger in ledgers {
         let mut after = None;
         loop {
             let (page, next) = ledger.all_open(after.as_deref()).await?;
-            for open in page {
-                match open {
-                    Ok(open) => {
-                        for item in &open.items {
-                            let line = json!(OpenItem::of(&open, item, ledger.place(), now));
-                            writeln!(out, "{}", visible_json(&line))?;
-                        }
-                    }
-                    Err(error) => {
-                        code = PARTLY;
-                        writeln!(out, "{}", visible_json(&json!({ "error": error.to_string() })))?;
-                    }
-                }
-            }
+            page.into_iter().try_for_each(|open| what(ledger, open))?;
             match next {
                 Some(next) => after = Some(next),
                 None => break,
             }
         }
     }
-    Ok(code)
+    Ok(())
 }
 
 /// The most worrying items as a table, and how many others there are. `place` is the ledger's, for messages.
@@ -53,22 +59,14 @@ pub(super) async fn as_table(
     limit: usize,
 ) -> Result<u8, Refusal> {
     let mut table = Table { several: ledgers.len() > 1, limit, ..Table::default() };
-    for ledger in ledgers {
-        let mut after = None;
-        loop {
-            let (page, next) = ledger.all_open(after.as_deref()).await?;
-            for open in page {
-                match open {
-                    Ok(open) => open.items.iter().for_each(|item| table.add(ledger, &open, item, now)),
-                    Err(error) => table.add_unreadable(&error),
-                }
-            }
-            match next {
-                Some(next) => after = Some(next),
-                None => break,
-            }
+    each_open(ledgers, |ledger, open| {
+        match open {
+            Ok(open) => open.items.iter().for_each(|item| table.add(ledger, &open, item, now)),
+            Err(error) => table.add_unreadable(&error),
         }
-    }
+        Ok(())
+    })
+    .await?;
     let code = if table.unreadable > 0 { PARTLY } else { READ };
     table.print(out, place)?;
     Ok(code)

@@ -43,7 +43,7 @@ fn working(item: Item) -> Open {
 
 /// One of each that is worth a look.
 async fn ledger() -> Arc<dyn Store> {
-    let store = MemoryStore::default();
+    let store = MemoryStore::new(Arc::new(VirtualClock::new()));
     let broken = "the handler returned an error: before: systemctl stop cron: exit status 5, and then a text that goes on and on";
     let failing = Item { attempts: 7, failures: 4, told: vec![told("failed", broken)], ..item(2) };
     let decision = Decision::GaveUp { why: "the deadline has passed".into() };
@@ -257,6 +257,45 @@ async fn json_is_a_line_for_each_item_with_everything_in_it() {
     }
 }
 
+async fn amiss(store: &Arc<dyn Store>, now: Timestamp) -> (u8, String) {
+    let mut out = Vec::new();
+    let code = watch::amiss(&mut out, (&**store, &ledgers(store).await), "memory:", now).await.unwrap();
+    (code, String::from_utf8(out).unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_overdue_damaged_or_left_is_all_that_monitoring_is_told() {
+    let store = ledger().await;
+    store.write("damaged/open/123456789012/eu-central-1/i-1.json-0a", b"{".to_vec(), None).await.unwrap();
+    let gave_up = || Decision::GaveUp { why: "5 attempts in a row failed".into() };
+    let ends = vec![ended_item(Decision::Done, Some(Completion::Late)), ended_item(gave_up(), Some(Completion::Left))];
+    put_ended(&*store, &Ended { items: ends, ..Ended::default() }).await;
+    let (code, text) = amiss(&store, now()).await;
+    assert_eq!(code, AMISS);
+    insta::assert_snapshot!(text, @"
+    overdue: i-0123456789abcde03: its next step is overdue since 2026-01-15T02:53:20Z (6m ago): no host
+      has come for it
+    cannot be read: memory:open/123456789012/eu-central-1/i-0123456789abcde99.json is of format 99, and
+      this version of hostler knows formats up to 1: a later version wrote it; upgrade this host
+    damaged: memory:damaged/open/123456789012/eu-central-1/i-1.json-0a was set aside just now: look at
+      it, and remove it
+    left: i-0123456789abcdef0: 60s ago, gave up after 1 attempt of under-test: 5 attempts in a row
+      failed; lifecycle action left to the hook's timeout
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn monitoring_is_at_rest_while_work_waits_and_when_what_was_left_is_over() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Arc::new(VirtualClock::new())));
+    let due = now() + SignedDuration::from_hours(9);
+    put_open(&*store, &open(Item { due, wake: due, failures: 3, ..item(1) })).await;
+    let left = ended_item(Decision::GaveUp { why: "broken".into() }, Some(Completion::Left));
+    put_ended(&*store, &Ended { items: vec![left], ..Ended::default() }).await;
+    assert_eq!(amiss(&store, now()).await.0, AMISS);
+    let later = now() + SignedDuration::from_hours(2);
+    assert_eq!(amiss(&store, later).await, (READ, "nothing is overdue, damaged or left in memory:\n".to_owned()));
+}
+
 async fn story(json: bool) -> String {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
     let failed = Item {
@@ -378,4 +417,8 @@ fn what_is_no_instance_is_refused() {
     insta::assert_snapshot!(error.lines().next().unwrap_or_default(), @r#"error: invalid value 'i-xyz' for '[INSTANCE]': "i-xyz" is not an EC2 instance id (i- and 8 or 17 hexadecimal digits, such as i-0123456789abcdef0)"#);
     assert!(Cli::try_parse_from(["status", INSTANCE, "--json"]).is_ok());
     assert!(Cli::try_parse_from(["status", "--limit", "3", "--json"]).is_err());
+    assert!(Cli::try_parse_from(["status", "--check"]).is_ok());
+    for other in [INSTANCE, "--json", "--limit=3"] {
+        assert!(Cli::try_parse_from(["status", "--check", other]).is_err(), "{other}");
+    }
 }

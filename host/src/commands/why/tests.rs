@@ -33,9 +33,13 @@ async fn ledger(open: Option<Item>) -> Arc<dyn Store> {
 }
 
 async fn why(store: &Arc<dyn Store>, eyes: Result<Eyes, String>, clock: Arc<dyn Clock>) -> (u8, String) {
+    said(store, eyes, clock, false).await
+}
+
+async fn said(store: &Arc<dyn Store>, eyes: Result<Eyes, String>, clock: Arc<dyn Clock>, json: bool) -> (u8, String) {
     let (instance, policy) = (InstanceId::parse(INSTANCE).unwrap(), policy(GRANTS));
     let mut out = Vec::new();
-    let asked = Asked { instance: &instance, policy: &policy, store };
+    let asked = Asked { instance: &instance, policy: &policy, store, json };
     let code = asked.tell(&mut out, eyes, &clock).await.unwrap();
     (code, String::from_utf8(out).unwrap())
 }
@@ -140,4 +144,37 @@ async fn an_instance_that_the_ledger_does_not_know_is_looked_for_all_the_same() 
       Auto Scaling: Terminating:Wait in group web
       ECS: not asked, since its handler has no ecs grant that names clusters
     ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_can_be_had_as_json() {
+    let world = world();
+    let unasked = Err("no AWS region is configured".into());
+    let (code, text) = said(&ledger(Some(waiting())).await, unasked, world.clock(), true).await;
+    assert_eq!(code, OPEN);
+    let object: Value = serde_json::from_str(&text).unwrap();
+    insta::assert_snapshot!(format!("{object:#}"), @r#"
+    {
+      "aws": [],
+      "command": null,
+      "conclusion": "it waits, as its handler has asked: 1 task still running: web x1; the next attempt is due in 12s",
+      "instance": "i-0123456789abcdef0",
+      "ledger": [
+        "terminating, hook drain of group web: handler under-test, taken just now, deadline in 60m",
+        "  its next attempt is due in 12s",
+        "  attempt 1 ended 60s ago: again: 1 task still running: web x1"
+      ],
+      "open": 1,
+      "remedy": null,
+      "unasked": "no AWS region is configured",
+      "unknown": []
+    }
+    "#);
+    let (code, text) = said(&ledger(None).await, Ok(eyes(&world)), world.clock(), true).await;
+    assert_eq!((code, text.lines().count()), (NOTHING, 1));
+    let object: Value = serde_json::from_str(&text).unwrap();
+    insta::assert_snapshot!(object["command"].to_string(), @r#""aws autoscaling complete-lifecycle-action --auto-scaling-group-name web --lifecycle-hook-name HOOK --instance-id i-0123456789abcdef0 --lifecycle-action-result CONTINUE""#);
+    for key in object.as_object().unwrap().keys() {
+        assert!(HELP.contains(&format!("`{key}`")), "{key}");
+    }
 }

@@ -202,8 +202,9 @@ fn only_what_nobody_brings_is_adopted() {
 #[test]
 fn nothing_has_happened_later_than_it_is_heard_of() {
     let mut open = Open::default();
-    claimed(&mut open, &terminating_at(7_200, Some("ahead")), "one", 0);
-    assert_eq!(open.items[0].event.time, at(0));
+    let ahead = Event { deadline: Some(at(7_320)), ..terminating_at(7_200, Some("ahead")) };
+    claimed(&mut open, &ahead, "one", 0);
+    assert_eq!((open.items[0].event.time, open.items[0].event.deadline), (at(0), Some(at(120))));
 
     // And each delivery dates it as the first did.
     let ahead = terminating_at(7_200, Some("ahead"));
