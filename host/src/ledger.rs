@@ -22,11 +22,8 @@ mod s3;
 mod standing;
 mod store;
 mod swap;
-<<<<<<< HEAD
-mod watched;
-=======
+mod telling;
 mod watch;
->>>>>>> operator
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,7 +53,7 @@ use crate::ports::{InstanceId, Place, PortError};
 use claim::{Adoption, Verdict};
 use record::Object;
 use swap::Change;
-use watched::Watched;
+use telling::Telling;
 
 /// The ledger of a host.
 pub struct Ledger {
@@ -94,9 +91,9 @@ impl Ledger {
     }
 
     /// The same, and `tell` is told after each call of the store whether it did what it was asked, or why not.
-    pub fn watched(self, tell: impl Fn(Result<(), &PortError>) + Send + Sync + 'static) -> Self {
+    pub fn telling(self, tell: impl Fn(Result<(), &PortError>) + Send + Sync + 'static) -> Self {
         let Self { store, clock, place, holder, only_looks } = self;
-        Self { store: Arc::new(Watched { store, tell: Box::new(tell) }), clock, place, holder, only_looks }
+        Self { store: Arc::new(Telling { store, tell: Box::new(tell) }), clock, place, holder, only_looks }
     }
 
     /// Makes sure that its store can carry it, as [`check`] does.

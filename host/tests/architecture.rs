@@ -74,6 +74,11 @@ fn only_a_diagnosis_looks_without_a_grant() {
 
 #[test]
 fn handlers_cannot_reach_lifecycle_actions() {
-    let lifecycle = ["dispatch::lifecycle", "CompleteLifecycle", "complete_lifecycle"];
+    let lifecycle = ["crate::lifecycle", "CompleteLifecycle", "complete_lifecycle"];
     assert_absent(&lifecycle, |path| below(path, &["capabilities", "sandbox"]));
+}
+
+#[test]
+fn what_is_written_down_does_not_depend_on_who_works() {
+    assert_absent(&["crate::dispatch", "crate::sweep", "crate::doors"], |path| below(path, &["ledger", "lifecycle"]));
 }

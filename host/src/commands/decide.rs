@@ -17,13 +17,8 @@ use super::wait::{self, Wait};
 use crate::assemble::{ByHand, Hand};
 use crate::clock::words::long;
 use crate::clock::{Clock, SystemClock};
-<<<<<<< HEAD
-use crate::dispatch::{DispatchError, End, Step, Worked};
-=======
 use crate::diagnosis;
-use crate::dispatch::lifecycle::LifecycleResult;
-use crate::dispatch::{Completion, DispatchError, End, Step, Worked};
->>>>>>> operator
+use crate::dispatch::{DispatchError, End, Step, Worked};
 use crate::ledger::Item;
 use crate::lifecycle::{Completion, LifecycleResult};
 use crate::policy::Policy;

@@ -14,19 +14,11 @@ use super::desk::{self, NOTHING, Refusal, write_lines};
 use super::policy::PolicyFile;
 use crate::assemble::{ByHand, Eyes};
 use crate::clock::{Clock, SystemClock};
-<<<<<<< HEAD
-use crate::diagnosis::{Book, Diagnosis, Sight, diagnose};
+use crate::diagnosis::{Book, Diagnosis, Finding, Sight, diagnose};
 use crate::ledger::{Ended, Open, Store};
 use crate::policy::{NamePatterns, Policy};
 use crate::ports::{InstanceId, Place};
-=======
-use crate::diagnosis::{Book, Diagnosis, Finding, Sight, diagnose};
-use crate::dispatch::Place;
-use crate::ledger::{Ended, Open, Store};
-use crate::policy::{NamePatterns, Policy};
-use crate::ports::InstanceId;
 use crate::telemetry::visible_json;
->>>>>>> operator
 
 /// Says what blocks an instance now, and what can be done about it.
 ///

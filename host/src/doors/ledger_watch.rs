@@ -24,7 +24,7 @@ impl LedgerWatch {
         readiness.ready();
         let readiness = Arc::new(readiness);
         let told = Arc::clone(&readiness);
-        let ledger = ledger.watched(move |answer| match answer {
+        let ledger = ledger.telling(move |answer| match answer {
             Ok(()) => told.ready(),
             Err(error) => told.not_ready(error.to_string()),
         });

@@ -69,6 +69,7 @@ pub(super) async fn serve(policy: Policy, wanted: Doors) -> anyhow::Result<()> {
     let mut served = Ok(());
     let (mut serving, mut ends) = (false, None);
     loop {
+        let over = at(ends);
         let mut shut_down = || ends = ends.or_else(|| Some(shut_down(&stop, &dispatch)));
         tokio::select! {
             signal = asked.wait(), if !*stop.borrow() => {
@@ -79,7 +80,7 @@ pub(super) async fn serve(policy: Policy, wanted: Doors) -> anyhow::Result<()> {
                 serving = true;
                 say_serving(&dispatch);
             }
-            () = at(ends) => break,
+            () = over => break,
             ended = doors.join_next() => match ended {
                 None => break,
                 Some(Ok(Ok(()))) => {}

@@ -8,8 +8,8 @@ use super::{AMISS, READ, list};
 use crate::clock::words::relative;
 use crate::commands::desk::{Refusal, write_lines};
 use crate::diagnosis;
-use crate::dispatch::Completion;
 use crate::ledger::{Ledger, Standing, Store};
+use crate::lifecycle::Completion;
 use crate::telemetry::visible;
 
 /// How long an action that was left can keep its instance waiting: the longest HeartbeatTimeout of a hook

@@ -1,4 +1,4 @@
-//! A store whose answers somebody is told of.
+//! A store that tells somebody what its calls come to.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ use crate::ports::PortError;
 pub(super) type Tell = dyn Fn(Result<(), &PortError>) + Send + Sync;
 
 /// The store, and who is told.
-pub(super) struct Watched {
+pub(super) struct Telling {
     pub(super) store: Arc<dyn Store>,
     pub(super) tell: Box<Tell>,
 }
 
-impl Watched {
+impl Telling {
     fn asked<T>(&self, answer: Result<T, PortError>) -> Result<T, PortError> {
         (self.tell)(answer.as_ref().map(drop));
         answer
@@ -32,7 +32,7 @@ impl Watched {
 }
 
 #[async_trait]
-impl Store for Watched {
+impl Store for Telling {
     async fn read(&self, key: &str) -> Result<Option<Stored>, PortError> {
         self.asked(self.store.read(key).await)
     }
