@@ -28,7 +28,7 @@ help:
 	@echo 'make test    every test, with those against real servers on this machine'
 	@echo 'make chaos   the test with killed hosts and failing servers alone, with five times as many instances (minutes)'
 	@echo 'make check   format, lints, documentation, dependencies, spelling'
-	@echo 'make bench   what an event costs, and a case'
+	@echo 'make bench   what an event costs, a case, and a full queue'
 	@echo 'make model   hosts that die and worse over one ledger, at length: SEEDS=50000'
 
 # The host without AWS, SSH and Lambda: the simulated world needs none of them, and the first build takes half as long.

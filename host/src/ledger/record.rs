@@ -90,7 +90,7 @@ pub struct Item {
     pub state: Option<String>,
     /// When the next attempt is due.
     pub due: Timestamp,
-    /// When its door brings it again, at the latest. Long past means that nobody will: its message has died.
+    /// When its door brings it again, at the latest. Long past means that nobody will: its hosts are down, or its message is lost.
     pub wake: Timestamp,
     /// What a person has ordered, and is still to be done.
     pub order: Option<Order>,

@@ -15,7 +15,7 @@ pub const OVERDUE: SignedDuration = SignedDuration::from_mins(3);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Standing {
-    /// Nobody has brought it for so long that nobody will: its message has died, and the sweep adopts it.
+    /// Nobody has brought it for so long that nobody will: its hosts are down, or its message is lost, and the sweep adopts it.
     Overdue,
     /// How it ends is decided; Auto Scaling is still to be told, or the ledger.
     Finishing,

@@ -19,7 +19,7 @@ use crate::lifecycle::Answer;
 use crate::ports::{GroupName, PortError, PortErrorKind};
 use crate::recording::Recorder;
 
-/// How long after its time an item is taken for one that nobody brings: its message has died. A queue may be behind, so this is
+/// How long after its time an item is taken for one that nobody brings. A queue may be behind, so this is
 /// more than a moment; a copy too many is found to be one, but costs a receive.
 const GRACE: SignedDuration = SignedDuration::from_mins(3);
 
