@@ -9,11 +9,11 @@ use std::sync::Arc;
 use crate::aws::{Aws, ssh::SshPort};
 use crate::capabilities::Ports;
 #[cfg(feature = "live")]
-use crate::clock::{Clock, SystemClock};
+use crate::clock::SystemClock;
 use crate::dispatch::{Closing, Dispatch, Hooks, Jitter};
 use crate::ledger::{CheckError, Ledger, MemoryStore};
 #[cfg(feature = "live")]
-use crate::ledger::{DirStore, Store, check};
+use crate::ledger::{DirStore, Store};
 use crate::lifecycle::Lifecycle;
 #[cfg(feature = "live")]
 use crate::modules::SourceError;
@@ -91,7 +91,7 @@ pub enum AssembleError {
     Ledger(#[from] CheckError),
 }
 
-/// For the real world: AWS, and SSH.
+/// For the real world: AWS, and SSH. What is needed of it is looked for by [`has_ledger`] and [`has_modules`].
 #[cfg(feature = "live")]
 pub async fn live(aws: &Aws, policy: Policy, modules: Option<&Path>) -> Result<Dispatch, AssembleError> {
     let source: Arc<dyn Source> = match (modules, &policy.modules.source) {
@@ -107,9 +107,7 @@ pub async fn live(aws: &Aws, policy: Policy, modules: Option<&Path>) -> Result<D
     });
     let kept = match &policy.ledger {
         Some(LedgerPolicy { store, .. }) => {
-            let store = ledger_store(store, aws);
-            carries(&*store, &*ports.clock).await?;
-            Some(Ledger::new(store, Arc::clone(&ports.clock), place.clone(), holder()))
+            Some(Ledger::new(ledger_store(store, aws), Arc::clone(&ports.clock), place.clone(), holder()))
         }
         None => {
             tracing::warn!("the policy has no [ledger]: what this process is about when it ends begins anew elsewhere");
@@ -141,16 +139,16 @@ pub fn ledger_store(store: &Location, aws: &Aws) -> Arc<dyn Store> {
     }
 }
 
-/// Makes sure that a store can carry a ledger. What may pass by itself is said and not waited for: then an event is not lost by it, and a
-/// host that does not start takes none.
+/// Makes sure that the ledger can carry work, for whoever is about to do some. What may pass by itself is said and not waited for: then
+/// an event is not lost by it, and a host that does not start takes none.
 #[cfg(feature = "live")]
-async fn carries(store: &dyn Store, clock: &dyn Clock) -> Result<(), CheckError> {
-    match check(store, clock).await {
+pub async fn has_ledger(dispatch: &Dispatch) -> Result<(), AssembleError> {
+    match dispatch.ledger.check().await {
         Err(CheckError::Failed { place, what, source }) if source.retryable() => {
             tracing::error!(place, error = %source, "the ledger cannot be {what} now; it is tried again with each event");
             Ok(())
         }
-        checked => checked,
+        checked => Ok(checked?),
     }
 }
 

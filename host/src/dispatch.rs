@@ -154,15 +154,21 @@ impl Dispatch {
         if self.lacks_time(door_closes, LEAST_WALL) {
             return Ok(Step::at_once(self.ports.clock.now(), "no time is left for an attempt"));
         }
-        if let Some(step) = self.ended_before_it_was_noticed(event).await? {
+        let noticed = self.ended_before_it_was_noticed(event).await;
+        if let Ok(Some(step)) = noticed {
             return Ok(step);
         }
         let hook = event.lifecycle_action.as_ref().and_then(|action| self.hooks.known(action));
         let deadline = self.deadline(event, handler);
         let wanted = Wanted { event, handler: &handler.name, deadline, hook };
-        let claim = self.ledger.claim(&wanted).await;
-        if let (Err(LedgerError::Full { .. }), Some(action)) = (&claim, &event.lifecycle_action) {
-            // Until there is room for it the action has to live, and nothing says when it last did.
+        let claim = match noticed {
+            Ok(_) => self.ledger.claim(&wanted).await.map_err(DispatchError::from),
+            Err(error) => Err(error),
+        };
+        if let (Err(_), Some(action)) = (&claim, &event.lifecycle_action)
+            && self.ports.clock.now() < deadline
+        {
+            // Until the ledger is to be had, or has room for it, the action has to live, and nothing says when it last did.
             self.heartbeat(action, &tape.recorder(), CALL).await;
         }
         match claim? {

@@ -50,6 +50,7 @@ use crate::event::Event;
 use crate::lifecycle::{Completion, LifecycleResult};
 use crate::outcome::Decision;
 use crate::ports::{InstanceId, Place, PortError};
+use crate::side_by_side::side_by_side;
 use claim::{Adoption, Verdict};
 use record::Object;
 use swap::Change;
@@ -90,7 +91,7 @@ impl Ledger {
         Self { only_looks: true, ..self }
     }
 
-    /// The same, and `tell` is told after each call of the store whether it did what it was asked, or why not.
+    /// The same, and `tell` is told after each write that the store has answered it, and after each call that has failed, why.
     pub fn telling(self, tell: impl Fn(Result<(), &PortError>) + Send + Sync + 'static) -> Self {
         let Self { store, clock, place, holder, only_looks } = self;
         Self { store: Arc::new(Telling { store, tell: Box::new(tell) }), clock, place, holder, only_looks }
@@ -438,31 +439,6 @@ fn subject(event: &Event) -> String {
 /// A mark that nobody else makes.
 fn random() -> String {
     format!("{:016x}", rand::rng().random::<u64>())
-}
-
-/// How many calls are under way at once.
-const AT_ONCE: usize = 16;
-
-/// All of them, in their order, [`AT_ONCE`] at a time. Dropped, it drops those that are under way.
-pub(crate) async fn side_by_side<T: Send + 'static>(
-    work: impl Iterator<Item = impl Future<Output = T> + Send + 'static>,
-) -> Vec<T> {
-    let mut work = work.enumerate();
-    let (mut under_way, mut done) = (tokio::task::JoinSet::new(), Vec::new());
-    loop {
-        while under_way.len() < AT_ONCE
-            && let Some((index, next)) = work.next()
-        {
-            under_way.spawn(async move { (index, next.await) });
-        }
-        match under_way.join_next().await {
-            Some(Ok(read)) => done.push(read),
-            Some(Err(fault)) => std::panic::resume_unwind(fault.into_panic()),
-            None => break,
-        }
-    }
-    done.sort_by_key(|(index, _)| *index);
-    done.into_iter().map(|(_, value)| value).collect()
 }
 
 #[cfg(test)]

@@ -37,5 +37,6 @@ mod digest;
 mod files;
 mod reading;
 mod shell;
+mod side_by_side;
 #[cfg(test)]
 mod testing;

@@ -27,6 +27,7 @@ use crate::clock::Clock;
 use crate::digest::sha256;
 use crate::policy::ModulesPolicy;
 use crate::sandbox::{Module, Sandbox};
+use crate::side_by_side::side_by_side;
 
 /// The modules of one policy: fetched when they are asked for, compiled once per version, and kept.
 pub struct Modules {
@@ -97,27 +98,28 @@ impl Modules {
     /// An error if there is no such source, or if none of them may be read. One that is not there yet, and what may pass by itself, is
     /// said and not waited for.
     pub async fn check(&self, names: impl IntoIterator<Item = &str>) -> Result<(), SourceError> {
-        let (mut forbidden, mut reached) = (None, false);
-        for name in names.into_iter().collect::<BTreeSet<_>>() {
-            // Nothing is so small as to be read for this.
-            let fetch = tokio::time::timeout(PATIENCE, self.source.fetch(name, None, 0));
-            let fetched = fetch.await.unwrap_or_else(|_| Err(self.late(name)));
-            let Err(error) = fetched else {
-                reached = true;
-                continue;
-            };
-            match error.kind {
-                SourceErrorKind::NoSource => return Err(error),
-                SourceErrorKind::TooLarge => reached = true,
-                SourceErrorKind::Denied => forbidden = Some(forbidden.unwrap_or(error)),
-                SourceErrorKind::NotFound | SourceErrorKind::Unavailable => {
-                    reached = true;
+        let asked = names.into_iter().collect::<BTreeSet<_>>().into_iter().map(|name| {
+            let (name, source) = (name.to_owned(), Arc::clone(&self.source));
+            async move {
+                // Nothing is so small as to be read for this.
+                let fetched = tokio::time::timeout(PATIENCE, source.fetch(&name, None, 0)).await;
+                (name, fetched)
+            }
+        });
+        let (mut forbidden, mut others) = (None, false);
+        for (name, fetched) in side_by_side(asked).await {
+            match fetched.unwrap_or_else(|_| Err(self.late(&name))) {
+                Err(error) if error.kind == SourceErrorKind::NoSource => return Err(error),
+                Err(error) if error.kind == SourceErrorKind::Denied => forbidden = Some(forbidden.unwrap_or(error)),
+                Err(error) if error.kind != SourceErrorKind::TooLarge => {
+                    others = true;
                     tracing::warn!(module = name, %error, "a module cannot be had yet: it is asked for again with each event");
                 }
+                _ => others = true,
             }
         }
         match forbidden {
-            Some(error) if !reached => Err(error),
+            Some(error) if !others => Err(error),
             Some(error) => {
                 tracing::warn!(%error, "a module cannot be had: it is asked for again with each event");
                 Ok(())

@@ -79,8 +79,12 @@ impl ByHand {
     /// What acts on the world, or why nothing does.
     pub async fn hand(&self) -> Result<Hand, String> {
         let aws = self.aws.as_ref().map_err(told)?;
-        let dispatch = super::live(aws, self.policy.clone(), None).await;
-        let dispatch = dispatch.map_err(|error| format!("{:#}", anyhow::Error::from(error)))?;
+        let dispatch = async {
+            let dispatch = super::live(aws, self.policy.clone(), None).await?;
+            super::has_ledger(&dispatch).await?;
+            Ok(dispatch)
+        };
+        let dispatch = dispatch.await.map_err(|error: AssembleError| format!("{:#}", anyhow::Error::from(error)))?;
         Ok(Hand { dispatch, caller: aws.caller().to_owned() })
     }
 }

@@ -135,7 +135,7 @@ where
 
 /// "AutoScalingGroup name not found".
 pub(super) fn is_no_such_group(error: &impl ProvideErrorMetadata) -> bool {
-    is_validation_error(error, |message| message.contains("name not found"))
+    is_validation_error(error, |message| message.starts_with("AutoScalingGroup name not found"))
 }
 
 fn is_validation_error(error: &impl ProvideErrorMetadata, says: impl FnOnce(&str) -> bool) -> bool {

@@ -14,12 +14,12 @@ pub(super) struct EventSourceMappings(pub(super) Client);
 
 #[async_trait]
 impl Mappings for EventSourceMappings {
-    /// A function and a queue have one mapping between them at most ("CreateEventSourceMapping"), so that one page is all.
-    async fn between(&self, function: &str, queue: &str) -> Result<Vec<Mapping>, PortError> {
+    /// A function and a queue have one mapping between them at most ("CreateEventSourceMapping").
+    async fn between(&self, function: &str, queue: &str) -> Result<Option<Mapping>, PortError> {
         let call = Call::new("lambda:ListEventSourceMappings", queue);
         let answer = self.0.list_event_source_mappings().function_name(function).event_source_arn(queue).send().await;
         let answer = answer.map_err(|error| call.failed(&error))?;
-        Ok(answer.event_source_mappings().iter().map(mapping).collect())
+        Ok(answer.event_source_mappings().first().map(mapping))
     }
 }
 
@@ -40,7 +40,7 @@ mod tests {
     const FUNCTION: &str = "arn:aws:lambda:eu-central-1:123456789012:function:hostler:live";
     const QUEUE: &str = "arn:aws:sqs:eu-central-1:123456789012:events";
 
-    async fn between(reply: Reply) -> (Result<Vec<Mapping>, PortError>, Fake) {
+    async fn between(reply: Reply) -> (Result<Option<Mapping>, PortError>, Fake) {
         let fake = Fake::always(reply);
         let found = EventSourceMappings(Client::new(&fake.config())).between(FUNCTION, QUEUE).await;
         (found, fake)
@@ -54,15 +54,17 @@ mod tests {
     async fn a_mapping_tells_how_it_takes_answers_and_whether_it_filters() {
         let reports = ["ReportBatchItemFailures"];
         let (good, fake) = between(told(json!({ "UUID": "1", "FunctionResponseTypes": reports }))).await;
-        assert_eq!(good.unwrap(), [Mapping { reports_item_failures: true, filters: false }]);
+        assert_eq!(good.unwrap(), Some(Mapping { reports_item_failures: true, filters: false }));
         insta::assert_snapshot!(fake.calls()[0].uri, @"https://lambda.eu-central-1.amazonaws.com/2015-03-31/event-source-mappings?EventSourceArn=arn%3Aaws%3Asqs%3Aeu-central-1%3A123456789012%3Aevents&FunctionName=arn%3Aaws%3Alambda%3Aeu-central-1%3A123456789012%3Afunction%3Ahostler%3Alive");
 
         let filtered = json!({ "UUID": "1", "FilterCriteria": { "Filters": [{ "Pattern": "{}" }] } });
         let (bad, _) = between(told(filtered)).await;
-        assert_eq!(bad.unwrap(), [Mapping { reports_item_failures: false, filters: true }]);
+        assert_eq!(bad.unwrap(), Some(Mapping { reports_item_failures: false, filters: true }));
         let (empty, _) =
             between(told(json!({ "FunctionResponseTypes": [], "FilterCriteria": { "Filters": [] } }))).await;
-        assert_eq!(empty.unwrap(), [Mapping { reports_item_failures: false, filters: false }]);
+        assert_eq!(empty.unwrap(), Some(Mapping { reports_item_failures: false, filters: false }));
+        let (none, _) = between(Reply::json(&json!({ "EventSourceMappings": [] }))).await;
+        assert_eq!(none.unwrap(), None);
     }
 
     #[tokio::test(start_paused = true)]

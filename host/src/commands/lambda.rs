@@ -25,6 +25,7 @@ pub fn run() -> ExitCode {
         let dead_letter = policy.queue.as_ref().and_then(|queue| queue.dead_letter.as_deref());
         let dead_letters = dead_letter.map(|url| aws.dead_letters(url));
         let dispatch = assemble::live(&aws, policy, None).await?;
+        assemble::has_ledger(&dispatch).await?;
         let place = &dispatch.place;
         tracing::info!(policy = digest, handlers, account = %place.account, region = %place.region, "ready");
         let (sweeps, queue) = (dispatch.policy.sweep.is_some(), dispatch.policy.queue.as_ref());

@@ -117,7 +117,9 @@ impl Arguments {
                     return Ok(NOT_COMPLETED);
                 }
             };
-            let dispatch = self.recorded(assemble::live(&aws, policy, self.modules.as_deref()).await?)?;
+            let dispatch = assemble::live(&aws, policy, self.modules.as_deref()).await?;
+            assemble::has_ledger(&dispatch).await?;
+            let dispatch = self.recorded(dispatch)?;
             Ok(self.report(&handle_all(&dispatch, events).await))
         })
     }

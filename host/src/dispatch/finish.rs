@@ -1,6 +1,8 @@
 //! The end of an item: decided once, written down, told to Auto Scaling, written down as ended. Whoever takes over in between
 //! repeats what was decided, and never decides again.
 
+use std::sync::{Mutex, PoisonError};
+
 use tokio::time::Instant;
 
 use super::judge::backoff;
@@ -80,11 +82,15 @@ impl Work<'_> {
             (None, _) => None,
             (Some(_), None) => Some(Completion::Left),
             (Some(action), Some(result)) => {
+                let alive = Mutex::new(self.item.clone());
+                // Many that complete at once wait for their turn, and the action has to live until then.
                 let completed = tokio::select! {
                     biased;
                     lost = self.hold() => return Err(lost.into()),
+                    never = self.dispatch.keep_alive(&alive, &self.recorder) => match never {},
                     completed = self.complete(action, result, earlier) => completed,
                 };
+                self.item = alive.into_inner().unwrap_or_else(PoisonError::into_inner);
                 match completed {
                     Ok(completion) => Some(completion),
                     Err((error, unheard)) => {

@@ -159,7 +159,7 @@ impl Item {
     }
 
     /// When its lifecycle action needs the next heartbeat; none if it has no action, or none that heartbeats can keep alive.
-    pub(super) fn next_heartbeat(&self) -> Option<Timestamp> {
+    pub(crate) fn next_heartbeat(&self) -> Option<Timestamp> {
         let every = self.heartbeat_every()?;
         let due = match (self.heartbeat, self.token()) {
             (Some(last), _) => after(last, every),

@@ -7,7 +7,7 @@ mod people;
 mod waits;
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 
@@ -35,6 +35,8 @@ pub(crate) struct Recorder {
     silent: AtomicBool,
     /// Whether whoever completes an action dies before the answer.
     deadly: AtomicBool,
+    /// How many seconds completing waits for its turn.
+    turn: AtomicU64,
     /// What completing is answered, in order; accepted after that.
     pub(crate) answers: Mutex<Vec<Result<Answer, PortError>>>,
 }
@@ -61,6 +63,7 @@ impl Lifecycle for Recorder {
     }
 
     async fn complete(&self, action: &LifecycleAction, result: LifecycleResult) -> Result<Answer, PortError> {
+        tokio::time::sleep(Duration::from_secs(self.turn.load(Ordering::SeqCst))).await;
         self.told.lock().unwrap().push(format!("{} {}", action.instance, result.as_str()));
         if self.deadly.load(Ordering::SeqCst) {
             return std::future::pending().await;

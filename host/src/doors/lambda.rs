@@ -68,10 +68,10 @@ impl Door {
         dead_letters: Option<Arc<dyn DeadLetters>>,
     ) -> Self {
         Self {
+            mappings: Seen::through(mappings, Arc::clone(&dispatch.ports.clock)),
             dispatch: Arc::new(dispatch),
             dead_letters,
             of_arn: Box::new(of_arn),
-            mappings: Seen::through(mappings),
             sweep: None,
             keep: None,
             inboxes: Mutex::default(),
@@ -110,9 +110,18 @@ impl Door {
                 if let [Message::Events(events)] = messages.as_slice()
                     && let [event] = events.as_slice()
                     && sweeper::is_schedule(event)
-                    && let Some(sweep) = &self.sweep
                 {
-                    return sweep_once(sweep, self.keep, closes).await;
+                    match &self.sweep {
+                        Some(sweep) => return sweep_once(sweep, self.keep, closes).await,
+                        // Unless a handler takes it, whoever has made the schedule believes that there is a sweep.
+                        None if self.dispatch.taker(event).is_none() => {
+                            return Err(failed(
+                                "NoSweep",
+                                &"a schedule has invoked the function, and the policy has no [sweep]: add it",
+                            ));
+                        }
+                        None => {}
+                    }
                 }
                 let events = messages.into_iter().flat_map(events).collect();
                 let ends = handle_all(&self.dispatch, events, closes).await?;
@@ -120,9 +129,9 @@ impl Door {
             }
             Delivery::Queue(records) => {
                 // A batch is of one queue.
-                let arn = records.first().and_then(|record| record.queue.clone()).unwrap_or_default();
+                let queue = records.first().and_then(|record| record.queue.clone()).unwrap_or_default();
                 let batch = records.into_iter().map(received).collect();
-                self.bring_batch_on(function, arn, batch, closes).await
+                self.bring_batch_on(function, &queue, batch, closes).await
             }
         }
     }
@@ -131,13 +140,13 @@ impl Door {
     async fn bring_batch_on(
         &self,
         function: &str,
-        queue: String,
+        queue: &str,
         batch: Batch,
         closes: Instant,
     ) -> Result<Value, Diagnostic> {
-        let inbox = self.inbox(queue.clone());
+        let inbox = self.inbox(queue);
         let (brought, answering) =
-            tokio::join!(inbox.bring_batch_on(batch, closes), self.mappings.answering(function, &queue));
+            tokio::join!(inbox.bring_batch_on(batch, closes), self.mappings.answering(function, queue));
         let again: Vec<_> = brought.again().collect();
         if answering == Answering::ForAll && !again.is_empty() {
             let say = closes.checked_sub(TO_SAY).unwrap_or(closes);
@@ -154,10 +163,18 @@ impl Door {
         Ok(json!({ "batchItemFailures": failures }))
     }
 
-    fn inbox(&self, arn: String) -> Arc<Inbox> {
+    fn inbox(&self, arn: &str) -> Arc<Inbox> {
         let mut inboxes = self.inboxes.lock().unwrap_or_else(PoisonError::into_inner);
-        let inbox = |arn: &String| Inbox::new((self.of_arn)(arn), self.dead_letters.clone(), self.dispatch.clone());
-        Arc::clone(inboxes.entry(arn).or_insert_with_key(|arn| Arc::new(inbox(arn))))
+        if let Some(inbox) = inboxes.get(arn) {
+            return Arc::clone(inbox);
+        }
+        if self.dispatch.policy.ledger.is_none() {
+            let meaning = "each instance of the function begins all work anew, and two can work on one event: name a bucket, [ledger] \
+                           with store = \"s3://BUCKET/PREFIX/\"";
+            tracing::error!(queue = arn, meaning, "messages come from a queue, and the policy has no [ledger]");
+        }
+        let inbox = Inbox::new((self.of_arn)(arn), self.dead_letters.clone(), self.dispatch.clone());
+        Arc::clone(inboxes.entry(arn.to_owned()).or_insert(Arc::new(inbox)))
     }
 }
 

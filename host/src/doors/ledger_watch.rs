@@ -9,6 +9,7 @@ use tokio::time::sleep;
 use super::vitals::Readiness;
 use crate::dispatch::Dispatch;
 use crate::ledger::Ledger;
+use crate::ports::{PortError, PortErrorKind};
 
 /// How often a ledger is tried that is not to be had.
 const TRIED_AGAIN: Duration = Duration::from_secs(30);
@@ -19,13 +20,13 @@ pub struct LedgerWatch {
 }
 
 impl LedgerWatch {
-    /// Lets `readiness` follow what calls to `ledger` come to, which has been found good just now.
+    /// Lets `readiness` follow what calls to `ledger` come to: it is ready from the first write on.
     pub fn over(ledger: Ledger, readiness: Readiness) -> (Ledger, Self) {
-        readiness.ready();
         let readiness = Arc::new(readiness);
         let told = Arc::clone(&readiness);
         let ledger = ledger.telling(move |answer| match answer {
             Ok(()) => told.ready(),
+            Err(error) if is_of_one_object(error) => {}
             Err(error) => told.not_ready(error.to_string()),
         });
         (ledger, Self { readiness })
@@ -45,6 +46,11 @@ impl LedgerWatch {
     }
 }
 
+/// Whether a failure says something of one object, and nothing of the store.
+fn is_of_one_object(error: &PortError) -> bool {
+    matches!(error.kind, PortErrorKind::Invalid | PortErrorKind::Conflict | PortErrorKind::Other)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,11 +68,14 @@ mod tests {
         let (ledger, watch) = LedgerWatch::over(ledger, vitals.readiness("ledger"));
         dispatch.ledger = ledger;
         let dispatch = Arc::new(dispatch);
+        assert_eq!(vitals.unready().len(), 1);
+        dispatch.ledger.check().await.unwrap();
         assert!(vitals.unready().is_empty());
 
-        // By an event, and by the first time it is tried again.
+        // By an event, and by the first time it is tried again; that it can be read all the while changes nothing.
         store.next([Fate::Refused, Fate::Refused]);
         dispatch.step(&terminating(), None).await.unwrap_err();
+        dispatch.ledger.all_open(None).await.unwrap();
         insta::assert_snapshot!(vitals.unready().join("\n"), @"ledger: s3:PutObject is not allowed");
         let trying = tokio::spawn(watch.run(Arc::clone(&dispatch)));
         sleep(TRIED_AGAIN + Duration::from_secs(1)).await;

@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use super::store::{Page, Store, Stored, Version, WriteError};
 use crate::ports::PortError;
 
-/// Told after each call whether the store did what it was asked, or why not. That an object has changed meanwhile is an answer too.
+/// Told after each write that the store has answered it, and after each call that has failed, why. That something can be read does not
+/// say that it could be written.
 pub(super) type Tell = dyn Fn(Result<(), &PortError>) + Send + Sync;
 
 /// The store, and who is told.
@@ -18,7 +19,9 @@ pub(super) struct Telling {
 
 impl Telling {
     fn asked<T>(&self, answer: Result<T, PortError>) -> Result<T, PortError> {
-        (self.tell)(answer.as_ref().map(drop));
+        if let Err(error) = &answer {
+            (self.tell)(Err(error));
+        }
         answer
     }
 

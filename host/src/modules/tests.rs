@@ -195,8 +195,8 @@ async fn checked<const N: usize>(answers: [Result<Fetched, SourceError>; N]) -> 
 async fn a_source_that_is_missing_or_forbidden_is_found_at_the_start() {
     use SourceErrorKind::{Denied, NoSource, NotFound, TooLarge};
     let denied = |what| refused(Denied, what);
-    assert_eq!(checked([refused(NoSource, "there is no bucket")]).await, "there is no bucket");
-    assert_eq!(checked([denied("a is forbidden"), denied("b is forbidden")]).await, "a is forbidden");
+    assert_eq!(checked([refused(NoSource, "there is no bucket"), down()]).await, "there is no bucket");
+    assert_eq!(checked([denied("it is forbidden"), denied("it is forbidden")]).await, "it is forbidden");
     assert_eq!(checked([refused(TooLarge, "it is there"), denied("b is forbidden")]).await, "sound");
     // It may be uploaded, and the source may answer, at any time.
     assert_eq!(checked([refused(NotFound, "a is not there"), down()]).await, "sound");

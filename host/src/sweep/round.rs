@@ -6,18 +6,20 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
+use rand::seq::SliceRandom as _;
 use serde::Serialize;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::announcement::{announcement, transitions};
 use super::over::Over;
 use super::{Groups, Hook, Waiting};
 use crate::dispatch::Dispatch;
 use crate::event::Event;
-use crate::ledger::{EndedItem, Item, LedgerError, Open, Wanted, side_by_side};
+use crate::ledger::{EndedItem, Item, LedgerError, Open, Wanted};
 use crate::lifecycle::Answer;
 use crate::ports::{GroupName, PortError, PortErrorKind};
 use crate::recording::Recorder;
+use crate::side_by_side::side_by_side;
 
 /// How long after its time an item is taken for one that nobody brings. A queue may be behind, so this is
 /// more than a moment; a copy too many is found to be one, but costs a receive.
@@ -33,12 +35,18 @@ const GIVING: SignedDuration = SignedDuration::from_secs(30);
 const LOOKED_AT_AGAIN: SignedDuration = SignedDuration::from_mins(10);
 
 /// How many items are given away in one round: a backlog must not double itself.
-const MOST_ADOPTED: usize = 200;
+const MOST_GIVEN: usize = 200;
+
+/// How many in a row may be refused before the rest is left to the next round: each costs the seconds in which nobody answers.
+const MOST_REFUSED: usize = 3;
 
 /// How long one heartbeat of a round is waited for, and how long all of them: when Auto Scaling slows us down, the rest of the round
 /// does not wait for it.
 const BEAT: Duration = Duration::from_secs(5);
 const BEATS: Duration = Duration::from_secs(60);
+
+/// How long a round goes on finding out which actions wait unheard of.
+const ASKING: Duration = Duration::from_secs(60);
 
 /// Who brings an event to its end from here on.
 #[async_trait]
@@ -69,37 +77,54 @@ pub struct Sweep {
     pub dispatch: Arc<Dispatch>,
     groups: Arc<dyn Groups>,
     adopt: Arc<dyn Adopt>,
-    over: Over,
+    over: Arc<Over>,
 }
 
-/// What a round finds in the ledger.
+/// How far a round has come.
+#[derive(Default)]
+struct Progress {
+    swept: Swept,
+    /// How many items it tried to give away, and how many of the last of them in a row were not taken.
+    given: usize,
+    refused: usize,
+}
+
+/// What a round finds in the ledger. Items are kept without their stories: there may be thousands.
 #[derive(Default)]
 struct Found {
     /// The ids of all open items.
     known: HashSet<String>,
-    /// Those that nobody works on, and whose lifecycle actions have to live meanwhile.
+    /// Those that nobody works on, and whose lifecycle actions need a heartbeat.
     resting: Vec<Item>,
-    /// Those that nobody came for.
+    /// Those that nobody came for: the oldest, as many as can be given away.
     dead: Vec<Item>,
+}
+
+/// A lifecycle action that may wait unheard of, announced as Auto Scaling would have.
+struct Candidate {
+    event: Event,
+    heartbeat_timeout: Duration,
+    handler: String,
+    deadline: Timestamp,
 }
 
 impl Sweep {
     /// Looks where `groups` says that instances wait, and gives to `adopt` what it finds.
     pub fn new(dispatch: Arc<Dispatch>, groups: Arc<dyn Groups>, adopt: Arc<dyn Adopt>) -> Self {
-        Self { dispatch, groups, adopt, over: Over::default() }
+        Self { dispatch, groups, adopt, over: Arc::default() }
     }
 
     /// Looks once, at everything. Fails as a whole only when Auto Scaling or the ledger cannot be asked at all.
     pub async fn round(&self) -> Result<Swept, SweepError> {
-        let mut swept = Swept::default();
-        let Found { known, resting, dead } = self.open_items(&mut swept).await?;
+        let mut progress = Progress::default();
+        let Found { known, resting, dead } = self.open_items(&mut progress.swept).await?;
         let giving = async {
-            self.dead_messages(&dead, &mut swept).await;
-            self.unheard_instances(&known, &mut swept).await
+            self.dead_messages(&dead, &mut progress).await;
+            self.unheard_instances(&known, &mut progress).await
         };
         let ((), unheard) = tokio::join!(self.keep_alive(resting), giving);
         unheard?;
-        let Swept { waiting, open, adopted, failed } = swept;
+        let swept @ Swept { waiting, open, adopted, failed } = progress.swept;
         if adopted > 0 || failed > 0 {
             tracing::warn!(waiting, open, adopted, failed, "swept: what nobody brought to its end was found");
         } else {
@@ -124,6 +149,8 @@ impl Sweep {
                     }
                 }
             }
+            found.dead.sort_by_key(|item| item.wake);
+            found.dead.truncate(MOST_GIVEN);
             match next {
                 Some(next) => after = Some(next),
                 None => return Ok(found),
@@ -151,7 +178,7 @@ impl Sweep {
     }
 
     /// Open items whose time is long past.
-    async fn dead_messages(&self, dead: &[Item], swept: &mut Swept) {
+    async fn dead_messages(&self, dead: &[Item], progress: &mut Progress) {
         if dead.is_empty() {
             return;
         }
@@ -161,7 +188,7 @@ impl Sweep {
             // Who took it may have gone from the policy meanwhile: it is brought to its end all the same.
             let Item { event, handler, deadline, hook, .. } = item;
             let wanted = Wanted { event, handler, deadline: *deadline, hook: *hook };
-            self.give_away(&wanted, "nobody has come for it", swept).await;
+            self.give_away(&wanted, "nobody has come for it", progress).await;
         }
     }
 
@@ -181,18 +208,54 @@ impl Sweep {
     }
 
     /// Instances that wait, and whose event never came.
-    async fn unheard_instances(&self, known: &HashSet<String>, swept: &mut Swept) -> Result<(), SweepError> {
+    async fn unheard_instances(&self, known: &HashSet<String>, progress: &mut Progress) -> Result<(), SweepError> {
+        let mut candidates = self.candidates(known, &mut progress.swept).await?;
+        // When there is no time for all of them, it is not always the same that are left out.
+        candidates.shuffle(&mut rand::rng());
+        let stop = Instant::now() + ASKING;
+        let asked = candidates.into_iter().map(|candidate| {
+            let (dispatch, over) = (Arc::clone(&self.dispatch), Arc::clone(&self.over));
+            async move {
+                let asked = Instant::now() < stop;
+                let answer = if asked { Some(is_unheard(&dispatch, &over, &candidate).await) } else { None };
+                (candidate, answer)
+            }
+        });
+        let mut left_out = 0;
+        for (Candidate { event, handler, deadline, .. }, answer) in side_by_side(asked).await {
+            match answer {
+                Some(Ok(true)) => {
+                    let wanted = Wanted { event: &event, handler: &handler, deadline, hook: None };
+                    self.give_away(&wanted, "its event never came", progress).await;
+                }
+                Some(Ok(false)) => {}
+                Some(Err(error)) => {
+                    tracing::error!(event = event.id, %error, "not swept");
+                    progress.swept.failed += 1;
+                }
+                None => left_out += 1,
+            }
+        }
+        if left_out > 0 {
+            tracing::error!(left_out, "not all that wait could be asked about within {ASKING:?}: a later round does");
+            progress.swept.failed += left_out;
+        }
+        Ok(())
+    }
+
+    /// What waits and is not known, of the groups whose hooks are.
+    async fn candidates(&self, known: &HashSet<String>, swept: &mut Swept) -> Result<Vec<Candidate>, SweepError> {
         let mut by_group: BTreeMap<GroupName, Vec<Waiting>> = BTreeMap::new();
         for waiting in self.groups.waiting().await.map_err(SweepError::Groups)? {
             swept.waiting += 1;
             by_group.entry(waiting.group.clone()).or_default().push(waiting);
         }
+        let mut candidates = Vec::new();
         for (group, waiting) in by_group {
             match self.groups.hooks(&group).await {
                 Ok(hooks) => {
-                    for waiting in &waiting {
-                        self.unheard_actions(waiting, &hooks, known, swept).await;
-                    }
+                    let actions = waiting.iter().flat_map(|waiting| hooks.iter().map(move |hook| (waiting, hook)));
+                    candidates.extend(actions.filter_map(|(waiting, hook)| self.candidate(waiting, hook, known)));
                 }
                 Err(error) => {
                     let (group, instances) = (group.as_str(), waiting.len());
@@ -201,63 +264,32 @@ impl Sweep {
                 }
             }
         }
-        Ok(())
+        Ok(candidates)
     }
 
-    async fn unheard_actions(&self, waiting: &Waiting, hooks: &[Hook], known: &HashSet<String>, swept: &mut Swept) {
-        let transitions = transitions(&waiting.lifecycle_state);
-        for hook in hooks.iter().filter(|hook| transitions.contains(&hook.transition)) {
-            if swept.adopted >= MOST_ADOPTED {
-                return;
-            }
-            let Some(event) = announcement(waiting, hook, &self.dispatch.place, self.now()) else { continue };
-            let Some(handler) = self.dispatch.taker(&event) else { continue };
-            match self.is_unheard(&event, hook, known).await {
-                Ok(true) => {
-                    let deadline = self.dispatch.deadline(&event, handler);
-                    let wanted = Wanted { event: &event, handler: &handler.name, deadline, hook: None };
-                    self.give_away(&wanted, "its event never came", swept).await;
-                }
-                Ok(false) => {}
-                Err(error) => {
-                    let (instance, hook) = (waiting.instance.as_str(), hook.name.as_str());
-                    tracing::error!(instance, hook, %error, "not swept");
-                    swept.failed += 1;
-                }
-            }
+    /// The action by which `hook` holds back the instance, if it can, a handler takes it, and it is not known. What was noted since the
+    /// ledger was read is found when it is adopted.
+    fn candidate(&self, waiting: &Waiting, hook: &Hook, known: &HashSet<String>) -> Option<Candidate> {
+        if !transitions(&waiting.lifecycle_state).contains(&hook.transition) {
+            return None;
         }
-    }
-
-    /// Whether this action waits, and nobody has noted it. What was noted since the ledger was read is found when it is adopted.
-    async fn is_unheard(&self, event: &Event, hook: &Hook, known: &HashSet<String>) -> Result<bool, SweepError> {
-        let (Some(instance), Some(action)) = (&event.instance, &event.lifecycle_action) else { return Ok(false) };
+        let event = announcement(waiting, hook, &self.dispatch.place, self.now())?;
+        let handler = self.dispatch.taker(&event)?;
         let id = event.work_item();
         if known.contains(&id) || self.over.knows(&id) {
-            return Ok(false);
+            return None;
         }
-        let ended = self.dispatch.ledger.ended(instance).await?;
-        let is_left = |last: &EndedItem| last.is_left_to_its_hook(hook.times.heartbeat_timeout, self.now());
-        if ended.last(&id).is_some_and(is_left) {
-            return Ok(false);
-        }
-        // A group can have several hooks, and Auto Scaling does not say which of them an instance waits for; but only an action
-        // that waits takes a heartbeat.
-        let asked = timeout(BEAT, self.dispatch.lifecycle.heartbeat(action)).await;
-        let unanswered = |_| PortError::new(PortErrorKind::Timeout, format!("heartbeat not answered within {BEAT:?}"));
-        match asked.map_err(unanswered).flatten().map_err(SweepError::Groups)? {
-            Answer::Accepted => Ok(true),
-            Answer::Over => {
-                self.over.remember(id);
-                Ok(false)
-            }
-        }
+        let deadline = self.dispatch.deadline(&event, handler);
+        let (handler, heartbeat_timeout) = (handler.name.clone(), hook.times.heartbeat_timeout);
+        Some(Candidate { event, heartbeat_timeout, handler, deadline })
     }
 
     /// Notes an event in the ledger and gives it to somebody.
-    async fn give_away(&self, wanted: &Wanted<'_>, why: &str, swept: &mut Swept) {
-        if swept.adopted >= MOST_ADOPTED {
+    async fn give_away(&self, wanted: &Wanted<'_>, why: &str, progress: &mut Progress) {
+        if progress.given >= MOST_GIVEN || progress.refused >= MOST_REFUSED {
             return;
         }
+        progress.given += 1;
         let (event, handler, now) = (wanted.event, wanted.handler, self.now());
         let instance = event.instance.as_ref().map(|instance| instance.as_str());
         // Until it is given it passes for one that nobody brings, but for the sweeps of other hosts, which leave it to us so long.
@@ -270,11 +302,16 @@ impl Sweep {
         };
         if let Err(error) = given {
             tracing::error!(event = event.id, instance, why, error, "not adopted; a later round tries again");
-            swept.failed += 1;
+            progress.swept.failed += 1;
+            progress.refused += 1;
+            if progress.refused == MOST_REFUSED {
+                tracing::error!("{MOST_REFUSED} in a row were not adopted: the rest is left to a later round");
+            }
             return;
         }
+        progress.refused = 0;
         tracing::warn!(event = event.id, instance, handler, why, "adopted");
-        swept.adopted += 1;
+        progress.swept.adopted += 1;
         let looked_at_again = self.now() + LOOKED_AT_AGAIN;
         let noted = self.dispatch.ledger.remark(event, |item| {
             // Who was given it may have come for it by now.
@@ -293,6 +330,28 @@ impl Sweep {
     }
 }
 
+/// Whether this action waits, and nobody has noted it.
+async fn is_unheard(dispatch: &Dispatch, over: &Over, candidate: &Candidate) -> Result<bool, SweepError> {
+    let Candidate { event, heartbeat_timeout, .. } = candidate;
+    let (Some(instance), Some(action)) = (&event.instance, &event.lifecycle_action) else { return Ok(false) };
+    let (id, ended) = (event.work_item(), dispatch.ledger.ended(instance).await?);
+    let is_left = |last: &EndedItem| last.is_left_to_its_hook(*heartbeat_timeout, dispatch.ports.clock.now());
+    if ended.last(&id).is_some_and(is_left) {
+        return Ok(false);
+    }
+    // A group can have several hooks, and Auto Scaling does not say which of them an instance waits for; but only an action that
+    // waits takes a heartbeat.
+    let asked = timeout(BEAT, dispatch.lifecycle.heartbeat(action)).await;
+    let unanswered = |_| PortError::new(PortErrorKind::Timeout, format!("heartbeat not answered within {BEAT:?}"));
+    match asked.map_err(unanswered).flatten().map_err(SweepError::Groups)? {
+        Answer::Accepted => Ok(true),
+        Answer::Over => {
+            over.remember(id);
+            Ok(false)
+        }
+    }
+}
+
 /// Why nothing was swept.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SweepError {
@@ -308,14 +367,16 @@ impl Found {
     /// Sorts the items of one instance.
     fn add(&mut self, open: Open, now: Timestamp) {
         let worked_on = open.held(now).map(|lease| lease.item.clone());
-        for item in open.items {
+        for mut item in open.items {
+            (item.state, item.told) = (None, Vec::new());
             self.known.insert(item.id.clone());
             if item.wake < now - GRACE {
                 self.dead.push(item.clone());
             }
             // Past its deadline whoever comes for it ends it. If nobody has, a heartbeat would only hold the instance for longer.
             let patience = item.deadline.saturating_add(GRACE).unwrap_or(Timestamp::MAX);
-            if item.event.lifecycle_action.is_some() && now < patience && worked_on.as_ref() != Some(&item.id) {
+            let needs_one = item.next_heartbeat().is_some_and(|next| next <= now);
+            if needs_one && now < patience && worked_on.as_ref() != Some(&item.id) {
                 self.resting.push(item);
             }
         }

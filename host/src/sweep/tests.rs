@@ -380,3 +380,36 @@ async fn what_the_ledger_has_is_read_once_a_round_and_not_asked_about() {
     assert_eq!(*store.unreadable.lock().unwrap(), [true]);
     assert!(recorder.told.lock().unwrap().is_empty(), "Auto Scaling was asked");
 }
+
+#[tokio::test(start_paused = true)]
+async fn when_nothing_is_taken_the_rest_is_left_to_a_later_round() {
+    let (sweep, around, _) = sweep(guests::again(60, 9), "", "InService");
+    for number in 0..40 {
+        let mut event = terminating();
+        let instance = InstanceId::parse(&format!("i-{number:017x}")).unwrap();
+        event.lifecycle_action.as_mut().unwrap().instance = instance.clone();
+        event.instance = Some(instance);
+        sweep.dispatch.step(&event, None).await.unwrap();
+    }
+    minutes(10).await;
+    let refused = PortError::new(PortErrorKind::Unavailable, "no answer");
+    around.answers.lock().unwrap().extend(vec![refused; 40]);
+    assert_eq!(sweep.round().await.unwrap(), Swept { waiting: 0, open: 40, adopted: 0, failed: 3 });
+    around.answers.lock().unwrap().clear();
+    minutes(1).await;
+    assert_eq!(sweep.round().await.unwrap(), Swept { waiting: 0, open: 40, adopted: 40, failed: 0 });
+}
+
+#[tokio::test(start_paused = true)]
+async fn finding_out_what_waits_has_an_end_when_auto_scaling_does_not_answer() {
+    let (sweep, around, _) = sweep(guests::done(), "", "Terminating:Wait");
+    let instance = |number| InstanceId::parse(&format!("i-{number:017x}")).unwrap();
+    let waiting = (0..600).map(|number| Waiting { instance: instance(number), ..waiting("Terminating:Wait") });
+    let around = Arc::new(Around { waiting: waiting.collect(), hooks: around.hooks.clone(), ..Around::default() });
+    let holding = Arc::new(Holding { slow: Duration::from_secs(3_600), ..Holding::default() });
+    let sweep = otherwise(sweep, &around, |dispatch| Dispatch { lifecycle: holding.clone(), ..dispatch });
+    let began = tokio::time::Instant::now();
+    assert_eq!(sweep.round().await.unwrap(), Swept { waiting: 600, open: 0, adopted: 0, failed: 600 });
+    assert!(began.elapsed() <= Duration::from_secs(70), "{:?}", began.elapsed());
+    assert!(holding.asked().len() > 100);
+}

@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::Doors;
 use crate::assemble;
@@ -44,24 +44,13 @@ pub(super) async fn serve(policy: Policy, wanted: Doors) -> anyhow::Result<()> {
     let mut asked = Asked::listen().context("cannot listen for signals")?;
     // First, so that a second agent finds out before it takes anything.
     let listener = health::listen(policy.agent.listen).await?;
-    let aws = Aws::connect().await?;
-    let mut vitals = Vitals::default();
-    let dispatch = assemble::live(&aws, policy, None).await?;
-    let (ledger, watch) = LedgerWatch::over(dispatch.ledger, vitals.readiness("ledger"));
-    let dispatch = Arc::new(Dispatch { ledger, ..dispatch });
-    assemble::has_modules(&dispatch).await?;
-    let in_process = Arc::new(InProcess::new(Arc::clone(&dispatch)));
-    let doors = JoinSet::new();
-    let mut agent = Agent { aws, dispatch, in_process, vitals, stopped, doors };
-    agent.until_stopped(watch.run(Arc::clone(&agent.dispatch)));
-    if wanted.queue {
-        agent.open_queue();
-    }
-    if wanted.imds {
-        agent.open_imds().await?;
-    }
-    agent.open_sweep();
-    agent.keep_tidy();
+    let agent = tokio::select! {
+        agent = Agent::open(policy, wanted, stopped) => agent?,
+        signal = asked.wait() => {
+            tracing::info!(signal, "asked to end before anything was taken");
+            return Ok(());
+        }
+    };
     let Agent { dispatch, in_process, vitals, mut doors, .. } = agent;
     let vitals = Arc::new(vitals);
     let answers = tokio::spawn(health::serve(listener, Arc::clone(&vitals)));
@@ -70,13 +59,17 @@ pub(super) async fn serve(policy: Policy, wanted: Doors) -> anyhow::Result<()> {
     let (mut serving, mut ends) = (false, None);
     loop {
         let over = at(ends);
-        let mut shut_down = || ends = ends.or_else(|| Some(shut_down(&stop, &dispatch)));
+        let mut begin_to_end = || ends = ends.or_else(|| Some(shut_down(&stop, &dispatch)));
         tokio::select! {
-            signal = asked.wait(), if !*stop.borrow() => {
+            signal = asked.wait() => {
+                if *stop.borrow() {
+                    tracing::warn!(signal, "asked to end once more: at once");
+                    break;
+                }
                 tracing::info!(signal, "asked to end");
-                shut_down();
+                begin_to_end();
             }
-            () = vitals.ready(), if !serving => {
+            () = vitals.ready(), if !serving && !*stop.borrow() => {
                 serving = true;
                 say_serving(&dispatch);
             }
@@ -87,11 +80,11 @@ pub(super) async fn serve(policy: Policy, wanted: Doors) -> anyhow::Result<()> {
                 // One door that cannot serve ends the agent: half of it would look like the whole.
                 Some(Ok(Err(error))) => {
                     served = served.and(Err(error));
-                    shut_down();
+                    begin_to_end();
                 }
                 Some(Err(panic)) => {
                     served = served.and(Err(panic).context("a fault of this host"));
-                    shut_down();
+                    begin_to_end();
                 }
             },
         }
@@ -134,6 +127,29 @@ fn shut_down(stop: &watch::Sender<bool>, dispatch: &Dispatch) -> Instant {
 }
 
 impl Agent {
+    /// Looks whether there is what an agent needs, and opens its doors.
+    async fn open(policy: Policy, wanted: Doors, stopped: watch::Receiver<bool>) -> anyhow::Result<Self> {
+        let aws = Aws::connect().await?;
+        let mut vitals = Vitals::default();
+        let dispatch = assemble::live(&aws, policy, None).await?;
+        let (ledger, watch) = LedgerWatch::over(dispatch.ledger, vitals.readiness("ledger"));
+        let dispatch = Arc::new(Dispatch { ledger, ..dispatch });
+        assemble::has_ledger(&dispatch).await?;
+        assemble::has_modules(&dispatch).await?;
+        let in_process = Arc::new(InProcess::new(Arc::clone(&dispatch)));
+        let mut agent = Self { aws, dispatch, in_process, vitals, stopped, doors: JoinSet::new() };
+        if wanted.imds {
+            agent.open_imds().await?;
+        }
+        if wanted.queue {
+            agent.open_queue();
+        }
+        agent.until_stopped(watch.run(Arc::clone(&agent.dispatch)));
+        agent.open_sweep();
+        agent.keep_tidy();
+        Ok(agent)
+    }
+
     /// The door on the queue of the policy.
     fn open_queue(&mut self) {
         let Some(queue) = self.dispatch.policy.queue.as_ref() else { return };
@@ -185,14 +201,10 @@ impl Agent {
             pulse: self.vitals.pulse("imds", imds::Poller::turns_within(poll)),
             readiness: self.vitals.readiness("imds"),
         };
-        let (mut stopped, shutdown) = (self.stopped.clone(), self.dispatch.policy.agent.shutdown);
-        self.doors.spawn(async move {
-            let stop = told(stopped.clone());
-            // Work on the instance itself may last for as long as the instance: it goes on after the next start.
-            tokio::select! {
-                () = poller.run(stop) => {}
-                () = async { let _ = stopped.wait_for(|stop| *stop).await; sleep(shutdown).await } => {}
-            }
+        // Work on the instance itself may last for as long as the instance: what the end cuts off goes on after the next start.
+        let stopped = told(self.stopped.clone());
+        self.doors.spawn(async {
+            poller.run(stopped).await;
             Ok(())
         });
         Ok(())

@@ -153,3 +153,12 @@ async fn the_lease_is_kept_while_auto_scaling_does_not_answer() {
     let (_, other) = tokio::join!(told, other);
     assert!(matches!(other, Ok(Step::Later { note, .. }) if note.contains("works on")));
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_action_lives_while_its_completion_waits_for_its_turn() {
+    let host = host(Some(guests::done()), "");
+    host.recorder.turn.store(400, Ordering::SeqCst);
+    host.work(terminating()).await;
+    // The hook's timeout is 300 s.
+    assert_eq!(host.told(), ["heartbeat".to_owned(), "heartbeat".to_owned(), format!("{INSTANCE} CONTINUE")]);
+}

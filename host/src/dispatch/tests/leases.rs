@@ -184,3 +184,15 @@ async fn an_action_for_which_there_is_no_room_is_kept_alive_until_there_is() {
     assert!(matches!(full, Err(DispatchError::Ledger(LedgerError::Full { .. }))), "{full:?}");
     assert_eq!(host.told(), ["heartbeat"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_action_is_kept_alive_while_the_ledger_is_not_to_be_had_until_its_deadline() {
+    let host = host(Some(guests::done()), "[handler.finish]\ndeadline = \"1h\"");
+    let refused = |error| matches!(error, Err(DispatchError::Ledger(LedgerError::Read { .. })));
+    for (age, heartbeats) in [(0, 1), (3_599, 2), (3_601, 2)] {
+        tokio::time::advance(Duration::from_secs(age)).await;
+        host.store.unreadable.lock().unwrap().push_back(true);
+        assert!(refused(host.dispatch.step(&terminating(), None).await));
+        assert_eq!(host.told().len(), heartbeats, "after {age} s");
+    }
+}

@@ -9,13 +9,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::time::{Instant, timeout};
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::timeout;
 
+use crate::clock::Clock;
 use crate::ports::{PortError, PortErrorKind};
 
-/// How long an answer is remembered, and how long that there was none.
-const REMEMBERED: Duration = Duration::from_secs(5 * 60);
-const FAILURE_REMEMBERED: Duration = Duration::from_secs(60 * 60);
+/// How long an answer is remembered, how long that we may not ask, and how long that nobody answered.
+const REMEMBERED: SignedDuration = SignedDuration::from_mins(5);
+const DENIAL_REMEMBERED: SignedDuration = SignedDuration::from_hours(1);
+const SILENCE_REMEMBERED: SignedDuration = SignedDuration::from_secs(30);
 
 /// How long Lambda is waited for. It answers within tens of milliseconds where it can be reached.
 const ASKING: Duration = Duration::from_secs(2);
@@ -23,8 +26,8 @@ const ASKING: Duration = Duration::from_secs(2);
 /// What Lambda knows of the event source mappings of a function.
 #[async_trait]
 pub trait Mappings: Send + Sync {
-    /// Those that bring messages of the queue with the ARN `queue` to `function`, an ARN with or without a version or an alias.
-    async fn between(&self, function: &str, queue: &str) -> Result<Vec<Mapping>, PortError>;
+    /// The one that brings messages of the queue with the ARN `queue` to `function`, an ARN with or without a version or an alias.
+    async fn between(&self, function: &str, queue: &str) -> Result<Option<Mapping>, PortError>;
 }
 
 /// An event source mapping.
@@ -48,39 +51,43 @@ pub(super) enum Answering {
 /// What has been seen of mappings.
 pub(super) struct Seen {
     mappings: Arc<dyn Mappings>,
+    /// The host's: between invocations a function is frozen, and tokio's time with it.
+    clock: Arc<dyn Clock>,
     /// By the ARN of the queue, and until when that counts.
-    seen: Mutex<HashMap<String, (Answering, Instant)>>,
+    seen: Mutex<HashMap<String, (Answering, Timestamp)>>,
 }
 
 impl Seen {
-    pub(super) fn through(mappings: Arc<dyn Mappings>) -> Self {
-        Self { mappings, seen: Mutex::default() }
+    pub(super) fn through(mappings: Arc<dyn Mappings>, clock: Arc<dyn Clock>) -> Self {
+        Self { mappings, clock, seen: Mutex::default() }
     }
 
     /// How the answer of `function` to a batch of `queue` is taken, as far as that can be seen: two ARNs.
     pub(super) async fn answering(&self, function: &str, queue: &str) -> Answering {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(queue).copied();
         if let Some((answering, until)) = seen
-            && Instant::now() < until
+            && self.clock.now() < until
         {
             return answering;
         }
-        let found = self.look(function, queue).await;
-        let (answering, remembered) = match found {
-            Ok(mappings) => (judged(queue, &mappings), REMEMBERED),
+        let (answering, remembered) = match self.look(function, queue).await {
+            Ok(mapping) => (judged(queue, mapping), REMEMBERED),
             Err(error) => {
-                let meaning =
-                    "it is taken to have ReportBatchItemFailures: without it, Lambda deletes messages that wait";
-                tracing::warn!(queue, %error, meaning, "the event source mapping cannot be seen");
-                (Answering::ForEach, FAILURE_REMEMBERED)
+                // What was seen before still counts: a mapping is seldom changed, and the worse is the safer.
+                let before = seen.map(|(answering, _)| answering);
+                let meaning = "without ReportBatchItemFailures in it, Lambda deletes messages that wait";
+                tracing::warn!(queue, %error, ?before, meaning, "the event source mapping cannot be seen");
+                let denied = error.kind == PortErrorKind::Denied;
+                let remembered = if denied { DENIAL_REMEMBERED } else { SILENCE_REMEMBERED };
+                (before.unwrap_or(Answering::ForEach), remembered)
             }
         };
-        let seen = (answering, Instant::now() + remembered);
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(queue.to_owned(), seen);
+        let until = self.clock.now().saturating_add(remembered).unwrap_or(Timestamp::MAX);
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(queue.to_owned(), (answering, until));
         answering
     }
 
-    async fn look(&self, function: &str, queue: &str) -> Result<Vec<Mapping>, PortError> {
+    async fn look(&self, function: &str, queue: &str) -> Result<Option<Mapping>, PortError> {
         let late = |_| {
             let what = format!("lambda:ListEventSourceMappings for {queue}: no answer within {ASKING:?}");
             Err(PortError::new(PortErrorKind::Timeout, what))
@@ -90,13 +97,15 @@ impl Seen {
 }
 
 /// How answers are taken, with a line for what is wrong with it.
-fn judged(queue: &str, mappings: &[Mapping]) -> Answering {
-    if mappings.iter().any(|mapping| mapping.filters) {
+fn judged(queue: &str, mapping: Option<Mapping>) -> Answering {
+    // Messages in an event that was made by hand, or brought in another way, such as by a pipe.
+    let Some(mapping) = mapping else { return Answering::ForEach };
+    if mapping.filters {
         let meaning = "Lambda deletes what its filter does not match, unseen: take FilterCriteria out of it, and choose events in \
                        the rule of EventBridge";
         tracing::warn!(queue, meaning, "the event source mapping has a filter");
     }
-    if mappings.iter().all(|mapping| mapping.reports_item_failures) {
+    if mapping.reports_item_failures {
         return Answering::ForEach;
     }
     let meaning = "invocations fail while messages of their batch wait, which loses nothing and makes Lambda slow down: set its \

@@ -15,11 +15,13 @@ const ARN: &str = "arn:aws:sqs:eu-central-1:123456789012:events";
 const FUNCTION: &str = "arn:aws:lambda:eu-central-1:123456789012:function:hostler";
 
 /// Lambda as it tells of mappings, and whoever asks; the answers run out, and the last stays.
-struct Told(Mutex<Vec<Result<Vec<Mapping>, PortError>>>);
+struct Told(Mutex<Vec<Seen>>);
+
+type Seen = Result<Option<Mapping>, PortError>;
 
 #[async_trait]
 impl Mappings for Told {
-    async fn between(&self, function: &str, queue: &str) -> Result<Vec<Mapping>, PortError> {
+    async fn between(&self, function: &str, queue: &str) -> Seen {
         assert_eq!((function, queue), (FUNCTION, ARN));
         let mut answers = self.0.lock().unwrap();
         if answers.len() > 1 { answers.remove(0) } else { answers[0].clone() }
@@ -31,11 +33,11 @@ const BAD: Mapping = Mapping { reports_item_failures: false, filters: false };
 
 /// A function with one plugin, on a queue in memory.
 fn door(guest: Vec<u8>, queue: &SimQueue, dead_letters: bool) -> Door {
-    mapped(guest, queue, dead_letters, vec![Ok(vec![GOOD])])
+    mapped(guest, queue, dead_letters, vec![Ok(Some(GOOD))])
 }
 
 /// The same, with what Lambda answers one after the other about its mapping.
-fn mapped(guest: Vec<u8>, queue: &SimQueue, dead_letters: bool, told: Vec<Result<Vec<Mapping>, PortError>>) -> Door {
+fn mapped(guest: Vec<u8>, queue: &SimQueue, dead_letters: bool, told: Vec<Seen>) -> Door {
     let (queue, dead) = (Arc::new(queue.clone()), Arc::new(queue.clone()) as Arc<dyn DeadLetters>);
     let of_arn = move |arn: &str| -> Arc<dyn Queue> {
         assert_eq!(arn, ARN);
@@ -105,7 +107,8 @@ async fn of_a_batch_what_comes_again_is_reported_and_hidden_until_then() {
 #[tokio::test(start_paused = true)]
 async fn a_mapping_that_takes_all_or_nothing_gets_a_failure_while_anything_waits() {
     let queue = queue();
-    let door = mapped(guests::again(40, 2), &queue, false, vec![Ok(vec![BAD]), Ok(vec![GOOD])]);
+    let silence = PortError::new(PortErrorKind::Timeout, "no answer");
+    let door = mapped(guests::again(40, 2), &queue, false, vec![Ok(Some(BAD)), Err(silence), Ok(Some(GOOD))]);
     queue.send(event(false).to_string());
     queue.send("garbage {");
     let closes = || Instant::now() + Duration::from_secs(120);
@@ -124,9 +127,13 @@ async fn a_mapping_that_takes_all_or_nothing_gets_a_failure_while_anything_waits
     let answer = door.invoke(FUNCTION, batch(&queue).await.to_string().as_bytes(), closes()).await.unwrap();
     assert_eq!(answer, json!({ "batchItemFailures": [] }));
 
-    // It has been mended, and is looked at anew.
+    // Nobody answers when it is asked about anew: what was seen still counts.
     tokio::time::sleep(Duration::from_secs(300)).await;
     queue.send(event(true).to_string());
+    door.invoke(FUNCTION, batch(&queue).await.to_string().as_bytes(), closes()).await.unwrap_err();
+
+    // It has been mended, and soon that is seen.
+    tokio::time::sleep(Duration::from_secs(30)).await;
     let answer = door.invoke(FUNCTION, batch(&queue).await.to_string().as_bytes(), closes()).await.unwrap();
     assert_eq!(answer["batchItemFailures"].as_array().unwrap().len(), 1);
 }
@@ -185,6 +192,22 @@ async fn a_failure_has_a_name_to_count_by() {
     }
 }
 
+/// The event of a rule with a schedule.
+fn schedule() -> Value {
+    json!({
+        "version": "0", "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa", "detail-type": "Scheduled Event",
+        "source": "aws.events", "account": "123456789012", "time": "2026-01-15T03:00:00Z",
+        "region": "eu-central-1", "resources": [], "detail": {},
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_schedule_of_a_function_that_sweeps_nothing_is_a_failure() {
+    let failure = answer(schedule()).await.unwrap_err();
+    assert_eq!(failure.error_type, "NoSweep");
+    insta::assert_snapshot!(failure.error_message, @"a schedule has invoked the function, and the policy has no [sweep]: add it");
+}
+
 /// Auto Scaling that never answers, and a queue that is never asked.
 struct Silent;
 
@@ -212,18 +235,13 @@ impl Adopt for Silent {
 
 #[tokio::test(start_paused = true)]
 async fn a_round_that_takes_too_long_leaves_time_to_let_go_of_ends() {
-    let schedule = json!({
-        "version": "0", "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa", "detail-type": "Scheduled Event",
-        "source": "aws.events", "account": "123456789012", "time": "2026-01-15T03:00:00Z",
-        "region": "eu-central-1", "resources": [], "detail": {},
-    });
     let instance = InstanceId::parse(INSTANCE).unwrap();
     for (keep, kept) in [(None, 1), (Some(Duration::from_secs(3 * 3600)), 0)] {
         let door = door(guests::done(), &queue(), false).sweeping(Arc::new(Silent), Arc::new(Silent), keep);
         door.dispatch.step(&terminating(), None).await.unwrap();
         tokio::time::sleep(Duration::from_secs(4 * 3600)).await;
         let closes = Instant::now() + Duration::from_secs(60);
-        let failure = door.invoke(FUNCTION, schedule.to_string().as_bytes(), closes).await.unwrap_err();
+        let failure = door.invoke(FUNCTION, schedule().to_string().as_bytes(), closes).await.unwrap_err();
         assert_eq!(failure.error_type, "Sweep", "{}", failure.error_message);
         assert!(closes - Instant::now() >= TO_ANSWER);
         assert_eq!(door.dispatch.ledger.ended(&instance).await.unwrap().items.len(), kept);

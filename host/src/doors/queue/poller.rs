@@ -28,7 +28,8 @@ const LONG_POLL: Duration = Duration::from_secs(20);
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 
-/// What is kept back of the time for shutting down, at most, to hand messages back.
+/// What is kept back of the time for shutting down to hand messages back: a quarter, and this at most. By then attempts have been cut
+/// short for a while (`commands/agent`), so that their leases are given back before.
 const TO_HAND_BACK: Duration = Duration::from_secs(2);
 
 /// Takes messages from a queue for as long as the agent lives.
@@ -94,7 +95,7 @@ impl Poller {
     /// others.
     async fn shut_down(&self, mut in_flight: InFlight, not_begun: Vec<Received>) {
         let began = Instant::now();
-        let to_hand_back = TO_HAND_BACK.min(self.shutdown / 2);
+        let to_hand_back = TO_HAND_BACK.min(self.shutdown / 4);
         let stop = began + (self.shutdown - to_hand_back);
         tracing::info!(queue = self.inbox.queue.name(), messages = in_flight.len(), "no more messages are taken");
         let _ = timeout_at(stop, self.inbox.hand_back(&not_begun)).await;
