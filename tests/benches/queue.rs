@@ -1,6 +1,6 @@
 //! What a queue full of events costs an agent, against ministack: memory while work waits, and how fast a burst is taken.
 //!
-//! Figures are of one run. The emulator is Python, and does several requests for each event, so it is what a burst waits for:
+//! What waits are lifecycle actions, in an agent that sweeps; memory is the most it ever had. Figures are of one run. The emulator is Python, and does several requests for each event, so it is what a burst waits for:
 //! the processor time of both is shown beside each other.
 
 use std::fs;
@@ -16,6 +16,12 @@ const BURST: usize = 5_000;
 /// How long the emulator may take for it.
 const PATIENCE: Duration = Duration::from_secs(1_800);
 
+/// How long what waits is left alone, for the sweep to look at all of it more than once.
+const LEFT_ALONE: Duration = Duration::from_secs(60);
+
+/// The hook that holds instances back.
+const HOOK: &str = "bench";
+
 /// Ticks of the clock that Linux tells processor times in, a second: the same on every machine that Rust runs on.
 const TICKS: f64 = 100.0;
 
@@ -24,7 +30,7 @@ fn main() {
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
-    let [waiting, burst] = [(WAITING, "wait = \"12h\""), (BURST, "")].map(|(count, settings)| measure(count, settings));
+    let (waiting, burst) = (measure(WAITING, true), measure(BURST, false));
     println!(
         "{:<46}{:>10}{:>12}{:>16}{:>16}",
         "agent on a queue", "events/s", "memory", "agent's CPU", "emulator's CPU"
@@ -41,56 +47,67 @@ fn main() {
 struct Figures {
     /// Events in a second, from the first to the last.
     rate: f64,
-    /// Resident, at the end, in bytes.
+    /// Resident, at the most, in bytes.
     memory: u64,
     /// Processor time, in seconds.
     cpu: f64,
     emulators_cpu: f64,
 }
 
-/// Lets `count` events wait in a queue, and an agent with one handler take them all.
-fn measure(count: usize, settings: &str) -> Figures {
+/// Lets `count` events wait in a queue, and an agent with one handler take them all: so that they wait there, or to their end.
+fn measure(count: usize, waits: bool) -> Figures {
     let fleet = Fleet::new("bench");
-    let Fleet { stack, bucket, .. } = &fleet;
+    fleet.stack.autoscaling.hook(&fleet.group, HOOK, Duration::from_secs(7_200));
     fleet.upload("probe", guest("probe"));
-    let queue = Queue::create(stack, "bench");
-    let events: Vec<_> = (0..count).map(recommendation).collect();
+    let queue = Queue::create(fleet.stack, "bench");
+    let events: Vec<_> = (0..count).map(|index| event(&fleet, index, waits)).collect();
     queue.send(&events);
 
-    let folder = stack.folder(bucket);
+    let folder = fleet.stack.folder(&fleet.bucket);
     let emulators_before = processor_time("ministack");
     let began = Instant::now();
-    let agent = Agent::start(&folder, &policy(bucket, &queue, settings), &stack.environment());
-    let taken = poll(PATIENCE, || queue.counts().0 == 0 && (settings.is_empty() || queue.counts().1 == count));
-    let over = poll(PATIENCE, || !settings.is_empty() || queue.is_empty());
+    let agent = Agent::start(&folder, &policy(&fleet, &queue, waits), &fleet.stack.environment());
+    let taken = poll(PATIENCE, || if waits { queue.counts() == (0, count) } else { queue.is_empty() });
     let took = began.elapsed();
-    assert!(taken && over, "the agent did not take all of it; its log is in {}", folder.display());
+    assert!(taken, "the agent did not take all of it; its log is in {}", folder.display());
     let name = folder.join("hostler.toml").display().to_string();
-    let figures = Figures {
-        rate: count as f64 / took.as_secs_f64(),
-        memory: resident(&name),
-        cpu: processor_time(&name),
-        emulators_cpu: processor_time("ministack") - emulators_before,
-    };
+    let (cpu, emulators_cpu) = (processor_time(&name), processor_time("ministack") - emulators_before);
+    if waits {
+        std::thread::sleep(LEFT_ALONE);
+    }
+    let memory = most_resident(&name);
     drop(agent);
-    figures
+    Figures { rate: count as f64 / took.as_secs_f64(), memory, cpu, emulators_cpu }
 }
 
 /// A message about an instance of its own.
-fn recommendation(index: usize) -> String {
-    events::rebalance_recommendation(&format!("i-{index:017x}"), &format!("{index:012}")).to_string()
+fn event(fleet: &Fleet, index: usize, waits: bool) -> String {
+    let instance = format!("i-{index:017x}");
+    let event = if waits {
+        events::termination(&fleet.group, HOOK, &instance, &fleet.hold_back(HOOK, &instance))
+    } else {
+        events::rebalance_recommendation(&instance, &format!("{index:012}"))
+    };
+    event.to_string()
 }
 
-fn policy(bucket: &str, queue: &Queue<'_>, settings: &str) -> String {
+fn policy(fleet: &Fleet, queue: &Queue<'_>, waits: bool) -> String {
+    let Fleet { bucket, group, .. } = fleet;
+    let (sweep, taken, wait) = if waits {
+        ("[sweep]\nevery = \"10s\"\n", policy::terminations(group, HOOK), "wait = \"12h\"")
+    } else {
+        ("", policy::told_by_ec2("EC2 Instance Rebalance Recommendation"), "")
+    };
     [
         &policy::modules(bucket),
         &policy::ledger(&format!("s3://{bucket}/ledger/")),
         &policy::queue(&queue.url),
         "concurrency = 64\n",
+        sweep,
         &policy::handler("bench", "probe"),
-        &policy::told_by_ec2("EC2 Instance Rebalance Recommendation"),
+        &taken,
         "[handler.finish]\ndeadline = \"24h\"\n[handler.config]\n",
-        settings,
+        wait,
     ]
     .concat()
 }
@@ -107,11 +124,11 @@ fn processes(what: &str) -> Vec<PathBuf> {
     all.map(|process| process.path()).filter(says).collect()
 }
 
-/// Resident memory, in bytes.
-fn resident(what: &str) -> u64 {
+/// Resident memory at the most, in bytes.
+fn most_resident(what: &str) -> u64 {
     let of = |process: &PathBuf| -> Option<u64> {
         let status = fs::read_to_string(process.join("status")).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
         Some(line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()? * 1024)
     };
     processes(what).iter().filter_map(of).sum()

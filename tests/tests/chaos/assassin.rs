@@ -50,10 +50,9 @@ impl Assassin {
         [("AWS_ENDPOINT_URL_AUTO_SCALING", self.autoscaling.url()), ("AWS_ENDPOINT_URL_SQS", self.sqs.url())]
     }
 
-    /// Waits for a call to strike at, or for so long.
-    pub(crate) fn wait(&self, patience: Duration) {
-        let _ = self.struck.recv_timeout(patience);
-        self.pardon();
+    /// Waits for a call to strike at, or for so long: whether one has come, which is not answered before the host is dead.
+    pub(crate) fn wait(&self, patience: Duration) -> bool {
+        self.struck.recv_timeout(patience).is_ok()
     }
 
     /// Strikes at nobody for what was called up to now.

@@ -11,7 +11,7 @@ mod scene;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use hostler_tests::{Agent, Function, events, poll};
+use hostler_tests::{Agent, Chance, Function, events, poll};
 use serde_json::json;
 
 use crate::assassin::Assassin;
@@ -25,10 +25,10 @@ const SEED: u64 = 7;
 /// How much goes wrong in every service.
 const RAGE: f64 = 0.08;
 
-/// How long the host lives at most, while it is killed again and again. Every third of its lives is long enough to sweep in, however
-/// slowly AWS answers.
-const LIFE: Duration = Duration::from_secs(8);
-const LONG_LIFE: Duration = Duration::from_secs(25);
+/// How long it is until a host is killed, in milliseconds: at the least, and how much longer at the most. Every third time is long
+/// enough to sweep in, however slowly AWS answers.
+const LIFE: (u64, usize) = (3_000, 8_000);
+const LONG_LIFE: (u64, usize) = (18_000, 12_000);
 
 /// How long the storm may last, and the whole may take after it, with as many instances as usual.
 const STORM: Duration = Duration::from_secs(110);
@@ -46,9 +46,10 @@ fn scene(instances: usize) -> Scene {
     Scene::new(instances, number("HOSTLER_CHAOS_SEED", SEED))
 }
 
-/// How long the host lives at most, the next time.
-fn life(kills: u32) -> Duration {
-    if kills % 3 == 2 { LONG_LIFE } else { LIFE }
+/// How long it is until the next kill.
+fn life(chance: &mut Chance, kills: u32) -> Duration {
+    let (least, more) = if kills % 3 == 2 { LONG_LIFE } else { LIFE };
+    Duration::from_millis(least + chance.below(more) as u64)
 }
 
 /// The logs of the agents in a folder, in the order in which they lived.
@@ -58,7 +59,7 @@ fn logs(folder: &Path, agents: u32) -> Vec<String> {
 }
 
 #[test]
-fn an_agent_that_is_killed_again_and_again_brings_everything_to_its_end_once() {
+fn two_agents_that_are_killed_again_and_again_bring_everything_to_its_end_once() {
     let mut scene = scene(instances());
     let through_storm = scene.storm.environment();
     let assassin = Assassin::before(&through_storm, &scene.queue.url, scene.seed);
@@ -66,27 +67,37 @@ fn an_agent_that_is_killed_again_and_again_brings_everything_to_its_end_once() {
     environment.extend(through_storm);
     environment.extend(assassin.environment());
     let (folder, policy) = (scene.fleet.stack.folder("agents"), scene.policy());
-    let start = |number: u32| Agent::start(&folder.join(number.to_string()), &policy, &environment);
+    let mut started = 0;
+    let mut start = || {
+        started += 1;
+        Agent::start(&folder.join((started - 1).to_string()), &policy, &environment)
+    };
 
     scene.storm.rage(RAGE);
     let sent = scene.begin();
     let began = Instant::now();
+    let mut chance = Chance::new(scene.seed);
     let mut kills = 0;
+    let mut agents = [Some(start()), Some(start())];
     while !scene.is_over() && began.elapsed() < STORM {
-        let killed = start(kills);
-        assassin.wait(life(kills));
-        drop(killed);
-        kills += 1;
+        // Which of them has made a call that was struck at, nobody sees: then both are killed.
+        let struck = assassin.wait(life(&mut chance, kills));
+        let doomed = if struck { vec![0, 1] } else { vec![chance.below(2)] };
+        doomed.iter().for_each(|agent| agents[*agent] = None);
+        for agent in doomed {
+            agents[agent] = Some(start());
+            kills += 1;
+        }
+        assassin.pardon();
     }
     scene.storm.calm();
-    let last = start(kills);
     poll(AFTER * scene.scale, || {
         assassin.pardon();
         scene.is_over()
     });
     let took = began.elapsed();
-    scene.judge(&Course { sent, kills, took }, "agent", &logs(&folder, kills + 1));
-    drop(last);
+    drop(agents);
+    scene.judge(&Course { sent, kills, took }, "agent", &logs(&folder, started));
 }
 
 #[test]
@@ -106,10 +117,12 @@ fn a_lambda_function_that_is_killed_again_and_again_brings_everything_to_its_end
     scene.storm.rage(RAGE);
     let began = Instant::now();
     function.map(&scene.queue);
+    let mut chance = Chance::new(scene.seed);
     let mut kills = 0;
     while !scene.is_over() && began.elapsed() < STORM {
-        assassin.wait(life(kills));
+        assassin.wait(life(&mut chance, kills));
         kills += function.kill();
+        assassin.pardon();
         sweep();
     }
     scene.storm.calm();
