@@ -109,13 +109,14 @@ pub(super) fn claim(open: &mut Open, wanted: &Wanted<'_>, lease: (&str, &str), n
     (Verdict::Ours, true)
 }
 
-/// Corrects times that cannot be: somebody may have edited them by hand, to any time. True if there were such.
+/// Corrects times that cannot be: somebody may have edited them by hand, to any time, or a clock was set back. True if there were such.
 fn believe(item: &mut Item, now: Timestamp) -> bool {
     let before = (item.taken, item.heartbeat, item.due);
     if item.taken > now + MOST_WRONG {
         item.taken = now;
     }
-    item.heartbeat = item.heartbeat.filter(|heartbeat| *heartbeat <= now + MOST_WRONG);
+    // One too many does no harm, and one too few lets the action end: a clock that was set back must not put it off.
+    item.heartbeat = item.heartbeat.filter(|heartbeat| *heartbeat <= now + CLOCK_SKEW);
     // Whatever it waits for, at its deadline it is decided.
     item.due = item.due.min(item.deadline.max(item.taken));
     before != (item.taken, item.heartbeat, item.due)

@@ -250,3 +250,19 @@ fn an_event_that_calls_itself_as_a_lifecycle_action_is_called_is_another() {
     posing.id = terminating().work_item();
     assert_ne!(posing.work_item(), terminating().work_item());
 }
+
+#[test]
+fn a_heartbeat_that_a_clock_dates_ahead_since_it_was_set_back_puts_off_no_other() {
+    let (mut open, event) = (Open::default(), terminating());
+    claim(&mut open, &Wanted { hook: Some(HOOK), ..wanted(&event) }, ("one", "one"), at(600));
+    given_back(&mut open, 900);
+    open.items[0].heartbeat = Some(at(600));
+    // The clock was ten minutes ahead, and is set.
+    claimed(&mut open, &event, "one", 10);
+    assert_eq!(open.items[0].heartbeat, None);
+
+    // A few seconds are another host's clock.
+    open.items[0].heartbeat = Some(at(15));
+    claimed(&mut open, &event, "one", 11);
+    assert_eq!(open.items[0].heartbeat, Some(at(15)));
+}
