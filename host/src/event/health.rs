@@ -9,7 +9,7 @@ use super::fields::Fields;
 use super::{Event, Kind, ParseError};
 use crate::ports::{AccountId, InstanceId, Region};
 
-/// What the events made of one announcement may come to together, in bytes of JSON. A full page of AWS Health is 256 KB,
+/// What the events made of one announcement may come to together, in bytes of JSON or of memory, whichever is more. A full page of AWS Health is 256 KB,
 /// nearly all of it instances, and comes to a third of this.
 const MAX_EVENTS_BYTES: usize = 32 << 20;
 
@@ -65,10 +65,10 @@ impl Maintenance {
                 resources.entry(instance).or_default().push(resource);
             }
         }
-        let each = event.envelope.to_string().len();
+        let each = event.envelope.to_string().len().max(held(&event.envelope));
         if each.saturating_mul(self.instances.len()) > MAX_EVENTS_BYTES {
             return Err(ParseError::new(format!(
-                "detail.affectedEntities: {} instances with {each} bytes of text each come to more than {MAX_EVENTS_BYTES} bytes",
+                "detail.affectedEntities: {} instances with {each} bytes each come to more than {MAX_EVENTS_BYTES} bytes",
                 self.instances.len()
             )));
         }
@@ -92,6 +92,17 @@ impl Maintenance {
         };
         Ok(self.instances.into_iter().map(of_instance).collect())
     }
+}
+
+/// What a value takes in memory at least, in bytes: a list of single digits is sixteen times as large as its text.
+fn held(value: &Value) -> usize {
+    let below: usize = match value {
+        Value::Array(values) => values.iter().map(held).sum(),
+        Value::Object(fields) => fields.iter().map(|(name, value)| name.len() + held(value)).sum(),
+        Value::String(text) => text.len(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    };
+    size_of::<Value>() + below
 }
 
 /// Leaves an empty list where there was one.

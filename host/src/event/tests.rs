@@ -351,7 +351,7 @@ fn maintenance_of_too_many_instances_with_too_much_text_is_refused() {
     assert_eq!(events.len(), 3000);
     assert_eq!(events[2999].envelope["detail"]["affectedEntities"].as_array().map(Vec::len), Some(1));
     let error = announce(3000, 50_000).unwrap_err();
-    insta::assert_snapshot!(error, @"detail.affectedEntities: 3000 instances with 50957 bytes of text each come to more than 33554432 bytes");
+    insta::assert_snapshot!(error, @"detail.affectedEntities: 3000 instances with 51804 bytes each come to more than 33554432 bytes");
 }
 
 /// What holds of every event, whatever it was made of.
@@ -470,4 +470,19 @@ fn what_nests_too_deep_or_grows_when_it_is_written_again_is_refused() {
         let told = parse_payload(payload.as_bytes()).unwrap_err().to_string();
         assert!(told.contains("bytes when it is written again"), "{told}");
     }
+}
+
+#[test]
+fn what_is_small_as_text_and_large_in_memory_is_not_made_for_each_instance() {
+    let entities: Vec<_> = (0..32).map(|number| json!({ "entityValue": format!("i-{number:017x}") })).collect();
+    let announcement = json!({
+        "id": "1", "source": "aws.health", "detail-type": "AWS Health Event", "account": "123456789012",
+        "region": "eu-central-1", "time": "2026-01-15T03:00:00Z", "resources": [],
+        "detail": {
+            "service": "EC2", "eventTypeCategory": "scheduledChange", "eventArn": "arn:aws:health:1",
+            "affectedEntities": entities, "zeros": vec![0; 500_000],
+        },
+    });
+    let error = parse_message(announcement.to_string().as_bytes(), None).unwrap_err();
+    assert!(error.to_string().contains("32 instances with 160"), "{error}");
 }
