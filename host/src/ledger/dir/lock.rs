@@ -2,6 +2,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{self, ErrorKind, Seek as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -105,9 +106,14 @@ fn open(path: &Path) -> io::Result<File> {
     }
     match private().create_new(true).open(path) {
         Ok(file) => hand_over(&file, path).map(|()| file),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => private().open(path),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => private().open(path).and_then(only_here),
         Err(error) => Err(error),
     }
+}
+
+/// The file, unless it has another name elsewhere: then it is somebody else's, and nothing is written into it.
+fn only_here(file: File) -> io::Result<File> {
+    if file.metadata()?.nlink() > 1 { Err(ErrorKind::AlreadyExists.into()) } else { Ok(file) }
 }
 
 fn held_up(path: &Path, wait: Duration) -> PortError {

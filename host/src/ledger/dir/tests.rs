@@ -354,3 +354,17 @@ fn where_no_folder_can_be_made_it_is_not_tried_for_ever() {
     // The system answers there that the folder above is missing, whichever that is.
     assert!(whole::make_folder(Path::new("/proc/hostler/ledger")).is_err());
 }
+
+#[tokio::test]
+async fn a_lock_that_has_another_name_elsewhere_is_not_written_to() {
+    let (root, store) = store();
+    let outside = root.path().join("outside");
+    fs::write(&outside, "of root alone").unwrap();
+    let locks = store.folder.join(".locks");
+    fs::create_dir_all(&locks).unwrap();
+    for number in 0..16 {
+        fs::hard_link(&outside, locks.join(format!("{number:02}"))).unwrap();
+    }
+    let _ = store.write("open/i-1.json", b"{}".to_vec(), None).await;
+    assert_eq!(fs::read_to_string(&outside).unwrap(), "of root alone");
+}
