@@ -53,6 +53,9 @@ const REASON_CHARS: usize = 500;
 /// What in our hands names the queue that events come from.
 const URL_KEY: &str = "url in [queue] of the policy";
 
+/// And what names the one for messages that cannot be handled.
+const DEAD_LETTER_KEY: &str = "dead-letter in [queue] of the policy";
+
 /// An answer about one message.
 type Answer = Result<(), PortError>;
 
@@ -302,6 +305,14 @@ impl DeadLetters for SqsSender {
         &self.url
     }
 
+    async fn check(&self) -> Answer {
+        let call = Call::new("sqs:GetQueueAttributes", format!("queue {}", self.url));
+        let asked = self.client.get_queue_attributes().queue_url(&self.url);
+        let asked = asked.attribute_names(QueueAttributeName::QueueArn);
+        let answer = asked.customize().config_override(in_time()).send().await;
+        answer.map(drop).map_err(|error| failed(&self.client, &call, DEAD_LETTER_KEY, &error, CALL_TIMEOUT))
+    }
+
     async fn send(&self, message: &Received, why: &str) -> Answer {
         let text = |text: &str| {
             let text = text.chars().filter(|c| allowed(*c)).take(REASON_CHARS).collect::<String>();
@@ -309,7 +320,7 @@ impl DeadLetters for SqsSender {
         };
         let attributes = [("HostlerReason", text(why)), ("HostlerMessageId", text(&message.id))];
         let attributes = attributes.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
-        self.send_message(&message.body, attributes, "dead-letter in [queue] of the policy").await
+        self.send_message(&message.body, attributes, DEAD_LETTER_KEY).await
     }
 }
 

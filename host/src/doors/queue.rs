@@ -67,6 +67,9 @@ pub trait DeadLetters: Send + Sync {
     /// The queue, for messages.
     fn name(&self) -> &str;
 
+    /// Whether there is such a queue: an error of kind [`NotFound`](crate::ports::PortErrorKind::NotFound) if not.
+    async fn check(&self) -> Result<(), PortError>;
+
     /// Sends it a copy of `message`, and beside it `why` it was not handled.
     async fn send(&self, message: &Received, why: &str) -> Result<(), PortError>;
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rand::RngExt as _;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
-use super::vitals::Pulse;
+use super::vitals::{Pulse, Readiness};
 use crate::dispatch::Dispatch;
 use crate::event::Event;
 use crate::ledger::Ledger;
@@ -30,6 +30,8 @@ pub struct Sweeper {
     pub every: Duration,
     /// Beats at each round.
     pub pulse: Pulse,
+    /// Whether the last round could look at all.
+    pub readiness: Readiness,
 }
 
 impl Sweeper {
@@ -40,11 +42,16 @@ impl Sweeper {
 
     /// Looks again and again, for as long as it is polled.
     pub async fn run(self) {
+        // Nobody waits for the first round.
+        self.readiness.ready();
         let mut rounds = rounds(self.every);
         loop {
             self.pulse.beat();
             rounds.tick().await;
-            let _ = round(&self.sweep).await;
+            match round(&self.sweep).await {
+                Ok(_) => self.readiness.ready(),
+                Err(error) => self.readiness.not_ready(error.to_string()),
+            }
         }
     }
 }
@@ -86,7 +93,7 @@ fn rounds(every: Duration) -> Interval {
 pub async fn round(sweep: &Sweep) -> Result<Swept, SweepError> {
     let swept = sweep.round().await;
     if let Err(error) = &swept {
-        tracing::error!(%error, "the next round tries again");
+        tracing::error!(%error, "not swept; the next round tries again");
     }
     swept
 }

@@ -7,9 +7,12 @@ use serde::Serialize;
 
 use super::record::{Item, Lease, Open, Told};
 
-/// How long after the time of its next step an item is overdue. A queue may be behind, and a message that a host has died with is
-/// hidden for a while, so this is more than a moment.
+/// How long after the time of its next step an item is overdue, at the most. A queue may be behind, and a message that a host has died
+/// with is hidden for a while, so this is more than a moment.
 pub const OVERDUE: SignedDuration = SignedDuration::from_mins(3);
+
+/// And at the least: a third of the heartbeat timeout of its hook, so that there is time left to do something about it.
+const SOONEST_OVERDUE: SignedDuration = SignedDuration::from_secs(45);
 
 /// Where an open item stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -64,6 +67,12 @@ impl Worry {
 }
 
 impl Item {
+    /// How long after the time of its next step it is overdue.
+    fn patience(&self) -> SignedDuration {
+        let timeout = self.hook.and_then(|hook| SignedDuration::try_from(hook.heartbeat_timeout).ok());
+        timeout.map_or(OVERDUE, |timeout| (timeout / 3).clamp(SOONEST_OVERDUE, OVERDUE))
+    }
+
     /// The last attempt that came to its end.
     pub fn last_ended(&self) -> Option<&Told> {
         self.told.iter().rev().find(|told| told.ended.is_some())
@@ -98,7 +107,7 @@ impl Open {
         }
         match item {
             // Somebody may have edited it by hand, to any time.
-            item if now.duration_since(item.wake) > OVERDUE => Standing::Overdue,
+            item if now.duration_since(item.wake) > item.patience() => Standing::Overdue,
             Item { finishing: Some(_), .. } => Standing::Finishing,
             Item { order: Some(_), .. } => Standing::Ordered,
             item if item.due <= now => Standing::Due,
@@ -110,8 +119,10 @@ impl Open {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
+
     use crate::ledger::{LEASE, Order};
-    use crate::lifecycle::LifecycleResult;
+    use crate::lifecycle::{HookTimes, LifecycleResult};
     use crate::testing::{START, open_item};
 
     fn now() -> Timestamp {
@@ -140,6 +151,13 @@ mod tests {
         assert_eq!(standing(item(0), None), Standing::Due);
         assert_eq!(standing(item(-180), None), Standing::Due);
         assert_eq!(standing(item(-181), None), Standing::Overdue);
+        // Before the hook's timeout, whichever that is.
+        for (timeout, late) in [(90, 46), (300, 101), (7_200, 181)] {
+            let heartbeat_timeout = Duration::from_secs(timeout);
+            let hook = Some(HookTimes { heartbeat_timeout, global_timeout: heartbeat_timeout * 100 });
+            assert_eq!(standing(Item { hook, ..item(1 - late) }, None), Standing::Due, "{timeout}");
+            assert_eq!(standing(Item { hook, ..item(-late) }, None), Standing::Overdue, "{timeout}");
+        }
     }
 
     #[test]

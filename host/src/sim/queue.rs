@@ -272,6 +272,10 @@ impl DeadLetters for SimQueue {
         "simulated-dead-letters"
     }
 
+    async fn check(&self) -> Result<(), PortError> {
+        self.lock().fault(QueueCall::Bury, None)
+    }
+
     async fn send(&self, message: &Received, why: &str) -> Result<(), PortError> {
         let mut state = self.lock();
         state.fault(QueueCall::Bury, Some(&message.id))?;

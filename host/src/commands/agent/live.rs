@@ -51,7 +51,9 @@ pub(super) async fn serve(policy: Policy, wanted: Doors) -> anyhow::Result<()> {
             return Ok(());
         }
     };
-    let Agent { dispatch, in_process, vitals, mut doors, .. } = agent;
+    let Agent { dispatch, in_process, mut vitals, mut doors, .. } = agent;
+    let ready = vitals.readiness("agent");
+    ready.ready();
     let vitals = Arc::new(vitals);
     let answers = tokio::spawn(health::serve(listener, Arc::clone(&vitals)));
 
@@ -59,7 +61,10 @@ pub(super) async fn serve(policy: Policy, wanted: Doors) -> anyhow::Result<()> {
     let (mut serving, mut ends) = (false, None);
     loop {
         let over = at(ends);
-        let mut begin_to_end = || ends = ends.or_else(|| Some(shut_down(&stop, &dispatch)));
+        let mut begin_to_end = || {
+            ready.not_ready("it is asked to end");
+            ends = ends.or_else(|| Some(shut_down(&stop, &dispatch)));
+        };
         tokio::select! {
             signal = asked.wait() => {
                 if *stop.borrow() {
@@ -94,6 +99,7 @@ pub(super) async fn serve(policy: Policy, wanted: Doors) -> anyhow::Result<()> {
         tracing::warn!("work was still under way at the end: the ledger tells the next host");
     }
     answers.abort();
+    tracing::info!("stopped");
     served
 }
 
@@ -222,6 +228,7 @@ impl Agent {
             sweep: Sweep::new(self.dispatch.clone(), self.aws.groups(), adopt),
             every: sweep.every,
             pulse: self.vitals.pulse("sweep", Sweeper::turns_within(sweep.every)),
+            readiness: self.vitals.readiness("sweep"),
         };
         self.until_stopped(sweeper.run());
     }

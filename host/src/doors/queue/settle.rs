@@ -116,8 +116,14 @@ impl Inbox {
         hide
     }
 
-    /// Says at start what about the queue will be in the way. An error if there is no queue.
+    /// Says at start what about the queue will be in the way. An error if there is no queue, or none for what cannot be handled.
     pub(super) async fn check_queue(&self) -> Result<(), PortError> {
+        if let Some(dead_letters) = &self.dead_letters
+            && let Err(error) = dead_letters.check().await
+            && error.kind == PortErrorKind::NotFound
+        {
+            return Err(error);
+        }
         match self.queue.attributes().await {
             Ok(attributes) => self.warn_of_few(attributes),
             Err(error) if error.kind == PortErrorKind::NotFound => return Err(error),

@@ -489,6 +489,8 @@ fn what_a_queue_will_be_without_one_day_is_warned_of() {
     let action = "[[handler]]\nname = \"a\"\nmodule = \"a.wasm\"\nevent.source = [\"aws.autoscaling\"]\n\
                   event.detail.LifecycleHookName = [\"drain\"]\n";
     let of = |sections: &str, handler: &str| warnings(&format!("{LEDGER}{MODULES}{sections}{handler}"));
+    let folder = format!("[ledger]\nstore = \"dir:ledger\"\n{MODULES}[queue]\n{url}{dead}[sweep]\n{action}");
+    insta::assert_snapshot!(warnings(&folder), @r#"6:1: [queue] with a ledger in a folder, which this machine alone can see: only one agent may take messages from this queue, or two work on one instance; for more of them name a bucket, [ledger] with store = "s3://BUCKET/PREFIX/""#);
     insta::assert_snapshot!(of(&format!("[queue]\n{url}"), action), @r#"
     6:1: there is no [sweep]: EventBridge delivers as well as it can, and an instance whose event is lost waits until its hook times out, unless a host sweeps; one that does is enough
     6:1: [queue] has no dead-letter: a message that is no event is only written to the log, and then deleted; name a queue for such with dead-letter = "https://sqs.REGION.amazonaws.com/ACCOUNT/NAME"

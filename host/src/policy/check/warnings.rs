@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::Seen;
 use crate::event::{KNOWN, Known};
-use crate::policy::{Pattern, Policy};
+use crate::policy::{Location, Pattern, Policy};
 use crate::reading::{Reading, nearest};
 
 /// Warns of what the pattern `event`, which stands at `at`, probably does not mean.
@@ -40,6 +40,13 @@ pub(super) fn left_out(reading: &mut Reading<'_>, queue_at: usize, policy: &Poli
             queue_at,
             "there is no [sweep]: EventBridge delivers as well as it can, and an instance whose event is lost waits until its hook \
              times out, unless a host sweeps; one that does is enough",
+        );
+    }
+    if policy.ledger.as_ref().is_some_and(|ledger| matches!(ledger.store, Location::Dir(_))) {
+        reading.findings.warn(
+            queue_at,
+            "[queue] with a ledger in a folder, which this machine alone can see: only one agent may take messages from this queue, or \
+             two work on one instance; for more of them name a bucket, [ledger] with store = \"s3://BUCKET/PREFIX/\"",
         );
     }
     if queue.dead_letter.is_none() {

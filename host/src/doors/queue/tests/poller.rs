@@ -209,9 +209,12 @@ async fn a_queue_that_was_never_there_is_an_error_and_one_that_goes_is_waited_fo
     nowhere.queue.fail(QueueCall::Receive, None, 1, PortErrorKind::NotFound);
     let agent = nowhere.agent(10, 10);
     assert_eq!(agent.serving.await.unwrap().unwrap_err().kind, PortErrorKind::NotFound);
-    nowhere.queue.fail(QueueCall::Attributes, None, 1, PortErrorKind::NotFound);
-    let agent = nowhere.agent(10, 10);
-    assert_eq!(agent.serving.await.unwrap().unwrap_err().kind, PortErrorKind::NotFound);
+    // Of its attributes, and of the dead-letter queue beside it.
+    for call in [QueueCall::Attributes, QueueCall::Bury] {
+        nowhere.queue.fail(call, None, 1, PortErrorKind::NotFound);
+        let agent = nowhere.agent(10, 10);
+        assert_eq!(agent.serving.await.unwrap().unwrap_err().kind, PortErrorKind::NotFound);
+    }
     drop(nowhere);
 
     let scene = scene(None, &[]);
