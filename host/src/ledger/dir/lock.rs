@@ -87,15 +87,17 @@ impl Turn {
                 Err(TryLockError::Error(error)) => return Err(cannot(error)),
             }
         }
-        // For those who wait in vain. Whoever reads it has no lock, so it may be somebody else's by then.
-        let mut note = || {
-            file.set_len(0)?;
-            file.rewind()?;
-            write!(file, "{}", std::process::id())
-        };
-        note().map_err(cannot)?;
+        // It holds with the note or without. On a full disk, what would make room takes a lock first.
+        let _ = note(&mut file);
         Ok(Lock { _file: file, _turn: turn })
     }
+}
+
+/// Notes in its file who has a lock, for those who wait in vain. Whoever reads it has no lock, so it may be somebody else's by then.
+fn note(file: &mut File) -> io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    write!(file, "{}", std::process::id())
 }
 
 /// Opens the file of a lock, which stays once it is made: to remove one is to have two.
@@ -127,4 +129,20 @@ fn number(key: &str) -> usize {
     // The same for every process: a digest is spread evenly, and of every version.
     let digit = sha256(key).chars().next().and_then(|digit| digit.to_digit(16)).unwrap_or_default();
     digit as usize % LOCKS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_lock_holds_also_where_nothing_can_be_noted() {
+        // A disk that is always full.
+        let turn = Turn { path: "/dev/full".into(), ..Locks::new(Path::new("/dev")).turn("a").await };
+        let path = turn.path.clone();
+        let lock = turn.lock().unwrap();
+        assert!(matches!(open(&path).unwrap().try_lock(), Err(TryLockError::WouldBlock)));
+        drop(lock);
+        open(&path).unwrap().try_lock().unwrap();
+    }
 }
