@@ -10,7 +10,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{MetadataExt as _, fchown};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, mkdirat, openat, renameat, unlinkat};
+use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, mkdirat, openat, renameat, unlinkat};
 use rustix::io::{Errno, retry_on_intr};
 
 const ROOT: u32 = 0;
@@ -109,14 +109,25 @@ impl Folder {
     /// Gives what root has just made in it to whoever has it: a person who decides as root must not lock the host out that works as
     /// somebody else.
     ///
-    /// It is what was made, and not what has its name by now: whoever has the folder can put a link there to anything of root's.
+    /// A folder is made first and opened then, by its name, which whoever has the one above can give to another of root's in between.
+    /// So only what is as new is given away: a folder with nothing in it, and a file that has no other name.
     fn hand_over(&self, made: &File) -> io::Result<()> {
         let (ours, theirs) = (made.metadata()?, self.opened.metadata()?);
-        if ours.uid() == ROOT && theirs.uid() != ROOT {
-            fchown(made, Some(theirs.uid()), Some(theirs.gid()))?;
+        if ours.uid() != ROOT || theirs.uid() == ROOT {
+            return Ok(());
         }
-        Ok(())
+        let new = if ours.is_dir() { is_empty(made)? } else { ours.is_file() && ours.nlink() == 1 };
+        if new { fchown(made, Some(theirs.uid()), Some(theirs.gid())) } else { Ok(()) }
     }
+}
+
+fn is_empty(folder: &File) -> io::Result<bool> {
+    for entry in Dir::read_from(folder)? {
+        if ![c".", c".."].contains(&entry?.file_name()) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Opens a file below `store` to read it.
@@ -162,4 +173,35 @@ fn make(folder: &Path) -> io::Result<()> {
     // Without a name, it is there once those above are.
     let name = folder.file_name().ok_or(ErrorKind::NotFound)?;
     Folder::at(parent(folder))?.make(name).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::chown;
+
+    use super::*;
+
+    #[test]
+    fn what_is_not_new_is_not_given_away() {
+        const SOMEBODY: u32 = 4_242;
+        let root = tempfile::tempdir().unwrap();
+        let path = |name: &str| root.path().join(name);
+        // Only root gives anything away; whoever else runs the tests finds that all of it is as it was.
+        let given = chown(root.path(), Some(SOMEBODY), Some(SOMEBODY)).is_ok();
+        for folder in ["new", "old"] {
+            fs::create_dir(path(folder)).unwrap();
+        }
+        for file in ["old/secret", "file", "linked"] {
+            fs::write(path(file), "of root alone").unwrap();
+        }
+        fs::hard_link(path("linked"), path("again")).unwrap();
+        let folder = Folder::at(root.path()).unwrap();
+        for (name, is_new) in [("new", true), ("old", false), ("file", true), ("linked", false)] {
+            let before = fs::metadata(path(name)).unwrap().uid();
+            folder.hand_over(&File::open(path(name)).unwrap()).unwrap();
+            let wanted = if given && is_new { SOMEBODY } else { before };
+            assert_eq!(fs::metadata(path(name)).unwrap().uid(), wanted, "{name}");
+        }
+    }
 }
