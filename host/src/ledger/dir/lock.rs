@@ -2,6 +2,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{self, ErrorKind, Seek as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -96,7 +97,12 @@ impl Turn {
 }
 
 /// Notes in its file who has a lock, for those who wait in vain. Whoever reads it has no lock, so it may be somebody else's by then.
+///
+/// Not where the file has another name too: whoever has the folder can make one of root's a lock so.
 fn note(file: &mut File) -> io::Result<()> {
+    if file.metadata()?.nlink() != 1 {
+        return Ok(());
+    }
     file.set_len(0)?;
     file.rewind()?;
     write!(file, "{}", std::process::id())

@@ -385,6 +385,19 @@ async fn locks_are_not_taken_where_a_link_leads_to() {
 }
 
 #[tokio::test]
+async fn a_file_that_was_made_a_lock_too_keeps_what_it_holds() {
+    let (root, store) = store();
+    let (outside, locks) = (root.path().join("outside"), store.folder.join(".locks"));
+    fs::write(&outside, "of root alone").unwrap();
+    fs::create_dir_all(&locks).unwrap();
+    for number in 0..16 {
+        fs::hard_link(&outside, locks.join(format!("{number:02}"))).unwrap();
+    }
+    store.write("a", b"{}".to_vec(), None).await.unwrap();
+    assert_eq!(fs::read_to_string(&outside).unwrap(), "of root alone");
+}
+
+#[tokio::test]
 async fn a_pipe_in_the_place_of_a_lock_is_not_waited_for() {
     let (_root, store) = store();
     let locks = store.folder.join(".locks");
