@@ -3,6 +3,7 @@
 //! Reading takes no lock, since a file is replaced whole or not at all. Whoever changes an object holds a lock that is the kernel's
 //! ([`lock`]): of a process that is killed, nothing has to be cleared away before others go on.
 
+mod folder;
 mod lock;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ use rustix::io::Errno;
 use tokio::task::{JoinError, spawn_blocking};
 use walkdir::WalkDir;
 
+use self::folder::{Folder, make_store, open_to_read};
 use self::lock::Locks;
 use self::whole::Whole;
 use super::{Listed, MAX_BYTES, Page, Store, Stored, Version, WriteError};
@@ -65,9 +67,9 @@ impl DirStore {
         // In the order of asking, and without a thread for each that waits.
         let turn = self.locks.turn(key).await;
         let changed = spawn_blocking(move || {
-            whole::make_folder(&folder).map_err(|error| WriteError::Refused(failed("make", &folder, &error)))?;
+            make_store(&folder).map_err(|error| WriteError::Refused(failed("make", &folder, &error)))?;
             let _lock = turn.lock().map_err(WriteError::Refused)?;
-            let found = read(&file).map_err(WriteError::Refused)?;
+            let found = read(&folder, &file).map_err(WriteError::Refused)?;
             if found.map(|stored| stored.version) != seen {
                 return Err(WriteError::Changed);
             }
@@ -85,8 +87,8 @@ impl DirStore {
 #[async_trait]
 impl Store for DirStore {
     async fn read(&self, key: &str) -> Result<Option<Stored>, PortError> {
-        let file = self.file(key)?;
-        let reading = spawn_blocking(move || read(&file));
+        let (folder, file) = (self.folder.clone(), self.file(key)?);
+        let reading = spawn_blocking(move || read(&folder, &file));
         reading.await.unwrap_or_else(|error| Err(self.broken_off(key, &error)))
     }
 
@@ -118,7 +120,15 @@ impl Store for DirStore {
 
 impl DirStore {
     /// A page of what is below `start`. What killed processes have left there is cleared away in passing.
+    ///
+    /// Only this goes by paths: who puts a link in the place of a folder while we look has names and times listed that are not of the
+    /// ledger. Nothing is read, written or removed there.
     fn list_below(&self, start: &Path, prefix: &str, after: Option<&str>) -> Result<Page, PortError> {
+        match Folder::within(&self.folder, start) {
+            // Nothing has been written yet.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Page::default()),
+            looked => looked.map_err(|error| failed("list", start, &error))?,
+        };
         let mut found = Vec::new();
         let named = |entry: &walkdir::DirEntry| entry.depth() == 0 || is_name(&entry.file_name().to_string_lossy());
         // Names with a dot are looked at, and folders with one are not looked into: those are the locks.
@@ -126,7 +136,7 @@ impl DirStore {
         for entry in walk {
             let entry = match entry {
                 Ok(entry) => entry,
-                // Nothing has been written yet, or it was removed while we looked.
+                // It was removed while we looked.
                 Err(error) if error.io_error().is_some_and(|error| error.kind() == ErrorKind::NotFound) => continue,
                 Err(error) => {
                     let path = error.path().unwrap_or(start).to_owned();
@@ -134,13 +144,10 @@ impl DirStore {
                     return Err(failed("list", &path, &error));
                 }
             };
-            if entry.depth() == 0 && !start.is_dir() {
-                return Err(failed("list", start, &ErrorKind::NotADirectory.into()));
-            }
             // Not in UTF-8: nothing of ours.
             let Some(key) = self.key(entry.path()).filter(|_| entry.file_type().is_file()) else { continue };
             if let Some(key) = whole::unfinished(&key) {
-                self.locks.at_once(&key, || whole::clear_away(entry.path()));
+                self.locks.at_once(&key, || whole::clear_away(&self.folder, entry.path()));
             } else if named(&entry) && key.starts_with(prefix) && after.is_none_or(|after| *key > *after) {
                 found.push(key);
             }
@@ -160,7 +167,7 @@ impl DirStore {
     /// None if it was removed while we looked.
     fn listed(&self, key: String) -> Result<Option<Listed>, PortError> {
         let path = self.folder.join(&key);
-        match path.metadata().and_then(|metadata| metadata.modified()) {
+        match path.symlink_metadata().and_then(|metadata| metadata.modified()) {
             Ok(modified) => Ok(Some(Listed { key, modified: Timestamp::try_from(modified).unwrap_or(Timestamp::MAX) })),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(failed("list", &path, &error)),
@@ -175,8 +182,8 @@ fn is_name(part: &str) -> bool {
 }
 
 /// The object in `file`, whatever process wrote it.
-fn read(file: &Path) -> Result<Option<Stored>, PortError> {
-    match whole::itself().read(true).open(file).map_err(ReadError::from).and_then(|opened| read_object(&opened)) {
+fn read(store: &Path, file: &Path) -> Result<Option<Stored>, PortError> {
+    match open_to_read(store, file).map_err(ReadError::from).and_then(|opened| read_object(&opened)) {
         Ok(Some(bytes)) => Ok(Some(Stored { version: Version(sha256(&bytes)), bytes })),
         Ok(None) => {
             let why = "it is no file, and was not made by hostler; remove it";

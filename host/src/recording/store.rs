@@ -41,6 +41,8 @@ const HOLDS_SOMETHING: &str = "it holds something already, which a recording wou
 impl Recordings {
     /// One recording, to the file at `path`, which is made now. One that holds something is left as it is, and refused: a path
     /// is soon mistyped, and neither a policy nor the recording of an incident can be had again.
+    ///
+    /// A link is followed, as by any command that is told where to write: `/dev/stdout` is one.
     pub fn file(path: &Path) -> io::Result<Self> {
         let file = private().create(true).truncate(false).open(path)?;
         if file.metadata()?.len() > 0 {

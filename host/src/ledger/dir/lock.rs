@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::fs::OFlags;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::failed;
-use super::whole::{hand_over, make_folder, private};
+use super::folder::{Folder, name_of, open_to_read};
 use crate::digest::sha256;
-use crate::files::read_text;
+use crate::files::all_of;
 use crate::ports::{PortError, PortErrorKind};
 
 /// How many locks there are. Objects share them, so that no file is left behind for each object there ever was, and there are
@@ -28,13 +29,14 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// The locks of a store.
 #[derive(Debug)]
 pub(super) struct Locks {
-    folder: PathBuf,
+    store: PathBuf,
     turns: [Arc<Mutex<()>>; LOCKS],
     pub(super) wait: Duration,
 }
 
 /// The turn, among all that a process does with the store, to take a lock.
 pub(super) struct Turn {
+    store: PathBuf,
     path: PathBuf,
     wait: Duration,
     turn: OwnedMutexGuard<()>,
@@ -47,21 +49,21 @@ pub(super) struct Lock {
 }
 
 impl Locks {
-    /// Those of the store in `folder`.
-    pub(super) fn new(folder: &Path) -> Self {
-        Self { folder: folder.join(".locks"), turns: Default::default(), wait: WAIT }
+    /// Those of the store in the folder `store`.
+    pub(super) fn new(store: &Path) -> Self {
+        Self { store: store.to_owned(), turns: Default::default(), wait: WAIT }
     }
 
     /// Waits until it is our turn for the lock on `key`.
     pub(super) async fn turn(&self, key: &str) -> Turn {
         let number = number(key);
         let turn = Arc::clone(&self.turns[number]).lock_owned().await;
-        Turn { path: self.file(number), wait: self.wait, turn }
+        Turn { store: self.store.clone(), path: self.file(number), wait: self.wait, turn }
     }
 
     /// Does something to `key` if nobody else does, and else leaves it.
     pub(super) fn at_once(&self, key: &str, work: impl FnOnce()) {
-        if let Ok(file) = open(&self.file(number(key)))
+        if let Ok(file) = open(&self.store, &self.file(number(key)))
             && file.try_lock().is_ok()
         {
             work();
@@ -69,55 +71,55 @@ impl Locks {
     }
 
     fn file(&self, number: usize) -> PathBuf {
-        self.folder.join(format!("{number:02}"))
+        self.store.join(format!(".locks/{number:02}"))
     }
 }
 
 impl Turn {
     /// Takes the lock, from whichever process.
     pub(super) fn lock(self) -> Result<Lock, PortError> {
-        let Self { path, wait, turn } = self;
+        let Self { store, path, wait, turn } = self;
         let cannot = |error: io::Error| failed("lock", &path, &error);
-        let mut file = open(&path).map_err(cannot)?;
+        let mut file = open(&store, &path).map_err(cannot)?;
         let began = Instant::now();
         loop {
             match file.try_lock() {
                 Ok(()) => break,
-                Err(TryLockError::WouldBlock) if began.elapsed() >= wait => return Err(held_up(&path, wait)),
+                Err(TryLockError::WouldBlock) if began.elapsed() >= wait => return Err(held_up(&store, &path, wait)),
                 Err(TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
                 Err(TryLockError::Error(error)) => return Err(cannot(error)),
             }
         }
-        // For those who wait in vain. Whoever reads it has no lock, so it may be somebody else's by then.
-        let mut note = || {
-            file.set_len(0)?;
-            file.rewind()?;
-            write!(file, "{}", std::process::id())
-        };
-        note().map_err(cannot)?;
+        // It holds with the note or without. On a full disk, what would make room takes a lock first.
+        let _ = note(&mut file);
         Ok(Lock { _file: file, _turn: turn })
     }
 }
 
+/// Notes in its file who has a lock, for those who wait in vain. Whoever reads it has no lock, so it may be somebody else's by then.
+///
+/// Not where the file has another name too: whoever has the folder can make one of root's a lock so.
+fn note(file: &mut File) -> io::Result<()> {
+    if file.metadata()?.nlink() != 1 {
+        return Ok(());
+    }
+    file.set_len(0)?;
+    file.rewind()?;
+    write!(file, "{}", std::process::id())
+}
+
 /// Opens the file of a lock, which stays once it is made: to remove one is to have two.
-fn open(path: &Path) -> io::Result<File> {
-    if let Some(folder) = path.parent() {
-        make_folder(folder)?;
-    }
-    match private().create_new(true).open(path) {
-        Ok(file) => hand_over(&file, path).map(|()| file),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => private().open(path).and_then(only_here),
-        Err(error) => Err(error),
+fn open(store: &Path, path: &Path) -> io::Result<File> {
+    let (folder, name) = (Folder::made_of(store, path)?, name_of(path));
+    match folder.create(name) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => folder.open(name, OFlags::WRONLY),
+        opened => opened,
     }
 }
 
-/// The file, unless it has another name elsewhere: then it is somebody else's, and nothing is written into it.
-fn only_here(file: File) -> io::Result<File> {
-    if file.metadata()?.nlink() > 1 { Err(ErrorKind::AlreadyExists.into()) } else { Ok(file) }
-}
-
-fn held_up(path: &Path, wait: Duration) -> PortError {
-    let holder = read_text(path, 32).ok().and_then(|text| text.parse::<u32>().ok());
+fn held_up(store: &Path, path: &Path, wait: Duration) -> PortError {
+    let noted = open_to_read(store, path).ok().and_then(|file| all_of(file, 32).ok());
+    let holder = noted.and_then(|text| str::from_utf8(&text).ok()?.parse::<u32>().ok());
     let holder = holder.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
     PortError::new(
         PortErrorKind::Unavailable,
@@ -133,4 +135,20 @@ fn number(key: &str) -> usize {
     // The same for every process: a digest is spread evenly, and of every version.
     let digit = sha256(key).chars().next().and_then(|digit| digit.to_digit(16)).unwrap_or_default();
     digit as usize % LOCKS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_lock_holds_also_where_nothing_can_be_noted() {
+        // A disk that is always full.
+        let turn = Turn { path: "/dev/full".into(), ..Locks::new(Path::new("/dev")).turn("a").await };
+        let again = || open(Path::new("/dev"), Path::new("/dev/full")).unwrap();
+        let lock = turn.lock().unwrap();
+        assert!(matches!(again().try_lock(), Err(TryLockError::WouldBlock)));
+        drop(lock);
+        again().try_lock().unwrap();
+    }
 }

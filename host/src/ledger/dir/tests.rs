@@ -257,8 +257,8 @@ async fn a_file_in_the_place_of_the_folder_is_named() {
     fs::write(root.path().join("ledger"), "").unwrap();
     let store = DirStore::new(root.path().join("ledger"));
     let error = refused(store.write("a/b", Vec::new(), None).await.unwrap_err());
-    insta::assert_snapshot!(shown(&root, &error), @"cannot make ROOT/ledger: File exists (os error 17); something else is in its place: remove that, or name another folder as store in [ledger]");
-    insta::assert_snapshot!(shown(&root, &store.list("", None).await.unwrap_err()), @"cannot list ROOT/ledger: not a directory; something else is in its place: remove that, or name another folder as store in [ledger]");
+    insta::assert_snapshot!(shown(&root, &error), @"cannot make ROOT/ledger: ledger is a link, or no folder; something else is in its place: remove that, or name another folder as store in [ledger]");
+    insta::assert_snapshot!(shown(&root, &store.list("", None).await.unwrap_err()), @"cannot list ROOT/ledger: Not a directory (os error 20); something else is in its place: remove that, or name another folder as store in [ledger]");
     insta::assert_snapshot!(shown(&root, &store.read("a").await.unwrap_err()), @"cannot read ROOT/ledger/a: Not a directory (os error 20); something else is in its place: remove that, or name another folder as store in [ledger]");
 }
 
@@ -340,6 +340,64 @@ async fn links_are_not_followed_out_of_the_folder() {
 }
 
 #[tokio::test]
+async fn a_folder_that_is_a_link_is_not_gone_into() {
+    for (key, link) in [("open/i-1.json", "open"), ("open/here/i-1.json", "open/here"), ("open/here/i-1.json", "open")]
+    {
+        let (root, store) = store();
+        let version = store.write(key, b"{}".to_vec(), None).await.unwrap();
+        // What is outside is the same, so that nothing but the link is in the way.
+        let (outside, link) = (root.path().join("outside"), store.folder.join(link));
+        fs::rename(&link, &outside).unwrap();
+        symlink(&outside, &link).unwrap();
+        let unfinished = outside.join(".new-i-2.json");
+        fs::write(&unfinished, "of root alone").unwrap();
+        let seen = || WalkDir::new(&outside).sort_by_file_name().into_iter().map(|entry| entry.unwrap().into_path());
+        let before: Vec<_> = seen().collect();
+
+        let invalid = |error: PortError| assert_eq!(error.kind, PortErrorKind::Invalid, "{link:?}: {error}");
+        invalid(store.read(key).await.unwrap_err());
+        invalid(refused(store.write(key, b"[]".to_vec(), Some(&version)).await.unwrap_err()));
+        invalid(refused(store.remove(key, &version).await.unwrap_err()));
+        let (folder, _) = key.rsplit_once('/').unwrap();
+        invalid(store.list(&format!("{folder}/"), None).await.unwrap_err());
+        assert_eq!(store.list("", None).await.unwrap().objects, []);
+        // Without the look that goes before: somebody was quicker.
+        let file = store.folder.join(key);
+        let whole = Whole::new(&store.folder, &file);
+        invalid(refused(whole.write(b"[]").unwrap_err()));
+        invalid(refused(whole.remove().unwrap_err()));
+        whole::clear_away(&store.folder, &file);
+        whole::clear_away(&store.folder, &link.join(".new-i-2.json"));
+        assert_eq!(seen().collect::<Vec<_>>(), before);
+    }
+}
+
+#[tokio::test]
+async fn locks_are_not_taken_where_a_link_leads_to() {
+    let (root, store) = store();
+    let (outside, locks) = (root.path().join("outside"), store.folder.join(".locks"));
+    fs::create_dir_all(&outside).unwrap();
+    fs::create_dir_all(&store.folder).unwrap();
+    symlink(&outside, &locks).unwrap();
+    let error = refused(store.write("a", b"{}".to_vec(), None).await.unwrap_err());
+    insta::assert_snapshot!(shown(&root, &error), @"cannot lock ROOT/var/ledger/.locks/12: .locks is a link, or no folder; something else is in its place: remove that, or name another folder as store in [ledger]");
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_file_that_was_made_a_lock_too_keeps_what_it_holds() {
+    let (root, store) = store();
+    let (outside, locks) = (root.path().join("outside"), store.folder.join(".locks"));
+    fs::write(&outside, "of root alone").unwrap();
+    fs::create_dir_all(&locks).unwrap();
+    for number in 0..16 {
+        fs::hard_link(&outside, locks.join(format!("{number:02}"))).unwrap();
+    }
+    store.write("a", b"{}".to_vec(), None).await.unwrap();
+    assert_eq!(fs::read_to_string(&outside).unwrap(), "of root alone");
+}
+
+#[tokio::test]
 async fn a_pipe_in_the_place_of_a_lock_is_not_waited_for() {
     let (_root, store) = store();
     let locks = store.folder.join(".locks");
@@ -352,7 +410,7 @@ async fn a_pipe_in_the_place_of_a_lock_is_not_waited_for() {
 #[test]
 fn where_no_folder_can_be_made_it_is_not_tried_for_ever() {
     // The system answers there that the folder above is missing, whichever that is.
-    assert!(whole::make_folder(Path::new("/proc/hostler/ledger")).is_err());
+    assert!(make_store(Path::new("/proc/hostler/ledger")).is_err());
 }
 
 #[tokio::test]

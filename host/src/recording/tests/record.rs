@@ -156,6 +156,18 @@ async fn a_recording_that_cannot_be_written_does_not_stop_the_work() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn a_recording_goes_where_a_link_leads_unless_that_holds_something() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let (link, target) = (folder.path().join("link"), folder.path().join("target"));
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+    assert!(Recordings::file(&link).is_ok());
+    std::fs::write(&target, "an incident").unwrap();
+    assert!(Recordings::file(&link).is_err());
+    assert_eq!(std::fs::read_to_string(&target).unwrap(), "an incident");
+}
+
 /// Takes nothing, ever.
 struct Silence;
 
