@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use jiff::Timestamp;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -15,6 +16,10 @@ use crate::telemetry::visible;
 
 /// What is quoted of a message that is no event, in characters.
 const QUOTED: usize = 300;
+
+/// How many events of one message are brought on at once: an announcement can name thousands of instances, and each step has calls of its
+/// own under way.
+const AT_ONCE: usize = 32;
 
 /// What a door on a queue works with: the queue, and who brings on what comes from it.
 pub struct Inbox {
@@ -71,10 +76,12 @@ impl Inbox {
     /// A message of several events is over when all of them have ended, and is due when the first of them is. The ones that have
     /// ended are found so when it comes again.
     async fn bring_events_on(&self, message: &Received, events: Vec<Event>, closes: Option<Instant>) -> Fate {
-        let mut steps = JoinSet::new();
+        let (mut steps, turns) = (JoinSet::new(), Arc::new(Semaphore::new(AT_ONCE)));
         for event in events {
-            let brings_on = Arc::clone(&self.steps);
+            let (brings_on, turns) = (Arc::clone(&self.steps), Arc::clone(&turns));
             steps.spawn(async move {
+                // Nobody closes it.
+                let _turn = turns.acquire().await;
                 let step = brings_on.step(&event, closes).await;
                 (event, step)
             });

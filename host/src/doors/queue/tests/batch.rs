@@ -1,7 +1,9 @@
 //! What Lambda hands over, answered for as a whole. The test plays Lambda: it receives, and deletes what does not fail.
 
+use serde_json::json;
+
 use super::*;
-use crate::event::parse_message;
+use crate::event::{Message, parse_message};
 use crate::sim::queue::{DeadLetter, QueueCall};
 
 impl Scene {
@@ -267,4 +269,17 @@ async fn a_queue_that_does_not_answer_costs_no_message_its_end() {
     scene.queue.fall_silent(QueueCall::Hide);
     assert_eq!(scene.invoke(&Arc::new(scene.inbox())).await, ["m2"]);
     assert!(scene.steps.began.elapsed() < Duration::from_secs(120), "the answer is there before the invocation ends");
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_message_about_a_thousand_instances_some_are_brought_on_at_once_and_all_of_them_in_the_end() {
+    let mut body: Value = serde_json::from_str(&two_instances()).unwrap();
+    let entity = |number| json!({ "entityValue": format!("i-{number:017x}") });
+    body["detail"]["affectedEntities"] = (0..1_000).map(entity).collect();
+    let Ok(Message::Events(events)) = parse_message(body.to_string().as_bytes(), None) else { panic!("no events") };
+    let scripts: Vec<_> = events.iter().map(|event| (event.id.as_str(), &[(1, Then::End)][..])).collect();
+    let scene = scene(None, &scripts);
+    scene.queue.send(body.to_string());
+    assert_eq!(scene.invoke(&Arc::new(scene.inbox())).await, [""; 0]);
+    assert_eq!((*scene.steps.most_running.lock().unwrap(), scene.steps.ended.lock().unwrap().len()), (32, 1_000));
 }
