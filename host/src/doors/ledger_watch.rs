@@ -7,12 +7,15 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::vitals::Readiness;
+use crate::clock::doubling;
 use crate::dispatch::Dispatch;
 use crate::ledger::Ledger;
 use crate::ports::{PortError, PortErrorKind};
 
-/// How often a ledger is tried that is not to be had.
+/// How soon a ledger is tried that is not to be had; the pause doubles with each time in vain, up to the longest. A probe that cannot be
+/// removed stays.
 const TRIED_AGAIN: Duration = Duration::from_secs(30);
+const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 
 /// What tries.
 pub struct LedgerWatch {
@@ -34,11 +37,14 @@ impl LedgerWatch {
 
     /// Tries again and again, for as long as it is polled.
     pub async fn run(self, dispatch: Arc<Dispatch>) {
+        let mut in_vain = 1;
         loop {
-            sleep(TRIED_AGAIN).await;
+            sleep(doubling(TRIED_AGAIN, in_vain, LONGEST_PAUSE)).await;
             if self.readiness.is_ready() {
+                in_vain = 1;
                 continue;
             }
+            in_vain += 1;
             if let Err(error) = dispatch.ledger.check().await {
                 self.readiness.not_ready(format!("{:#}", anyhow::Error::from(error)));
             }
@@ -80,7 +86,7 @@ mod tests {
         let trying = tokio::spawn(watch.run(Arc::clone(&dispatch)));
         sleep(TRIED_AGAIN + Duration::from_secs(1)).await;
         insta::assert_snapshot!(vitals.unready().join("\n"), @"ledger: the ledger in s3://bucket/ cannot be written: s3:PutObject is not allowed");
-        sleep(TRIED_AGAIN).await;
+        sleep(TRIED_AGAIN * 2).await;
         assert!(vitals.unready().is_empty());
         trying.abort();
     }

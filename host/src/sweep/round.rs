@@ -31,8 +31,9 @@ const LONG_DEAD: SignedDuration = SignedDuration::from_mins(15);
 /// How long it may take to give an item to somebody: when its host dies meanwhile, a round after that gives it again.
 const GIVING: SignedDuration = SignedDuration::from_secs(30);
 
-/// When an item that was given to somebody is looked at again.
+/// When an item that was given to somebody is looked at again, and when if who takes it was behind.
 const LOOKED_AT_AGAIN: SignedDuration = SignedDuration::from_mins(10);
+const LOOKED_AT_LATER: SignedDuration = SignedDuration::from_hours(1);
 
 /// How many items are given away in one round: a backlog must not double itself.
 const MOST_GIVEN: usize = 200;
@@ -87,6 +88,8 @@ struct Progress {
     /// How many items it tried to give away, and how many of the last of them in a row were not taken.
     given: usize,
     refused: usize,
+    /// Whether who takes them was behind.
+    behind: bool,
 }
 
 /// What a round finds in the ledger. Items are kept without their stories: there may be thousands.
@@ -183,6 +186,7 @@ impl Sweep {
             return;
         }
         let behind = self.is_behind(dead.len()).await;
+        progress.behind = behind;
         let long_dead = self.now() - LONG_DEAD;
         for item in dead.iter().filter(|item| !behind || item.wake < long_dead) {
             // Who took it may have gone from the policy meanwhile: it is brought to its end all the same.
@@ -312,7 +316,7 @@ impl Sweep {
         progress.refused = 0;
         tracing::warn!(event = event.id, instance, handler, why, "adopted");
         progress.swept.adopted += 1;
-        let looked_at_again = self.now() + LOOKED_AT_AGAIN;
+        let looked_at_again = self.now() + if progress.behind { LOOKED_AT_LATER } else { LOOKED_AT_AGAIN };
         let noted = self.dispatch.ledger.remark(event, |item| {
             // Who was given it may have come for it by now.
             if item.wake == giving {

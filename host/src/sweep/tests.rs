@@ -353,6 +353,11 @@ async fn what_is_late_for_long_is_given_again_however_far_the_queue_is_behind() 
     assert_eq!(sweep.round().await.unwrap().adopted, 0);
     minutes(2).await;
     assert_eq!(sweep.round().await.unwrap().adopted, 1);
+    // But not again and again, which would only add to what it is behind with.
+    minutes(55).await;
+    assert_eq!(sweep.round().await.unwrap().adopted, 0);
+    minutes(25).await;
+    assert_eq!(sweep.round().await.unwrap().adopted, 1);
 }
 
 #[tokio::test(start_paused = true)]
