@@ -105,15 +105,11 @@ impl Book<'_> {
     }
 
     fn finishing(&self, item: &Item, finishing: &Finishing) -> Finding {
-        let (decided, ago) = (told(&finishing.decision), relative(finishing.at, self.now));
+        let stands = unfinished(item, finishing, self.now);
         match finishing.result {
-            None => Finding::new(format!("its end is decided ({decided}), and only has to be written down")),
-            Some(result) => Finding::with(
-                format!(
-                    "its end was decided {ago} ({decided}), and Auto Scaling could not be told {} yet; the next try is due {}",
-                    result.as_str(),
-                    due(item.due, self.now)
-                ),
+            None => Finding::new(stands),
+            Some(_) => Finding::with(
+                stands,
                 "the host's log says what Auto Scaling answers; hostler finish tells it with your own credentials",
             ),
         }
@@ -235,6 +231,19 @@ fn ordered(item: &Item) -> Option<&Order> {
 pub(crate) fn overdue(item: &Item, now: Timestamp) -> String {
     let (since, ago) = (to_the_second(item.wake), relative(item.wake, now));
     format!("its next step is overdue since {since} ({ago}): no host has come for it")
+}
+
+/// How far an item has come whose end is decided.
+pub(crate) fn unfinished(item: &Item, finishing: &Finishing, now: Timestamp) -> String {
+    let (decided, ago) = (told(&finishing.decision), relative(finishing.at, now));
+    match finishing.result {
+        None => format!("its end was decided {ago} ({decided}), and only has to be written down"),
+        Some(result) => format!(
+            "its end was decided {ago} ({decided}), and Auto Scaling could not be told {} yet; the next try is due {}",
+            result.as_str(),
+            due(item.due, now)
+        ),
+    }
 }
 
 /// What that is likely to mean by this policy, and what to do. A ledger does not tell a lost message from hosts that are down.

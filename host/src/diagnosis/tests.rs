@@ -362,7 +362,7 @@ fn an_end_that_is_decided_only_has_to_be_told() {
     -> the host's log says what Auto Scaling answers; hostler finish tells it with your own credentials
     ");
     insta::assert_snapshot!(by_the_ledger(&one(Item { finishing: Some(left), ..waiting("failed", "broken") })), @"
-    its end is decided (gave up: 5 attempts in a row failed; the last: broken), and only has to be written down
+    its end was decided 60s ago (gave up: 5 attempts in a row failed; the last: broken), and only has to be written down
     -> nothing
     ");
 }
