@@ -9,7 +9,7 @@ use super::{Finding, cluster, notes};
 use crate::clock::words::{brief, due, long, relative, to_the_second};
 use crate::dispatch::{End, Worked};
 use crate::ledger::{Ended, EndedItem, Finishing, Item, Open, Order, Standing};
-use crate::lifecycle::Completion;
+use crate::lifecycle::LONGEST_HEARTBEAT_TIMEOUT;
 use crate::outcome::Decision;
 use crate::policy::{Handler, OnFailure, Policy};
 use crate::ports::{GroupInstance, InstanceId};
@@ -157,9 +157,11 @@ impl Book<'_> {
     /// There is no open work. Somebody may be waiting all the same.
     pub(super) fn nothing_open(&self, sight: Option<&Sight>) -> Finding {
         let last = self.ended.items.last();
+        // How long its hook waits is not known here. An end that is older than any does not tell why the instance waits now.
+        let left = self.ended.items.iter().rfind(|end| end.is_left_to_its_hook(LONGEST_HEARTBEAT_TIMEOUT, self.now));
         let held = sight.and_then(|sight| sight.member.as_ref().ok()?.as_ref()).filter(|member| waits(member));
-        match (held, last) {
-            (Some(member), Some(ended)) if ended.lifecycle == Some(Completion::Left) => Finding::with(
+        match (held, left.or(last)) {
+            (Some(member), Some(ended)) if left.is_some() => Finding::with(
                 format!(
                     "its group {} holds it in {}, and will until the hook times out: {}",
                     member.group,

@@ -444,4 +444,20 @@ async fn where_nothing_is_open_it_says_what_became_of_it_and_who_waits_all_the_s
     -> to let it go on at once
     $ aws autoscaling complete-lifecycle-action --auto-scaling-group-name web --lifecycle-hook-name HOOK --instance-id i-0123456789abcdef0 --lifecycle-action-result CONTINUE
     ");
+    // Days later it waits again. No hook waits for so long, so that it is not for what was left then.
+    let then = |hours| {
+        let mut left = left.clone();
+        left.items[0].ended = now() - SignedDuration::from_hours(hours);
+        words(&diagnosis(&nothing, &left, &policy, Some(&held)))
+    };
+    assert!(then(1).contains("and will until the hook times out"), "{}", then(1));
+    insta::assert_snapshot!(then(2), @"
+    its group web holds it in Terminating:Wait, and no host works on it: its event has not come here
+    -> see the rule that sends events, and add [sweep] to the policy. To let it go on at once
+    $ aws autoscaling complete-lifecycle-action --auto-scaling-group-name web --lifecycle-hook-name HOOK --instance-id i-0123456789abcdef0 --lifecycle-action-result CONTINUE
+    ");
+    // What has ended since, and was left to nobody, does not hide it.
+    let mut two = left.clone();
+    two.items.push(ended_item(Decision::Done, None));
+    assert!(words(&diagnosis(&nothing, &two, &policy, Some(&held))).contains("and will until the hook times out"));
 }
