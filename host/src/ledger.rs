@@ -14,6 +14,7 @@ pub(crate) mod contract;
 mod dir;
 mod error;
 mod held;
+mod lately;
 mod memory;
 mod places;
 mod record;
@@ -23,7 +24,6 @@ mod standing;
 mod store;
 mod swap;
 mod telling;
-mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;

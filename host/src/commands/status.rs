@@ -1,12 +1,12 @@
 //! `hostler status`: what is under way, from the ledger alone; or the story of one instance.
 
+mod amiss;
 mod item;
 mod list;
 mod row;
 mod story;
 #[cfg(test)]
 mod tests;
-mod watch;
 
 use std::io;
 use std::process::ExitCode;
@@ -87,7 +87,7 @@ impl Arguments {
         let place = desk::place(&policy, &*store);
         let out = &mut io::stdout().lock();
         match &self.instance {
-            None if self.check => watch::amiss(out, (&*store, &ledgers), &place, now).await,
+            None if self.check => amiss::tell(out, (&*store, &ledgers), &place, now).await,
             Some(instance) => {
                 let known = desk::known(ledgers, instance).await?;
                 let known = known.ok_or_else(|| Refusal::nothing(desk::unknown(instance, &place)))?;

@@ -259,7 +259,7 @@ async fn json_is_a_line_for_each_item_with_everything_in_it() {
 
 async fn amiss(store: &Arc<dyn Store>, now: Timestamp) -> (u8, String) {
     let mut out = Vec::new();
-    let code = watch::amiss(&mut out, (&**store, &ledgers(store).await), "memory:", now).await.unwrap();
+    let code = amiss::tell(&mut out, (&**store, &ledgers(store).await), "memory:", now).await.unwrap();
     (code, String::from_utf8(out).unwrap())
 }
 

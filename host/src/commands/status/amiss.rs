@@ -13,7 +13,7 @@ use crate::lifecycle::LONGEST_HEARTBEAT_TIMEOUT;
 use crate::telemetry::visible;
 
 /// Says what is overdue, late, finishing for long, damaged or left. `place` is the ledger's, for messages.
-pub(super) async fn amiss(
+pub(super) async fn tell(
     out: &mut dyn Write,
     (store, ledgers): (&dyn Store, &[Ledger]),
     place: &str,
@@ -28,7 +28,7 @@ pub(super) async fn amiss(
         io::Result::Ok(())
     })
     .await?;
-    for object in Ledger::set_aside(store).await? {
+    for object in Ledger::damaged(store).await? {
         let (object, at) = (store.locate(&object.key), relative(object.modified, now));
         lines.push(format!("damaged: {object} was set aside {at}: look at it, and remove it"));
     }

@@ -1,4 +1,4 @@
-//! What somebody asks a ledger who keeps watch: which work ended lately, and what was set aside.
+//! What somebody asks a ledger who keeps watch: which work ended lately, and what is damaged.
 
 use jiff::Timestamp;
 
@@ -27,7 +27,7 @@ impl Ledger {
     }
 
     /// The damaged objects that hosts have set aside in `store`, for a person to look at.
-    pub async fn set_aside(store: &dyn Store) -> Result<Vec<Listed>, LedgerError> {
+    pub async fn damaged(store: &dyn Store) -> Result<Vec<Listed>, LedgerError> {
         all(store, "damaged/").await
     }
 }
