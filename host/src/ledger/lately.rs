@@ -1,4 +1,5 @@
-//! What somebody asks a ledger who keeps watch: which work ended lately, and what is damaged.
+//! What somebody asks a ledger who keeps watch: which work ended lately, and what is damaged. A ledger may hold the ends of days and of
+//! a whole fleet, so that it is handed on a page at a time, and nothing is kept.
 
 use jiff::Timestamp;
 
@@ -7,41 +8,52 @@ use super::{Ledger, LedgerError, Listed, Store};
 use crate::ports::InstanceId;
 
 impl Ledger {
-    /// What has ended of each instance of which something was written since a time, in the order of their names. What cannot be read is
-    /// reported in its place.
-    pub async fn ended_since(
+    /// Hands to `what` the ends of each instance of which something was written since a time, in the order of their names, or why they
+    /// cannot be read.
+    pub async fn ended_since<E: From<LedgerError>>(
         &self,
         since: Timestamp,
-    ) -> Result<Vec<(InstanceId, Result<Ended, LedgerError>)>, LedgerError> {
+        mut what: impl FnMut(InstanceId, Result<Ended, LedgerError>) -> Result<(), E>,
+    ) -> Result<(), E> {
         let prefix = self.prefix::<Ended>();
-        let mut ended = Vec::new();
-        for object in all(&*self.store, &prefix).await?.into_iter().filter(|object| object.modified >= since) {
-            let name = object.key.strip_prefix(&prefix).and_then(|name| name.strip_suffix(".json"));
-            // An event without an instance is not watched, and what is called otherwise was put there by a person.
-            if let Some(instance) = name.and_then(|name| InstanceId::parse(name).ok()) {
-                let read = self.ended(&instance).await;
-                ended.push((instance, read));
-            }
-        }
-        Ok(ended)
+        each_page(&*self.store, &prefix, async |page| {
+            let lately = page.into_iter().filter(|object| object.modified >= since);
+            let (instances, keys): (Vec<_>, Vec<_>) = lately
+                .filter_map(|object| {
+                    let name = object.key.strip_prefix(&prefix)?.strip_suffix(".json")?;
+                    // An event without an instance is not watched, and what is called otherwise was put there by a person.
+                    Some((InstanceId::parse(name).ok()?, object.key))
+                })
+                .unzip();
+            let read = self.look_at(keys.into_iter()).await;
+            instances.into_iter().zip(read).try_for_each(|(instance, ended)| what(instance, ended))
+        })
+        .await
     }
 
-    /// The damaged objects that hosts have set aside in `store`, for a person to look at.
-    pub async fn damaged(store: &dyn Store) -> Result<Vec<Listed>, LedgerError> {
-        all(store, "damaged/").await
+    /// Hands to `what` each damaged object that hosts have set aside in `store`, for a person to look at.
+    pub async fn damaged<E: From<LedgerError>>(
+        store: &dyn Store,
+        mut what: impl FnMut(Listed) -> Result<(), E>,
+    ) -> Result<(), E> {
+        each_page(store, "damaged/", async |page| page.into_iter().try_for_each(&mut what)).await
     }
 }
 
-async fn all(store: &dyn Store, prefix: &str) -> Result<Vec<Listed>, LedgerError> {
-    let mut objects: Vec<Listed> = Vec::new();
+/// Hands on what there is below `prefix`, as it is listed.
+async fn each_page<E: From<LedgerError>>(
+    store: &dyn Store,
+    prefix: &str,
+    mut what: impl AsyncFnMut(Vec<Listed>) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut after: Option<String> = None;
     loop {
-        let after = objects.last().map(|last| last.key.as_str());
-        let page = store.list(prefix, after).await;
+        let page = store.list(prefix, after.as_deref()).await;
         let page = page.map_err(|source| LedgerError::Read { place: store.locate(prefix), source })?;
-        let more = page.more && !page.objects.is_empty();
-        objects.extend(page.objects);
-        if !more {
-            return Ok(objects);
+        after = page.objects.last().filter(|_| page.more).map(|last| last.key.clone());
+        what(page.objects).await?;
+        if after.is_none() {
+            return Ok(());
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What is amiss, a line each, for monitoring.
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use jiff::Timestamp;
 
@@ -8,54 +8,54 @@ use super::{AMISS, READ, list};
 use crate::clock::words::relative;
 use crate::commands::desk::{Refusal, write_lines};
 use crate::diagnosis;
-use crate::ledger::{Item, Ledger, OVERDUE, Open, Standing, Store};
+use crate::ledger::{Ended, Item, Ledger, OVERDUE, Open, Standing, Store};
 use crate::lifecycle::LONGEST_HEARTBEAT_TIMEOUT;
+use crate::ports::InstanceId;
 use crate::telemetry::visible;
 
-/// Says what is overdue, late, finishing for long, damaged or left. `place` is the ledger's, for messages.
+/// Says what is overdue, late, finishing for long, damaged or left, as it is found. `place` is the ledger's, for messages.
 pub(super) async fn tell(
     out: &mut dyn Write,
     (store, ledgers): (&dyn Store, &[Ledger]),
     place: &str,
     now: Timestamp,
 ) -> Result<u8, Refusal> {
-    let mut lines = Vec::new();
-    list::each_open(ledgers, |_, open| {
-        match open {
-            Ok(open) => lines.extend(open.items.iter().filter_map(|item| stuck(&open, item, now))),
-            Err(error) => lines.push(format!("cannot be read: {error}")),
-        }
-        io::Result::Ok(())
+    let mut code = READ;
+    let mut say = |line: String| {
+        code = AMISS;
+        write_lines(out, [&*line])
+    };
+    list::each_open(ledgers, |_, open| match open {
+        Ok(open) => open.items.iter().filter_map(|item| stuck(&open, item, now)).try_for_each(&mut say),
+        Err(error) => say(format!("cannot be read: {error}")),
     })
     .await?;
-    for object in Ledger::damaged(store).await? {
+    Ledger::damaged(store, |object| {
         let (object, at) = (store.locate(&object.key), relative(object.modified, now));
-        lines.push(format!("damaged: {object} was set aside {at}: look at it, and remove it"));
-    }
-    let since = now - LONGEST_HEARTBEAT_TIMEOUT;
+        say(format!("damaged: {object} was set aside {at}: look at it, and remove it")).map_err(Refusal::from)
+    })
+    .await?;
     for ledger in ledgers {
-        for (instance, ended) in ledger.ended_since(since).await? {
-            let ended = match ended {
-                Ok(ended) => ended,
-                Err(error) => {
-                    lines.push(format!("cannot be read: {error}"));
-                    continue;
-                }
+        let since = now - LONGEST_HEARTBEAT_TIMEOUT;
+        let told = ledger.ended_since(since, |instance, ended| {
+            let told = match ended {
+                Ok(ended) => left(&instance, &ended, now).try_for_each(&mut say),
+                Err(error) => say(format!("cannot be read: {error}")),
             };
-            // How long its hook waits is not known here: left is what may still wait.
-            let left = ended.items.iter().filter(|item| item.is_left_to_its_hook(LONGEST_HEARTBEAT_TIMEOUT, now));
-            for item in left {
-                let at = relative(item.ended, now);
-                lines.push(format!("left: {instance}: {at}, {}", diagnosis::end(item)));
-            }
-        }
+            told.map_err(Refusal::from)
+        });
+        told.await?;
     }
-    if lines.is_empty() {
+    if code == READ {
         writeln!(out, "nothing is overdue, late, finishing for long, damaged or left in {}", visible(place))?;
-        return Ok(READ);
     }
-    write_lines(out, lines.iter().map(String::as_str))?;
-    Ok(AMISS)
+    Ok(code)
+}
+
+/// What of an instance was left to a hook that may still hold it: how long its hook waits is not known here.
+fn left(instance: &InstanceId, ended: &Ended, now: Timestamp) -> impl Iterator<Item = String> {
+    let left = ended.items.iter().filter(move |item| item.is_left_to_its_hook(LONGEST_HEARTBEAT_TIMEOUT, now));
+    left.map(move |item| format!("left: {instance}: {}, {}", relative(item.ended, now), diagnosis::end(item)))
 }
 
 /// What is wrong with an open item, if it is stuck. Hosts come for one that is finishing every few seconds, so that it is not overdue,
