@@ -10,7 +10,6 @@ use crate::clock::words::{brief, due, long, relative, to_the_second};
 use crate::dispatch::{End, Worked};
 use crate::ledger::{Ended, EndedItem, Finishing, Item, Open, Order, Standing};
 use crate::lifecycle::LONGEST_HEARTBEAT_TIMEOUT;
-use crate::outcome::Decision;
 use crate::policy::{Handler, OnFailure, Policy};
 use crate::ports::{GroupInstance, InstanceId};
 
@@ -237,7 +236,7 @@ pub(crate) fn overdue(item: &Item, now: Timestamp) -> String {
 
 /// How far an item has come whose end is decided.
 pub(crate) fn unfinished(item: &Item, finishing: &Finishing, now: Timestamp) -> String {
-    let (decided, ago) = (told(&finishing.decision), relative(finishing.at, now));
+    let (decided, ago) = (&finishing.decision, relative(finishing.at, now));
     match finishing.result {
         None => format!("its end was decided {ago} ({decided}), and only has to be written down"),
         Some(result) => format!(
@@ -273,16 +272,6 @@ pub(crate) fn nobody_comes(policy: &Policy) -> String {
 pub(crate) fn end(ended: &EndedItem) -> End {
     let EndedItem { handler, decision, attempts, lifecycle, .. } = ended.clone();
     End::Worked(Worked { handler, decision, attempts, lifecycle })
-}
-
-/// What was decided, in a few words.
-pub(crate) fn told(decision: &Decision) -> String {
-    match decision {
-        Decision::Done => "done".to_owned(),
-        Decision::Abandon { why } => format!("abandoned: {why}"),
-        Decision::GaveUp { why } => format!("gave up: {why}"),
-        Decision::Ordered { result, by } => format!("{} ordered by {by}", result.as_str()),
-    }
 }
 
 /// What the last attempt that has ended said.

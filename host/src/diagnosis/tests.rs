@@ -348,6 +348,26 @@ async fn the_order_of_a_person_that_waits_comes_first() {
 }
 
 #[test]
+fn an_end_is_told_in_the_same_words_everywhere() {
+    let finishing = |decision| {
+        let result = Some(LifecycleResult::Abandon);
+        let item =
+            Item { finishing: Some(Finishing { decision, result, sent: false, at: ago(60) }), ..waiting("again", "") };
+        let diagnosis = diagnosis(&one(item), &Ended::default(), &policy(GRANTS), None);
+        format!("{}\n{}", diagnosis.finding.conclusion, diagnosis.ledger.last().unwrap())
+    };
+    let by = "me@laptop".to_owned();
+    insta::assert_snapshot!(finishing(Decision::Ordered { result: LifecycleResult::Abandon, by }), @"
+    its end was decided 60s ago (ended by order of me@laptop), and Auto Scaling could not be told ABANDON yet; the next try is due in 12s
+      decided 60s ago, ended by order of me@laptop: ABANDON
+    ");
+    insta::assert_snapshot!(finishing(Decision::Abandon { why: String::new() }), @"
+    its end was decided 60s ago (abandoned: no reason given), and Auto Scaling could not be told ABANDON yet; the next try is due in 12s
+      decided 60s ago, abandoned: no reason given: ABANDON
+    ");
+}
+
+#[test]
 fn an_end_that_is_decided_only_has_to_be_told() {
     let why = "5 attempts in a row failed; the last: broken".to_owned();
     let finishing = Finishing {

@@ -6,7 +6,6 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Here, Order};
 use crate::clock::words::{brief, due, long, relative, to_the_second};
-use crate::diagnosis;
 use crate::dispatch::{DispatchError, End};
 use crate::event::{Kind, Transition};
 use crate::ledger::{Item, Lease, Open};
@@ -31,7 +30,7 @@ impl Order<'_> {
             event.about()
         )];
         if let Some(finishing) = &self.item.finishing {
-            let (at, decided) = (relative(finishing.at, now), diagnosis::told(&finishing.decision));
+            let (at, decided) = (relative(finishing.at, now), &finishing.decision);
             let result = finishing.result.map_or("nothing", |result| result.as_str());
             lines.push(format!(
                 "its end was decided {at} and is not changed any more: {decided}; Auto Scaling is to be told: {result}. This only \
@@ -119,7 +118,7 @@ impl Order<'_> {
 
     fn stands(&self, item: &Item) -> String {
         match &item.finishing {
-            Some(finishing) => format!("its end is decided ({})", diagnosis::told(&finishing.decision)),
+            Some(finishing) => format!("its end is decided ({})", finishing.decision),
             None => format!("the order {} is written down", self.result.as_str()),
         }
     }
