@@ -38,7 +38,7 @@ pub use dir::DirStore;
 pub use error::LedgerError;
 pub use held::{Held, LeaseEnd};
 pub use memory::MemoryStore;
-pub use record::{ATTEMPTS_TOLD, Ended, EndedItem, FORMAT, Finishing, Item, Lease, Open, Order, Told};
+pub use record::{ATTEMPTS_TOLD, Ended, EndedItem, FORMAT, Finishing, Item, Lease, Occurs, Open, Order, Told};
 #[cfg(feature = "live")]
 pub use s3::S3Store;
 pub use standing::{OVERDUE, Standing, Worry};
@@ -355,7 +355,7 @@ impl Ledger {
         seen: &Item,
         change: impl Fn(&mut Item),
     ) -> Result<Option<Item>, LedgerError> {
-        self.remark_where(key, &seen.id, |item| item.taken == seen.taken, change).await
+        self.remark_where(key, &seen.id, |item| item.is_same_as(seen), change).await
     }
 
     async fn remark_at(&self, key: &str, id: &str, change: impl Fn(&mut Item)) -> Result<Option<Item>, LedgerError> {
@@ -384,7 +384,7 @@ impl Ledger {
     async fn clear(&self, key: &str, item: &Item) -> Result<(), LedgerError> {
         let change = swap::change(&*self.store, key, None, |open: &mut Open| {
             let before = open.items.len();
-            open.items.retain(|other| (&other.id, other.taken) != (&item.id, item.taken));
+            open.items.retain(|other| !other.is_same_as(item));
             if open.items.len() < before { Change::Write(()) } else { Change::Nothing(()) }
         });
         change.await.map(drop)

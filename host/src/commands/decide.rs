@@ -159,10 +159,9 @@ impl Order<'_> {
         let (ledger, mut lease) = (&self.known.ledger, None);
         let ended = wait::until(at_most, async || {
             let open = ledger.open(self.instance).await?;
-            if !open.items.iter().any(|open| (&open.id, open.taken) == (&item.id, item.taken)) {
-                let ended = ledger.ended(self.instance).await?.items;
-                let ended = ended.iter().rfind(|ended| (&ended.id, ended.taken) == (&item.id, item.taken));
-                return Ok(Some(Ok(ended.map(diagnosis::end))));
+            if open.still(item).is_none() {
+                let ended = ledger.ended(self.instance).await?;
+                return Ok(Some(Ok(ended.end_of(item).map(diagnosis::end))));
             }
             here.step_again(&open, item, clock.now()).await;
             lease = open.held(clock.now()).cloned();

@@ -87,12 +87,11 @@ async fn see_through(
 ) -> Result<u8, Refusal> {
     let ended = wait::until(at_most, async || {
         let open = known.ledger.open(instance).await?;
-        if let Some(open) = open.items.iter().find(|open| (&open.id, open.taken) == (&item.id, item.taken)) {
+        if let Some(open) = open.still(item) {
             return Ok(open.last_ended().filter(|last| last.attempt > item.attempts).map(tried));
         }
-        let ended = known.ledger.ended(instance).await?.items;
-        let ended = ended.iter().rfind(|ended| (&ended.id, ended.taken) == (&item.id, item.taken));
-        Ok(Some(ended.map_or_else(|| "the work has ended".to_owned(), |ended| diagnosis::end(ended).to_string())))
+        let end = known.ledger.ended(instance).await?.end_of(item).map(diagnosis::end);
+        Ok(Some(end.map_or_else(|| "the work has ended".to_owned(), |end| end.to_string())))
     });
     let (code, line) = match ended.await? {
         Some(line) => (DUE, line),
