@@ -444,7 +444,7 @@ mod tests {
         let (open, mut ended) = (Open { items: vec![now.clone()], ..Open::default() }, Ended::default());
         ended.add(end.clone());
         ended.add(end.clone());
-        assert_eq!(ended.items.as_slice(), [end.clone()]);
+        assert_eq!(ended.items, std::slice::from_ref(&end));
         assert_eq!((ended.end_of(&then), ended.end_of(&now)), (Some(&end), None));
         assert_eq!((open.still(&then), open.still(&now)), (None, Some(&now)));
     }
