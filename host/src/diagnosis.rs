@@ -13,7 +13,7 @@ mod sight;
 mod tests;
 
 pub use book::Book;
-pub(crate) use book::{end, nobody_comes, overdue, told};
+pub(crate) use book::{end, nobody_comes, overdue, unfinished};
 pub use services::{Service, Services, Strategy, obstacle};
 pub use sight::Sight;
 

@@ -14,6 +14,7 @@ pub(crate) mod contract;
 mod dir;
 mod error;
 mod held;
+mod lately;
 mod memory;
 mod places;
 mod record;
@@ -23,7 +24,6 @@ mod standing;
 mod store;
 mod swap;
 mod telling;
-mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +38,7 @@ pub use dir::DirStore;
 pub use error::LedgerError;
 pub use held::{Held, LeaseEnd};
 pub use memory::MemoryStore;
-pub use record::{ATTEMPTS_TOLD, Ended, EndedItem, FORMAT, Finishing, Item, Lease, Open, Order, Told};
+pub use record::{ATTEMPTS_TOLD, Ended, EndedItem, FORMAT, Finishing, Item, Lease, Occurs, Open, Order, Told};
 #[cfg(feature = "live")]
 pub use s3::S3Store;
 pub use standing::{OVERDUE, Standing, Worry};
@@ -289,9 +289,7 @@ impl Ledger {
     }
 
     async fn look<O: Object>(&self, key: &str) -> Result<O, LedgerError> {
-        let seen =
-            if self.only_looks { swap::look(&*self.store, key).await } else { swap::read(&*self.store, key).await };
-        seen.map(|seen| seen.object)
+        look(&*self.store, key, self.only_looks).await
     }
 
     /// The open items of all instances, a page of objects at a time: begin with none, go on with the key that comes back. An object that
@@ -306,16 +304,17 @@ impl Ledger {
             self.store.list(&prefix, after).await.map_err(|source| LedgerError::Read { place: place(), source })?;
         let next = page.objects.last().filter(|_| page.more).map(|object| object.key.clone());
         // What is called otherwise was put there by a person.
-        let objects = page.objects.into_iter().filter(|object| object.key.ends_with(".json"));
-        let read = objects.map(|object| {
+        let keys = page.objects.into_iter().map(|object| object.key).filter(|key| key.ends_with(".json"));
+        Ok((self.look_at(keys).await, next))
+    }
+
+    /// Reads many objects, some at a time; in their order.
+    async fn look_at<O: Object + 'static>(&self, keys: impl Iterator<Item = String>) -> Vec<Result<O, LedgerError>> {
+        let read = keys.map(|key| {
             let (store, only_looks) = (Arc::clone(&self.store), self.only_looks);
-            async move {
-                let key = object.key.as_str();
-                let seen = if only_looks { swap::look(&*store, key).await } else { swap::read(&*store, key).await };
-                seen.map(|seen| seen.object)
-            }
+            async move { look(&*store, &key, only_looks).await }
         });
-        Ok((side_by_side(read).await, next))
+        side_by_side(read).await
     }
 
     /// Removes the ends of instances of which nothing was written for longer than `keep`. How many.
@@ -357,7 +356,7 @@ impl Ledger {
         seen: &Item,
         change: impl Fn(&mut Item),
     ) -> Result<Option<Item>, LedgerError> {
-        self.remark_where(key, &seen.id, |item| item.taken == seen.taken, change).await
+        self.remark_where(key, &seen.id, |item| item.is_same_as(seen), change).await
     }
 
     async fn remark_at(&self, key: &str, id: &str, change: impl Fn(&mut Item)) -> Result<Option<Item>, LedgerError> {
@@ -386,7 +385,7 @@ impl Ledger {
     async fn clear(&self, key: &str, item: &Item) -> Result<(), LedgerError> {
         let change = swap::change(&*self.store, key, None, |open: &mut Open| {
             let before = open.items.len();
-            open.items.retain(|other| (&other.id, other.taken) != (&item.id, item.taken));
+            open.items.retain(|other| !other.is_same_as(item));
             if open.items.len() < before { Change::Write(()) } else { Change::Nothing(()) }
         });
         change.await.map(drop)
@@ -423,6 +422,12 @@ impl Ledger {
     fn key<O: Object>(&self, subject: &str) -> String {
         format!("{}{subject}.json", self.prefix::<O>())
     }
+}
+
+/// Reads an object; `only_looks` says that it is left where it is if it is damaged.
+async fn look<O: Object>(store: &dyn Store, key: &str, only_looks: bool) -> Result<O, LedgerError> {
+    let seen = if only_looks { swap::look(store, key).await } else { swap::read(store, key).await };
+    seen.map(|seen| seen.object)
 }
 
 /// What is to be done with an object that has a new item of `event`: a lifecycle action is kept out by no size of others.

@@ -65,6 +65,10 @@ pub enum Completion {
     Late,
 }
 
+/// The longest that a hook waits for a sign of life: the largest `HeartbeatTimeout` ("PutLifecycleHook", Amazon EC2 Auto Scaling API
+/// Reference).
+pub const LONGEST_HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(7_200);
+
 /// How long a hook holds an instance back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -126,6 +126,18 @@ impl Decision {
     }
 }
 
+/// What was decided, for people: in a word or two, and why.
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (word, why) = self.told();
+        match self {
+            Self::Ordered { .. } => write!(f, "{word} {why}"),
+            _ if why.is_empty() => write!(f, "{word}"),
+            _ => write!(f, "{word}: {why}"),
+        }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -155,6 +167,29 @@ pub struct BudgetSpent {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_decision_says_why_where_there_is_a_why() {
+        let (why, by, result) = ("broken".to_owned(), "me@laptop".to_owned(), LifecycleResult::Continue);
+        let told = [
+            Decision::Done,
+            Decision::Abandon { why: why.clone() },
+            Decision::Abandon { why: String::new() },
+            Decision::GaveUp { why },
+            Decision::Ordered { result, by },
+        ]
+        .map(|decision| decision.to_string());
+        assert_eq!(
+            told,
+            [
+                "done",
+                "abandoned: broken",
+                "abandoned: no reason given",
+                "gave up: broken",
+                "ended by order of me@laptop"
+            ]
+        );
+    }
 
     #[test]
     fn a_spent_budget_says_which_how_much_and_where() {

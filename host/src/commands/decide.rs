@@ -1,5 +1,6 @@
 //! `hostler finish` and `hostler abandon`: a person decides how the work on an instance ends.
 
+mod here;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -15,7 +16,6 @@ use super::desk::{self, BAD_INPUT, Known, NOT_COMPLETED, Refusal, write_lines};
 use super::policy::PolicyFile;
 use super::wait::{self, Wait};
 use crate::assemble::{ByHand, Hand};
-use crate::clock::words::long;
 use crate::clock::{Clock, SystemClock};
 use crate::diagnosis;
 use crate::dispatch::{DispatchError, End, Step, Worked};
@@ -23,6 +23,7 @@ use crate::ledger::Item;
 use crate::lifecycle::{Completion, LifecycleResult};
 use crate::policy::Policy;
 use crate::ports::InstanceId;
+use here::Here;
 
 /// Which work, and whether to ask.
 #[derive(Debug, Args)]
@@ -50,12 +51,13 @@ Ends the work on an instance, whatever its handler says: `finish` with CONTINUE,
 The order is written into the ledger that the policy names, with who gave it and when, and stands from then on. With the credentials at \
 hand the command then ends the work itself: no plugin runs, Auto Scaling is told, and that is written down. Where it cannot, the \
 next host that takes the work up does. Work that has no lifecycle action ends with either, and nobody is told. An end that was decided \
-before is not changed any more. --wait waits for that, and ends the work as soon as no other host is at it.";
+before is not changed any more. --wait waits for that, and ends the work as soon as no other host is at it; what fails here and does \
+not pass by itself, such as a denial, ends the wait.";
 
 const HELP: &str = "\
 Exit codes:
   0  the work has ended as ordered
-  1  not yet (with --wait: not in time): the order is written down and takes effect later; or another end was decided before
+  1  not yet (with --wait: not in time, or not from here): the order is written down and takes effect later; or another end was decided before
   2  bad input: arguments or policy; no [ledger] in it; several items are open; or you said no
   3  no work is open for the instance
   5  not completed: the ledger cannot be read or written, or the lifecycle action was over already";
@@ -132,48 +134,44 @@ impl Order<'_> {
             let message = format!("{}: the work has ended meanwhile; nothing was ordered", self.instance);
             return Err(Refusal::nothing(message));
         };
-        let step = match &hand {
-            Err(why) => Err(why),
-            Ok(hand) => Ok(hand.dispatch.step(&item.event, None).await),
-        };
+        let mut here = Here::new(hand);
+        let step = here.step(&item).await;
         let has_ended = matches!(step, Ok(Ok(Step::Ended(End::Worked(_) | End::Already(_)))));
         let (code, line) = match step {
-            Err(why) => (NOT_YET, self.left_to_hosts(&item, why, clock.now())),
+            Err(why) => (NOT_YET, self.left_to_hosts(&item, &why, clock.now())),
             Ok(step) => self.judge(step, &item, clock).await?,
         };
         write_lines(out, [&*format!("{}: {line}", self.instance)])?;
         match self.wait {
-            Some(at_most) if !has_ended => self.see_through(out, (at_most, hand.ok()), &item, clock).await,
+            Some(at_most) if !has_ended => self.see_through(out, (at_most, here), &item, clock).await,
             _ => Ok(code),
         }
     }
 
-    /// Waits until the work has ended, and ends it from here where no other host is at it.
+    /// Waits until the work has ended, and ends it from here where no other host is at it, unless that is hopeless.
     async fn see_through(
         &self,
         out: &mut dyn Write,
-        (at_most, hand): (Duration, Option<Hand>),
+        (at_most, mut here): (Duration, Here),
         item: &Item,
         clock: &dyn Clock,
     ) -> Result<u8, Refusal> {
-        let ledger = &self.known.ledger;
+        let (ledger, mut lease) = (&self.known.ledger, None);
         let ended = wait::until(at_most, async || {
             let open = ledger.open(self.instance).await?;
-            if !open.items.iter().any(|open| (&open.id, open.taken) == (&item.id, item.taken)) {
-                let ended = ledger.ended(self.instance).await?.items;
-                let ended = ended.iter().rfind(|ended| (&ended.id, ended.taken) == (&item.id, item.taken));
-                return Ok(Some(ended.map(diagnosis::end)));
+            if open.still(item).is_none() {
+                let ended = ledger.ended(self.instance).await?;
+                return Ok(Some(Ok(ended.end_of(item).map(diagnosis::end))));
             }
-            if let Some(hand) = hand.as_ref().filter(|_| open.held(clock.now()).is_none()) {
-                // What came of it is seen in the ledger, by the next look.
-                let _ = hand.dispatch.step(&item.event, None).await;
-            }
-            Ok(None)
+            here.step_again(&open, item, clock.now()).await;
+            lease = open.held(clock.now()).cloned();
+            Ok(here.hopeless().cloned().map(Err))
         });
         let (code, line) = match ended.await? {
-            Some(Some(end)) => (self.code(&end), end.to_string()),
-            Some(None) => (NOT_YET, "the work has ended, and the ledger no longer says how".to_owned()),
-            None => (NOT_YET, format!("it has not been carried out within {}", long(at_most))),
+            Some(Ok(Some(end))) => (self.code(&end), end.to_string()),
+            Some(Ok(None)) => (NOT_YET, "the work has ended, and the ledger no longer says how".to_owned()),
+            Some(Err(error)) => (NOT_YET, words::hopeless(&error)),
+            None => (NOT_YET, words::not_in_time(at_most, &here, lease.as_ref(), clock.now())),
         };
         write_lines(out, [&*format!("{}: {line}", self.instance)])?;
         Ok(code)

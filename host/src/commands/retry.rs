@@ -25,7 +25,8 @@ use crate::ports::InstanceId;
 /// Makes the next attempt for an instance due now, with the failures so far forgiven.
 ///
 /// For when the plugin or the policy has been mended, or AWS answers again: `max-attempts` is counted anew. It runs no plugin itself:
-/// a host does, with the newest plugin, as soon as the queue or its own clock brings it to the work. The command says when that is.
+/// a host does, with the newest plugin, as soon as the queue or its own clock brings it to the work. The command says when that is. What
+/// a host works on at this moment gets a further attempt right after, unless that one brings it to its end.
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
 pub struct Arguments {
@@ -43,14 +44,13 @@ pub struct Arguments {
 
 const HELP: &str = "\
 Exit codes:
-  0  the next attempt is due now; with --wait, it has come to its end, whatever that is
-  1  a host works on it at this moment: nothing was changed; or with --wait, no attempt has ended in time
+  0  the next attempt is due now, or right after the one that a host is making; with --wait, it has come to its end, whatever that is
+  1  with --wait: no attempt has ended in time
   2  bad input: arguments or policy; the policy has no [ledger]; or several items are open
   3  no work is open for the instance
   5  the ledger cannot be read or written";
 
 const DUE: u8 = 0;
-const WORKED_ON: u8 = 1;
 const NOT_IN_TIME: u8 = 1;
 
 impl Arguments {
@@ -87,12 +87,11 @@ async fn see_through(
 ) -> Result<u8, Refusal> {
     let ended = wait::until(at_most, async || {
         let open = known.ledger.open(instance).await?;
-        if let Some(open) = open.items.iter().find(|open| (&open.id, open.taken) == (&item.id, item.taken)) {
+        if let Some(open) = open.still(item) {
             return Ok(open.last_ended().filter(|last| last.attempt > item.attempts).map(tried));
         }
-        let ended = known.ledger.ended(instance).await?.items;
-        let ended = ended.iter().rfind(|ended| (&ended.id, ended.taken) == (&item.id, item.taken));
-        Ok(Some(ended.map_or_else(|| "the work has ended".to_owned(), |ended| diagnosis::end(ended).to_string())))
+        let end = known.ledger.ended(instance).await?.end_of(item).map(diagnosis::end);
+        Ok(Some(end.map_or_else(|| "the work has ended".to_owned(), |end| end.to_string())))
     });
     let (code, line) = match ended.await? {
         Some(line) => (DUE, line),
@@ -118,13 +117,8 @@ async fn retry(
     now: Timestamp,
 ) -> Result<u8, Refusal> {
     let standing = known.open.standing(item, now);
-    if let (Standing::Working, Some(lease)) = (standing, known.open.held(now)) {
-        // It would write over what we change.
-        let since = brief(now.duration_since(lease.since));
-        let line = format!("{instance}: {} works on it, for {since}: there is nothing to retry yet", lease.holder);
-        write_lines(out, [&*line])?;
-        return Ok(WORKED_ON);
-    }
+    // Who works on it finds out when the attempt has ended, and then makes another.
+    let at_work = known.open.held(now).filter(|_| standing == Standing::Working);
     if known.ledger.retry(instance, item).await?.is_none() {
         return Err(Refusal::nothing(format!("{instance}: the work has ended meanwhile; nothing was changed")));
     }
@@ -133,14 +127,20 @@ async fn retry(
         1 => ", and its failure is forgiven".to_owned(),
         failures => format!(", and its {failures} failures in a row are forgiven"),
     };
-    let what = if item.finishing.is_some() {
-        "its end is decided, and the next try to tell Auto Scaling is due now"
-    } else {
-        "the next attempt is due now"
+    let (end, next) = match item.finishing {
+        Some(_) => ("its end is decided, and ", "the next try to tell Auto Scaling"),
+        None => ("", "the next attempt"),
     };
-    let about = item.event.about();
-    let line = format!("{instance}: {about}: {what}{forgiven}. {}", comes(standing, item, policy, now));
-    write_lines(out, [&*line])?;
+    let what = match at_work {
+        Some(lease) => {
+            let (holder, since) = (&lease.holder, brief(now.duration_since(lease.since)));
+            format!(
+                "{holder} works on it, for {since}; {end}unless that brings it to its end, {next} is due right after it{forgiven}"
+            )
+        }
+        None => format!("{end}{next} is due now{forgiven}. {}", comes(standing, item, policy, now)),
+    };
+    write_lines(out, [&*format!("{instance}: {}: {what}", item.event.about())])?;
     Ok(DUE)
 }
 
@@ -152,6 +152,7 @@ fn comes(standing: Standing, item: &Item, policy: &Policy, now: Timestamp) -> St
             to_the_second(item.wake),
             diagnosis::nobody_comes(policy)
         ),
+        _ if item.wake <= now => "A host comes for it at any moment".to_owned(),
         _ => format!("A host comes for it {} or sooner", due(item.wake, now)),
     }
 }

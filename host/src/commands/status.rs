@@ -1,12 +1,12 @@
 //! `hostler status`: what is under way, from the ledger alone; or the story of one instance.
 
+mod amiss;
 mod item;
 mod list;
 mod row;
 mod story;
 #[cfg(test)]
 mod tests;
-mod watch;
 
 use std::io;
 use std::process::ExitCode;
@@ -36,7 +36,7 @@ pub struct Arguments {
     /// Show so many items; the others are only counted
     #[arg(long, value_name = "NUMBER", default_value_t = 100, conflicts_with_all = ["json", "instance"])]
     limit: usize,
-    /// Say only what is overdue, damaged or left to a hook's timeout, for monitoring
+    /// Say only what is stuck (overdue, late or finishing for long), damaged or left to a hook's timeout, for monitoring
     #[arg(long, conflicts_with_all = ["json", "instance", "limit"])]
     check: bool,
     /// Print JSON: a line for each item, all of them, in the order of their instances; or one object for the story
@@ -52,8 +52,9 @@ Exit codes:
   3  the ledger knows nothing of the instance
   5  the ledger cannot be read
 
---check has a line for each item that is overdue, for each object that cannot be read or was set aside below damaged/ and is still \
-there, and for each lifecycle action that was left to its hook in the last 2 hours, the longest that a hook waits.
+--check has a line for each item that is overdue, that has been finishing for more than 3 minutes, or whose deadline passed more than 3 \
+minutes ago; for each object that cannot be read or was set aside below damaged/ and is still \
+there; and for each lifecycle action that was left to its hook in the last 2 hours, the longest that a hook waits.
 
 Each line of --json has `instance` (null where the event names none), `account`, `region`, `item`, `event` (ids), `kind`, `group`, `hook`, \
 `handler`, `standing` (overdue, finishing, ordered, due, waiting, behind or working), `overdue`, `taken`, `age-seconds`, `deadline`, `due`, \
@@ -68,7 +69,7 @@ attempt that ended, `lease` (`holder`, `item`, `since`, `until`, or null), `orde
 const READ: u8 = 0;
 /// Some of it was not.
 const PARTLY: u8 = 1;
-/// Something is overdue, damaged or left.
+/// Something is stuck, damaged or left.
 const AMISS: u8 = 1;
 
 impl Arguments {
@@ -86,7 +87,7 @@ impl Arguments {
         let place = desk::place(&policy, &*store);
         let out = &mut io::stdout().lock();
         match &self.instance {
-            None if self.check => watch::amiss(out, (&*store, &ledgers), &place, now).await,
+            None if self.check => amiss::tell(out, (&*store, &ledgers), &place, now).await,
             Some(instance) => {
                 let known = desk::known(ledgers, instance).await?;
                 let known = known.ok_or_else(|| Refusal::nothing(desk::unknown(instance, &place)))?;

@@ -9,8 +9,7 @@ use super::{Finding, cluster, notes};
 use crate::clock::words::{brief, due, long, relative, to_the_second};
 use crate::dispatch::{End, Worked};
 use crate::ledger::{Ended, EndedItem, Finishing, Item, Open, Order, Standing};
-use crate::lifecycle::Completion;
-use crate::outcome::Decision;
+use crate::lifecycle::LONGEST_HEARTBEAT_TIMEOUT;
 use crate::policy::{Handler, OnFailure, Policy};
 use crate::ports::{GroupInstance, InstanceId};
 
@@ -105,15 +104,11 @@ impl Book<'_> {
     }
 
     fn finishing(&self, item: &Item, finishing: &Finishing) -> Finding {
-        let (decided, ago) = (told(&finishing.decision), relative(finishing.at, self.now));
+        let stands = unfinished(item, finishing, self.now);
         match finishing.result {
-            None => Finding::new(format!("its end is decided ({decided}), and only has to be written down")),
-            Some(result) => Finding::with(
-                format!(
-                    "its end was decided {ago} ({decided}), and Auto Scaling could not be told {} yet; the next try is due {}",
-                    result.as_str(),
-                    due(item.due, self.now)
-                ),
+            None => Finding::new(stands),
+            Some(_) => Finding::with(
+                stands,
                 "the host's log says what Auto Scaling answers; hostler finish tells it with your own credentials",
             ),
         }
@@ -161,9 +156,11 @@ impl Book<'_> {
     /// There is no open work. Somebody may be waiting all the same.
     pub(super) fn nothing_open(&self, sight: Option<&Sight>) -> Finding {
         let last = self.ended.items.last();
+        // How long its hook waits is not known here. An end that is older than any does not tell why the instance waits now.
+        let left = self.ended.items.iter().rfind(|end| end.is_left_to_its_hook(LONGEST_HEARTBEAT_TIMEOUT, self.now));
         let held = sight.and_then(|sight| sight.member.as_ref().ok()?.as_ref()).filter(|member| waits(member));
-        match (held, last) {
-            (Some(member), Some(ended)) if ended.lifecycle == Some(Completion::Left) => Finding::with(
+        match (held, left.or(last)) {
+            (Some(member), Some(ended)) if left.is_some() => Finding::with(
                 format!(
                     "its group {} holds it in {}, and will until the hook times out: {}",
                     member.group,
@@ -237,6 +234,19 @@ pub(crate) fn overdue(item: &Item, now: Timestamp) -> String {
     format!("its next step is overdue since {since} ({ago}): no host has come for it")
 }
 
+/// How far an item has come whose end is decided.
+pub(crate) fn unfinished(item: &Item, finishing: &Finishing, now: Timestamp) -> String {
+    let (decided, ago) = (&finishing.decision, relative(finishing.at, now));
+    match finishing.result {
+        None => format!("its end was decided {ago} ({decided}), and only has to be written down"),
+        Some(result) => format!(
+            "its end was decided {ago} ({decided}), and Auto Scaling could not be told {} yet; the next try is due {}",
+            result.as_str(),
+            due(item.due, now)
+        ),
+    }
+}
+
 /// What that is likely to mean by this policy, and what to do. A ledger does not tell a lost message from hosts that are down.
 pub(crate) fn nobody_comes(policy: &Policy) -> String {
     let by_hand = "hostler finish or hostler abandon ends it";
@@ -262,16 +272,6 @@ pub(crate) fn nobody_comes(policy: &Policy) -> String {
 pub(crate) fn end(ended: &EndedItem) -> End {
     let EndedItem { handler, decision, attempts, lifecycle, .. } = ended.clone();
     End::Worked(Worked { handler, decision, attempts, lifecycle })
-}
-
-/// What was decided, in a few words.
-pub(crate) fn told(decision: &Decision) -> String {
-    match decision {
-        Decision::Done => "done".to_owned(),
-        Decision::Abandon { why } => format!("abandoned: {why}"),
-        Decision::GaveUp { why } => format!("gave up: {why}"),
-        Decision::Ordered { result, by } => format!("{} ordered by {by}", result.as_str()),
-    }
 }
 
 /// What the last attempt that has ended said.

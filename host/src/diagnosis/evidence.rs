@@ -1,6 +1,6 @@
 //! What a diagnosis rests on, line by line.
 
-use super::book::{Book, last_note, told};
+use super::book::{Book, last_note};
 use super::cluster::name;
 use super::services::{Service, Strategy};
 use super::sight::{Node, Sight};
@@ -60,7 +60,7 @@ fn of_item(book: &Book<'_>, item: &Item) -> Vec<String> {
     }
     if let Some(finishing) = &item.finishing {
         let result = finishing.result.map_or("nothing to be told to Auto Scaling", |result| result.as_str());
-        say(format!("decided {}, {}: {result}", relative(finishing.at, now), told(&finishing.decision)));
+        say(format!("decided {}, {}: {result}", relative(finishing.at, now), finishing.decision));
     }
     lines
 }

@@ -348,6 +348,26 @@ async fn the_order_of_a_person_that_waits_comes_first() {
 }
 
 #[test]
+fn an_end_is_told_in_the_same_words_everywhere() {
+    let finishing = |decision| {
+        let result = Some(LifecycleResult::Abandon);
+        let item =
+            Item { finishing: Some(Finishing { decision, result, sent: false, at: ago(60) }), ..waiting("again", "") };
+        let diagnosis = diagnosis(&one(item), &Ended::default(), &policy(GRANTS), None);
+        format!("{}\n{}", diagnosis.finding.conclusion, diagnosis.ledger.last().unwrap())
+    };
+    let by = "me@laptop".to_owned();
+    insta::assert_snapshot!(finishing(Decision::Ordered { result: LifecycleResult::Abandon, by }), @"
+    its end was decided 60s ago (ended by order of me@laptop), and Auto Scaling could not be told ABANDON yet; the next try is due in 12s
+      decided 60s ago, ended by order of me@laptop: ABANDON
+    ");
+    insta::assert_snapshot!(finishing(Decision::Abandon { why: String::new() }), @"
+    its end was decided 60s ago (abandoned: no reason given), and Auto Scaling could not be told ABANDON yet; the next try is due in 12s
+      decided 60s ago, abandoned: no reason given: ABANDON
+    ");
+}
+
+#[test]
 fn an_end_that_is_decided_only_has_to_be_told() {
     let why = "5 attempts in a row failed; the last: broken".to_owned();
     let finishing = Finishing {
@@ -362,7 +382,7 @@ fn an_end_that_is_decided_only_has_to_be_told() {
     -> the host's log says what Auto Scaling answers; hostler finish tells it with your own credentials
     ");
     insta::assert_snapshot!(by_the_ledger(&one(Item { finishing: Some(left), ..waiting("failed", "broken") })), @"
-    its end is decided (gave up: 5 attempts in a row failed; the last: broken), and only has to be written down
+    its end was decided 60s ago (gave up: 5 attempts in a row failed; the last: broken), and only has to be written down
     -> nothing
     ");
 }
@@ -444,4 +464,20 @@ async fn where_nothing_is_open_it_says_what_became_of_it_and_who_waits_all_the_s
     -> to let it go on at once
     $ aws autoscaling complete-lifecycle-action --auto-scaling-group-name web --lifecycle-hook-name HOOK --instance-id i-0123456789abcdef0 --lifecycle-action-result CONTINUE
     ");
+    // Days later it waits again. No hook waits for so long, so that it is not for what was left then.
+    let then = |hours| {
+        let mut left = left.clone();
+        left.items[0].ended = now() - SignedDuration::from_hours(hours);
+        words(&diagnosis(&nothing, &left, &policy, Some(&held)))
+    };
+    assert!(then(1).contains("and will until the hook times out"), "{}", then(1));
+    insta::assert_snapshot!(then(2), @"
+    its group web holds it in Terminating:Wait, and no host works on it: its event has not come here
+    -> see the rule that sends events, and add [sweep] to the policy. To let it go on at once
+    $ aws autoscaling complete-lifecycle-action --auto-scaling-group-name web --lifecycle-hook-name HOOK --instance-id i-0123456789abcdef0 --lifecycle-action-result CONTINUE
+    ");
+    // What has ended since, and was left to nobody, does not hide it.
+    let mut two = left.clone();
+    two.items.push(ended_item(Decision::Done, None));
+    assert!(words(&diagnosis(&nothing, &two, &policy, Some(&held))).contains("and will until the hook times out"));
 }

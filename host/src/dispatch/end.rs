@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::ledger::{EndedItem, LedgerError};
 use crate::lifecycle::Completion;
 use crate::outcome::Decision;
-use crate::ports::{AccountId, Place, PortError, Region};
+use crate::ports::{AccountId, Place, PortError, PortErrorKind, Region};
 
 /// How the handling of an event ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -164,5 +164,29 @@ impl DispatchError {
             Self::Ledger(_) => "Ledger",
             Self::NotCompleted { .. } => "NotCompleted",
         }
+    }
+
+    /// Whether it may be over later without anybody doing something about it.
+    pub fn passes(&self) -> bool {
+        match self {
+            Self::Elsewhere { .. } => false,
+            Self::OutOfTime { .. } | Self::Waits { .. } => true,
+            Self::Ledger(error) => error.passes(),
+            Self::NotCompleted { source, .. } => source.passes(),
+        }
+    }
+
+    /// Whether it is a matter of who asks: other credentials may be allowed it.
+    pub(crate) fn is_denied(&self) -> bool {
+        let source = match self {
+            Self::NotCompleted { source, .. } => source,
+            Self::Ledger(
+                LedgerError::Read { source, .. }
+                | LedgerError::Write { source, .. }
+                | LedgerError::Damaged { source, .. },
+            ) => source,
+            _ => return false,
+        };
+        source.kind == PortErrorKind::Denied
     }
 }

@@ -159,7 +159,7 @@ fn sns(envelope: &Fields<'_>, region: Option<&Region>) -> Result<Message, ParseE
 
 /// A message as its sender wrote it, if as much can be kept of it.
 fn bare(fields: Map<String, Value>, region: Option<&Region>) -> Result<Message, ParseError> {
-    let message = said(fields, region)?;
+    let message = read(fields, region)?;
     if let Message::Events(events) = &message {
         // Numbers can take several times as much when they are written again, as they are into the ledger.
         let written = events.iter().map(|event| event.envelope.to_string().len()).max().unwrap_or_default();
@@ -173,7 +173,7 @@ fn bare(fields: Map<String, Value>, region: Option<&Region>) -> Result<Message, 
     Ok(message)
 }
 
-fn said(fields: Map<String, Value>, region: Option<&Region>) -> Result<Message, ParseError> {
+fn read(fields: Map<String, Value>, region: Option<&Region>) -> Result<Message, ParseError> {
     if fields.contains_key("detail-type") || fields.contains_key("detail") {
         return eventbridge::events(fields, "detail").map(Message::Events);
     }

@@ -73,6 +73,17 @@ pub enum LedgerError {
     },
 }
 
+impl LedgerError {
+    /// Whether it may be over later without anybody doing something about it.
+    pub fn passes(&self) -> bool {
+        match self {
+            Self::Read { source, .. } | Self::Write { source, .. } | Self::Damaged { source, .. } => source.passes(),
+            Self::Newer { .. } => false,
+            Self::Unsound { .. } | Self::Full { .. } | Self::Lost { .. } => true,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -144,6 +144,29 @@ pub struct Finishing {
     pub at: Timestamp,
 }
 
+/// What tells one occurrence of a work item from another: its id comes again when an instance leaves its group more than once.
+pub trait Occurs {
+    /// Its id, and when it was first written down.
+    fn occurrence(&self) -> (&str, Timestamp);
+
+    /// Whether both are of one occurrence, open or ended.
+    fn is_same_as(&self, other: &impl Occurs) -> bool {
+        self.occurrence() == other.occurrence()
+    }
+}
+
+impl Occurs for Item {
+    fn occurrence(&self) -> (&str, Timestamp) {
+        (&self.id, self.taken)
+    }
+}
+
+impl Occurs for EndedItem {
+    fn occurrence(&self) -> (&str, Timestamp) {
+        (&self.id, self.taken)
+    }
+}
+
 /// The work items of one instance that have ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
 pub struct Ended {
@@ -259,6 +282,11 @@ impl Open {
         self.items.iter().find(|item| item.id == id)
     }
 
+    /// This very item, if it is still open.
+    pub fn still(&self, item: &impl Occurs) -> Option<&Item> {
+        self.items.iter().find(|open| open.is_same_as(item))
+    }
+
     /// The item of that id, to be changed.
     pub(super) fn item_mut(&mut self, id: &str) -> Option<&mut Item> {
         self.items.iter_mut().find(|item| item.id == id)
@@ -266,6 +294,11 @@ impl Open {
 }
 
 impl Ended {
+    /// The end of this very item.
+    pub fn end_of(&self, item: &impl Occurs) -> Option<&EndedItem> {
+        self.items.iter().rfind(|ended| ended.is_same_as(item))
+    }
+
     /// The last end of a work item.
     pub fn last(&self, id: &str) -> Option<&EndedItem> {
         self.items.iter().rev().find(|item| item.id == id)
@@ -286,7 +319,7 @@ impl Ended {
 
     /// Adds an end, unless this occurrence has one: a host that was frozen may come with another, long after the work was taken over.
     pub(super) fn add(&mut self, ended: EndedItem) {
-        if self.items.iter().any(|item| (&item.id, item.taken) == (&ended.id, ended.taken)) {
+        if self.end_of(&ended).is_some() {
             return;
         }
         if self.items.len() >= ENDED_KEPT {
@@ -402,6 +435,19 @@ impl Item {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_comes_again_is_not_what_has_ended() {
+        let then = crate::testing::open_item();
+        let now = Item { taken: then.taken + SignedDuration::from_secs(1), ..then.clone() };
+        let end = then.at_its_end(Decision::Done, None, now.taken);
+        let (open, mut ended) = (Open { items: vec![now.clone()], ..Open::default() }, Ended::default());
+        ended.add(end.clone());
+        ended.add(end.clone());
+        assert_eq!(ended.items, std::slice::from_ref(&end));
+        assert_eq!((ended.end_of(&then), ended.end_of(&now)), (Some(&end), None));
+        assert_eq!((open.still(&then), open.still(&now)), (None, Some(&now)));
+    }
 
     #[test]
     fn whatever_is_decided_can_be_read_again() {

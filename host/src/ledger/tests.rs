@@ -3,6 +3,7 @@
 mod claim;
 mod ends;
 mod format;
+mod lately;
 mod leases;
 mod looking;
 pub(crate) mod scripted;

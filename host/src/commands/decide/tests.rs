@@ -173,7 +173,8 @@ async fn who_waits_without_aws_sees_a_host_carry_the_order_out_or_says_that_none
     insta::assert_snapshot!(text, @"
     i-0123456789abcdef0: the order CONTINUE is written down, and the next host that comes for the work
       carries it out, in 40s or sooner. It was not done from here: no AWS
-    i-0123456789abcdef0: it has not been carried out within 1 minute
+    i-0123456789abcdef0: it has not been carried out within 1 minute: no host has done it, and it cannot
+      be done from here: no AWS
     ");
 
     let person = Person::with(one(stuck())).await;
@@ -190,6 +191,82 @@ async fn who_waits_without_aws_sees_a_host_carry_the_order_out_or_says_that_none
     let said = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let order = format!("ended by order of {}, after 3 attempts of under-test", desk::user_at_host());
     assert!(said.ends_with(&format!("{order}; lifecycle action completed with CONTINUE")), "{said}");
+}
+
+/// What is said to who waits, how often Auto Scaling was told, and what was logged, where it answers like this each time.
+async fn waited_where_it_answers(kind: PortErrorKind, message: &str) -> (String, usize, String) {
+    let person = Person::with(one(stuck())).await;
+    let recorder = person.host.recorder.clone();
+    recorder.answers.lock().unwrap().extend(vec![Err(PortError::new(kind, message)); 100]);
+    let (log, _guard) = crate::testing::log();
+    let (code, text, ended) = person.order_and_wait(LifecycleResult::Continue, Ok(()), WAIT).await;
+    assert_eq!((code, ended.items.len()), (NOT_YET, 0));
+    (text, recorder.told.lock().unwrap().iter().filter(|told| told.ends_with("CONTINUE")).count(), log.told())
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_tries_again_when_it_is_time_and_reads_at_last_why_it_failed() {
+    let (text, tries, log) = waited_where_it_answers(PortErrorKind::Other, "something is wrong at their end").await;
+    assert_eq!((tries, log.matches("not brought to its end").count()), (4, 4), "{log}");
+    insta::assert_snapshot!(text, @"
+    i-0123456789abcdef0: the order CONTINUE is written down, and hosts try again to carry it out. From
+      here that failed: event 87654321-4321-4321-4321-210987654321: the lifecycle action on
+      i-0123456789abcdef0 could not be completed with CONTINUE: something is wrong at their end
+    i-0123456789abcdef0: it has not been carried out within 1 minute: the last try from here failed:
+      event 87654321-4321-4321-4321-210987654321: the lifecycle action on i-0123456789abcdef0 could not
+      be completed with CONTINUE: something is wrong at their end
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_denied_does_not_wait_and_reads_what_to_do() {
+    let began = tokio::time::Instant::now();
+    let (text, tries, _) =
+        waited_where_it_answers(PortErrorKind::Denied, "not allowed by IAM; allow autoscaling:CompleteLifecycleAction")
+            .await;
+    assert_eq!((tries, began.elapsed()), (1, Duration::ZERO));
+    insta::assert_snapshot!(text, @"
+    i-0123456789abcdef0: the order CONTINUE is written down, and hosts try again to carry it out. From
+      here that failed: event 87654321-4321-4321-4321-210987654321: the lifecycle action on
+      i-0123456789abcdef0 could not be completed with CONTINUE: not allowed by IAM; allow
+      autoscaling:CompleteLifecycleAction
+    i-0123456789abcdef0: it is waited for no longer, since what fails here does not pass by itself:
+      event 87654321-4321-4321-4321-210987654321: the lifecycle action on i-0123456789abcdef0 could not
+      be completed with CONTINUE: not allowed by IAM; allow autoscaling:CompleteLifecycleAction. Mend
+      that, or set AWS_PROFILE to credentials that are allowed it, and give the order again; hosts try
+      with rights of their own meanwhile
+    ");
+    let (text, ..) = waited_where_it_answers(PortErrorKind::NotFound, "there is no group web").await;
+    insta::assert_snapshot!(text.lines().skip(3).collect::<Vec<_>>().join("\n"), @"
+    i-0123456789abcdef0: it is waited for no longer, since what fails here does not pass by itself:
+      event 87654321-4321-4321-4321-210987654321: the lifecycle action on i-0123456789abcdef0 could not
+      be completed with CONTINUE: there is no group web. Mend that, and give the order again; hosts try
+      with rights of their own meanwhile
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_host_that_works_on_reads_at_last_which() {
+    let person = Person::with(Open::default()).await;
+    let event = crate::testing::terminating();
+    let other =
+        Ledger::new(person.store.clone(), person.clock(), person.host.dispatch.place.clone(), "worker-1 (process 7)");
+    let wanted = Wanted { event: &event, handler: "under-test", deadline: now(), hook: None };
+    let Ok(Claim::Ours(held)) = other.claim(&wanted).await else { panic!("not ours") };
+    let works = async {
+        loop {
+            tokio::time::sleep(Duration::from_secs(6)).await;
+            other.renew(&held).await.unwrap();
+        }
+    };
+    let (_, text, _) = tokio::select! {
+        never = works => never,
+        ordered = person.order_and_wait(LifecycleResult::Continue, Ok(()), WAIT) => ordered,
+    };
+    insta::assert_snapshot!(text.lines().skip(2).collect::<Vec<_>>().join("\n"), @"
+    i-0123456789abcdef0: it has not been carried out within 1 minute: worker-1 (process 7) is at work on
+      the instance, for 60s
+    ");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,13 +1,14 @@
 //! What is said before an order is given, and after.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 
-use super::Order;
-use crate::clock::words::{due, relative, to_the_second};
-use crate::diagnosis;
+use super::{Here, Order};
+use crate::clock::words::{brief, due, long, relative, to_the_second};
 use crate::dispatch::{DispatchError, End};
 use crate::event::{Kind, Transition};
-use crate::ledger::{Item, Open};
+use crate::ledger::{Item, Lease, Open};
 use crate::lifecycle::LifecycleResult;
 
 impl Order<'_> {
@@ -29,7 +30,7 @@ impl Order<'_> {
             event.about()
         )];
         if let Some(finishing) = &self.item.finishing {
-            let (at, decided) = (relative(finishing.at, now), diagnosis::told(&finishing.decision));
+            let (at, decided) = (relative(finishing.at, now), &finishing.decision);
             let result = finishing.result.map_or("nothing", |result| result.as_str());
             lines.push(format!(
                 "its end was decided {at} and is not changed any more: {decided}; Auto Scaling is to be told: {result}. This only \
@@ -117,8 +118,31 @@ impl Order<'_> {
 
     fn stands(&self, item: &Item) -> String {
         match &item.finishing {
-            Some(finishing) => format!("its end is decided ({})", diagnosis::told(&finishing.decision)),
+            Some(finishing) => format!("its end is decided ({})", finishing.decision),
             None => format!("the order {} is written down", self.result.as_str()),
         }
     }
+}
+
+/// It was waited for, and is no longer.
+pub(super) fn hopeless(error: &DispatchError) -> String {
+    let other = if error.is_denied() { ", or set AWS_PROFILE to credentials that are allowed it" } else { "" };
+    format!(
+        "it is waited for no longer, since what fails here does not pass by itself: {error}. Mend that{other}, and give the order \
+         again; hosts try with rights of their own meanwhile"
+    )
+}
+
+/// It was waited for in vain.
+pub(super) fn not_in_time(at_most: Duration, here: &Here, lease: Option<&Lease>, now: Timestamp) -> String {
+    let why = match (&here.failed, lease, &here.hand) {
+        (Some(error), ..) => format!(": the last try from here failed: {error}"),
+        (None, Some(lease), _) => {
+            let since = brief(now.duration_since(lease.since));
+            format!(": {} is at work on the instance, for {since}", lease.holder)
+        }
+        (None, None, Err(why)) => format!(": no host has done it, and it cannot be done from here: {why}"),
+        (None, None, Ok(_)) => String::new(),
+    };
+    format!("it has not been carried out within {}{why}", long(at_most))
 }

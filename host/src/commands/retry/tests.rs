@@ -1,8 +1,12 @@
 use jiff::SignedDuration;
 
 use super::*;
-use crate::ledger::{LEASE, Lease, MemoryStore, Open, Store};
-use crate::testing::{INSTANCE, START, VirtualClock, open_item, policy, put_open};
+use crate::dispatch::Step;
+use crate::dispatch::tests::host;
+use crate::ledger::{Finishing, LEASE, Lease, MemoryStore, Open, Store};
+use crate::lifecycle::LifecycleResult;
+use crate::outcome::Decision;
+use crate::testing::{INSTANCE, START, VirtualClock, guests, open_item, policy, put_open};
 
 fn now() -> Timestamp {
     START.parse().unwrap()
@@ -58,14 +62,55 @@ async fn what_nobody_comes_for_is_left_to_the_sweep_if_there_is_one() {
     ");
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_is_being_worked_on_is_left_alone() {
-    let item = Item { failures: 4, ..open_item() };
+/// An item that a host works on, for 8 seconds.
+fn worked_on(item: Item) -> Open {
     let (id, holder) = ("1".to_owned(), "worker-1 (process 7)".to_owned());
     let lease = Lease { id, holder, item: item.id.clone(), since: at(-8), until: at(-8) + LEASE };
-    let (code, text, after) = retried(Open { lease: Some(lease), ..one(item) }, &policy("")).await;
-    assert_eq!((code, after.failures), (WORKED_ON, 4));
-    insta::assert_snapshot!(text, @"i-0123456789abcdef0: worker-1 (process 7) works on it, for 8s: there is nothing to retry yet");
+    Open { lease: Some(lease), ..one(item) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_being_worked_on_is_tried_again_right_after() {
+    let (code, text, after) = retried(worked_on(Item { failures: 4, due: at(-8), ..open_item() }), &policy("")).await;
+    assert_eq!((code, after.failures, after.due), (DUE, 0, now()));
+    insta::assert_snapshot!(text, @"
+    i-0123456789abcdef0: terminating, hook drain of group web: worker-1 (process 7) works on it, for 8s;
+      unless that brings it to its end, the next attempt is due right after it, and its 4 failures in a
+      row are forgiven
+    ");
+    let decision = Decision::Done;
+    let finishing = Finishing { decision, result: Some(LifecycleResult::Continue), sent: true, at: at(-60) };
+    let finishing = || Item { finishing: Some(finishing.clone()), ..open_item() };
+    insta::assert_snapshot!(retried(worked_on(finishing()), &policy("")).await.1, @"
+    i-0123456789abcdef0: terminating, hook drain of group web: worker-1 (process 7) works on it, for 8s;
+      its end is decided, and unless that brings it to its end, the next try to tell Auto Scaling is due
+      right after it
+    ");
+    insta::assert_snapshot!(retried(one(finishing()), &policy("")).await.1, @"
+    i-0123456789abcdef0: terminating, hook drain of group web: its end is decided, and the next try to
+      tell Auto Scaling is due now. A host comes for it at any moment
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_host_at_work_makes_the_further_attempt_and_forgives_what_failed_before() {
+    let sections = "[handler.finish]\nmax-attempts = 1\non-failure = \"abandon\"
+        [handler.grants]\necs = { clusters = [\"c\"], allow = [\"drain\"] }";
+    let host = host(Some(guests::drain_of(INSTANCE)), sections);
+    let (store, clock): (Arc<dyn Store>, _) = (host.store.clone(), host.dispatch.ports.clock.clone());
+    let event = crate::testing::terminating();
+    let person = async {
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        let instance = InstanceId::parse(INSTANCE).unwrap();
+        let known = desk::known(desk::ledgers(&store, &clock).await.unwrap(), &instance).await.unwrap().unwrap();
+        let item = &known.open.items[0];
+        retry(&mut Vec::new(), &instance, &known, item, &policy(""), clock.now()).await.unwrap()
+    };
+    // Its only attempt takes a minute and fails: without the person the host would give up.
+    let (step, code) = tokio::join!(host.dispatch.step(&event, None), person);
+    assert_eq!(code, DUE);
+    let now = clock.now();
+    assert!(matches!(step, Ok(Step::Later { due, .. }) if due <= now), "{step:?}");
 }
 
 /// What is said to somebody who waits for a minute, while `meanwhile` happens to the item after ten seconds.

@@ -72,7 +72,7 @@ fn of_open(open: &Open, item: &Item, now: Timestamp) -> Vec<String> {
             (Some(result), true) => format!("{} is being told to Auto Scaling, and may have arrived", result.as_str()),
             (Some(result), false) => format!("{} is still to be told to Auto Scaling", result.as_str()),
         };
-        let decided = diagnosis::told(&finishing.decision);
+        let decided = &finishing.decision;
         lines.push(format!("  decided {}: {decided}; {result}", to_the_second(finishing.at)));
     }
     lines.push(format!("  now: {}", stands(open, item, now)));

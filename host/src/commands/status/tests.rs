@@ -259,12 +259,12 @@ async fn json_is_a_line_for_each_item_with_everything_in_it() {
 
 async fn amiss(store: &Arc<dyn Store>, now: Timestamp) -> (u8, String) {
     let mut out = Vec::new();
-    let code = watch::amiss(&mut out, (&**store, &ledgers(store).await), "memory:", now).await.unwrap();
+    let code = amiss::tell(&mut out, (&**store, &ledgers(store).await), "memory:", now).await.unwrap();
     (code, String::from_utf8(out).unwrap())
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_overdue_damaged_or_left_is_all_that_monitoring_is_told() {
+async fn what_is_stuck_damaged_or_left_is_all_that_monitoring_is_told() {
     let store = ledger().await;
     store.write("damaged/open/123456789012/eu-central-1/i-1.json-0a", b"{".to_vec(), None).await.unwrap();
     let gave_up = || Decision::GaveUp { why: "5 attempts in a row failed".into() };
@@ -288,12 +288,43 @@ async fn what_is_overdue_damaged_or_left_is_all_that_monitoring_is_told() {
 async fn monitoring_is_at_rest_while_work_waits_and_when_what_was_left_is_over() {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Arc::new(VirtualClock::new())));
     let due = now() + SignedDuration::from_hours(9);
-    put_open(&*store, &open(Item { due, wake: due, failures: 3, ..item(1) })).await;
+    put_open(&*store, &open(Item { due, wake: due, deadline: due, failures: 3, ..item(1) })).await;
     let left = ended_item(Decision::GaveUp { why: "broken".into() }, Some(Completion::Left));
     put_ended(&*store, &Ended { items: vec![left], ..Ended::default() }).await;
     assert_eq!(amiss(&store, now()).await.0, AMISS);
     let later = now() + SignedDuration::from_hours(2);
-    assert_eq!(amiss(&store, later).await, (READ, "nothing is overdue, damaged or left in memory:\n".to_owned()));
+    assert_eq!(
+        amiss(&store, later).await,
+        (READ, "nothing is overdue, late, finishing for long, damaged or left in memory:\n".to_owned())
+    );
+}
+
+/// What monitoring is told of one open item.
+async fn amiss_with(item: Item) -> String {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    put_open(&*store, &open(item)).await;
+    amiss(&store, now()).await.1
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_hosts_come_for_in_vain_is_stuck_too() {
+    // Hosts are denied to tell Auto Scaling, and try it every 15 seconds.
+    let finishing = |result, seconds| {
+        let finishing = Finishing { decision: Decision::Done, result, sent: false, at: ago(seconds) };
+        Item { finishing: Some(finishing), ..item(4) }
+    };
+    let told = Some(LifecycleResult::Continue);
+    let nothing = "nothing is overdue, late, finishing for long, damaged or left in memory:\n";
+    assert_eq!(amiss_with(finishing(told, 180)).await, nothing);
+    insta::assert_snapshot!(amiss_with(finishing(told, 181)).await, @"
+    finishing: i-0123456789abcde04: its end was decided 3m ago (done), and Auto Scaling could not be
+      told CONTINUE yet; the next try is due in 12s
+    ");
+    insta::assert_snapshot!(amiss_with(finishing(None, 181)).await, @"finishing: i-0123456789abcde04: its end was decided 3m ago (done), and only has to be written down");
+    assert_eq!(amiss_with(Item { deadline: ago(180), ..item(4) }).await, nothing);
+    insta::assert_snapshot!(amiss_with(Item { deadline: ago(181), ..item(4) }).await, @"late: i-0123456789abcde04: its deadline passed 3m ago, and it is still open; attempts: 3");
+    let overdue = Item { deadline: ago(900), wake: ago(400), ..finishing(told, 900) };
+    assert!(amiss_with(overdue).await.starts_with("overdue: "), "a line for each");
 }
 
 async fn story(json: bool) -> String {
