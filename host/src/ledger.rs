@@ -38,7 +38,7 @@ pub use dir::DirStore;
 pub use error::LedgerError;
 pub use held::{Held, LeaseEnd};
 pub use memory::MemoryStore;
-pub use record::{ATTEMPTS_TOLD, Ended, EndedItem, FORMAT, Finishing, Item, Lease, Occurs, Open, Order, Told};
+pub use record::{ATTEMPTS_TOLD, Ended, EndedItem, FORMAT, Finishing, Item, Lease, Occurs, Open, Order, Retried, Told};
 #[cfg(feature = "live")]
 pub use s3::S3Store;
 pub use standing::{OVERDUE, Standing, Worry};
@@ -249,11 +249,12 @@ impl Ledger {
         .await
     }
 
-    /// Makes an item due now, its failures forgiven. The item as it is then; none if it is not open.
-    pub async fn retry(&self, instance: &InstanceId, item: &Item) -> Result<Option<Item>, LedgerError> {
+    /// Makes an item due now, its failures forgiven, as `by` wants it. The item as it is then; none if it is not open.
+    pub async fn retry(&self, instance: &InstanceId, item: &Item, by: &str) -> Result<Option<Item>, LedgerError> {
         let now = self.clock.now();
         let key = self.key::<Open>(instance.as_str());
         self.remark_this(&key, item, |item| {
+            item.retried = Some(Retried { by: by.to_owned(), at: now, failures: item.failures });
             (item.failures, item.interrupted) = (0, 0);
             // What nobody has come for is not less overdue for it.
             (item.due, item.wake) = (now, item.wake.min(now));

@@ -70,6 +70,7 @@ pub(crate) fn open_item() -> Item {
         due: now,
         wake: now,
         order: None,
+        retried: None,
         finishing: None,
         told: Vec::new(),
     }
@@ -112,6 +113,7 @@ pub(crate) fn ended_item(decision: Decision, lifecycle: Option<Completion>) -> E
     EndedItem {
         id,
         token: event.lifecycle_action.and_then(|action| action.token),
+        retried: None,
         event: event.id,
         kind: event.kind.as_str().to_owned(),
         time: event.time,

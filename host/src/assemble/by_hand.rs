@@ -70,6 +70,11 @@ impl ByHand {
         Ok(Self { policy, store, aws })
     }
 
+    /// Who asks: an ARN; none without AWS.
+    pub fn caller(&self) -> Option<String> {
+        self.aws.as_ref().ok().map(|aws| aws.caller().to_owned())
+    }
+
     /// What looks at the world, or why nothing does.
     pub fn eyes(&self) -> Result<Eyes, String> {
         let aws = self.aws.as_ref().map_err(told)?;
@@ -103,6 +108,11 @@ impl ByHand {
     pub async fn new(policy: Policy) -> Result<Self, AssembleError> {
         let store = ledger_alone(&policy).await?;
         Ok(Self { policy, store })
+    }
+
+    /// Nobody, as far as AWS is concerned.
+    pub fn caller(&self) -> Option<String> {
+        None
     }
 
     /// Why nothing looks at the world.

@@ -151,7 +151,15 @@ pub(super) fn unknown(instance: &InstanceId, place: &str) -> String {
 pub(super) async fn known(ledgers: Vec<Ledger>, instance: &InstanceId) -> Result<Option<Known>, LedgerError> {
     let mut known: Option<Known> = None;
     for ledger in ledgers {
-        let (open, ended) = (ledger.open(instance).await?, ledger.ended(instance).await?);
+        let open = ledger.open(instance).await?;
+        let ended = match ledger.ended(instance).await {
+            // Nobody needs the past to decide over what is open.
+            Err(error @ LedgerError::Unsound { .. }) if !open.items.is_empty() => {
+                tracing::warn!(%error, "what has ended is not told");
+                Ended::default()
+            }
+            ended => ended?,
+        };
         let (is_open, is_known) = (!open.items.is_empty(), !open.items.is_empty() || !ended.items.is_empty());
         // Instance ids are unique across accounts and regions, as far as anybody knows.
         if is_open || is_known && known.is_none() {

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use super::desk::{self, Known, Refusal, write_lines};
 use super::policy::PolicyFile;
 use super::wait::{self, Wait};
-use crate::assemble;
+use crate::assemble::ByHand;
 use crate::clock::words::{brief, due, long, to_the_second};
 use crate::clock::{Clock, SystemClock};
 use crate::diagnosis;
@@ -61,15 +61,16 @@ impl Arguments {
     }
 
     async fn retry(&self) -> Result<u8, Refusal> {
-        let policy = desk::policy(&self.policy)?;
-        let store = assemble::ledger_alone(&policy).await?;
+        let by_hand = ByHand::new(desk::policy(&self.policy)?).await?;
+        let (policy, store) = (&by_hand.policy, &by_hand.store);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let known = desk::known(desk::ledgers(&store, &clock).await?, &self.instance).await?;
+        let known = desk::known(desk::ledgers(store, &clock).await?, &self.instance).await?;
         let known =
-            known.ok_or_else(|| Refusal::nothing(desk::unknown(&self.instance, &desk::place(&policy, &*store))))?;
+            known.ok_or_else(|| Refusal::nothing(desk::unknown(&self.instance, &desk::place(policy, &**store))))?;
         let item = known.choose(&self.instance, self.item.as_deref(), clock.now())?;
         let out = &mut io::stdout().lock();
-        let code = retry(out, &self.instance, &known, item, &policy, clock.now()).await?;
+        let by = by_hand.caller().unwrap_or_else(desk::user_at_host);
+        let code = retry(out, (&self.instance, &by), &known, item, policy, clock.now()).await?;
         match self.wait.at_most {
             Some(at_most) if code == DUE => see_through(out, &self.instance, &known, item, at_most).await,
             _ => Ok(code),
@@ -110,7 +111,7 @@ fn tried(told: &Told) -> String {
 
 async fn retry(
     out: &mut dyn Write,
-    instance: &InstanceId,
+    (instance, by): (&InstanceId, &str),
     known: &Known,
     item: &Item,
     policy: &Policy,
@@ -119,7 +120,7 @@ async fn retry(
     let standing = known.open.standing(item, now);
     // Who works on it finds out when the attempt has ended, and then makes another.
     let at_work = known.open.held(now).filter(|_| standing == Standing::Working);
-    if known.ledger.retry(instance, item).await?.is_none() {
+    if known.ledger.retry(instance, item, by).await?.is_none() {
         return Err(Refusal::nothing(format!("{instance}: the work has ended meanwhile; nothing was changed")));
     }
     let forgiven = match item.failures {

@@ -15,7 +15,7 @@ use super::policy::PolicyFile;
 use crate::assemble::{ByHand, Eyes};
 use crate::clock::{Clock, SystemClock};
 use crate::diagnosis::{Book, Diagnosis, Finding, Sight, diagnose};
-use crate::ledger::{Ended, Open, Store};
+use crate::ledger::{Ended, LedgerError, Open, Store};
 use crate::policy::{NamePatterns, Policy};
 use crate::ports::{InstanceId, Place};
 use crate::telemetry::visible_json;
@@ -81,7 +81,11 @@ impl Asked<'_> {
         eyes: Result<Eyes, String>,
         clock: &Arc<dyn Clock>,
     ) -> Result<u8, Refusal> {
-        let known = desk::known(desk::ledgers(self.store, clock).await?, self.instance).await?;
+        let (known, damage) = match desk::known(desk::ledgers(self.store, clock).await?, self.instance).await {
+            // What AWS says is told all the same.
+            Err(error @ LedgerError::Unsound { .. }) => (None, Some(error)),
+            known => (known?, None),
+        };
         let place = known.as_ref().map(|known| known.ledger.place().clone());
         let (open, ended) = known.map_or_else(Default::default, |known| (known.open, known.ended));
         let sight = match eyes.and_then(|eyes| seen_from(&eyes.place, place.as_ref()).map(|()| eyes)) {
@@ -92,7 +96,10 @@ impl Asked<'_> {
             Err(why) => Err(why),
         };
         let book = Book { instance: self.instance, open: &open, ended: &ended, policy: self.policy, now: clock.now() };
-        let diagnosis = diagnose(&book, sight.as_ref().ok());
+        let mut diagnosis = diagnose(&book, sight.as_ref().ok());
+        if let Some(error) = damage {
+            diagnosis.finding = Finding { conclusion: error.to_string(), remedy: None, command: None };
+        }
         if self.json {
             writeln!(out, "{}", visible_json(&as_json(self.instance, &open, &diagnosis, sight.err())))?;
         } else {

@@ -185,6 +185,7 @@ fn new(id: String, wanted: &Wanted<'_>, now: Timestamp) -> Item {
         due: now,
         wake: now,
         order: None,
+        retried: None,
         finishing: None,
         told: Vec::new(),
     }

@@ -94,6 +94,9 @@ pub struct Item {
     pub wake: Timestamp,
     /// What a person has ordered, and is still to be done.
     pub order: Option<Order>,
+    /// That a person has asked for another attempt, the last time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retried: Option<Retried>,
     /// How it ends: decided, written down, and from then on repeated by whoever comes, never decided again.
     pub finishing: Option<Finishing>,
     /// The attempts.
@@ -126,6 +129,17 @@ pub struct Order {
     pub by: String,
     /// When.
     pub at: Timestamp,
+}
+
+/// That a person has asked for another attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retried {
+    /// Who.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+    /// How many failures in a row were forgiven.
+    pub failures: u32,
 }
 
 /// How an item ends.
@@ -202,6 +216,9 @@ pub struct EndedItem {
     pub decision: Decision,
     /// What became of the lifecycle action; none if the event has none.
     pub lifecycle: Option<Completion>,
+    /// That a person has asked for another attempt, the last time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retried: Option<Retried>,
     /// How many attempts were begun.
     pub attempts: u32,
     /// The attempts.
@@ -426,6 +443,7 @@ impl Item {
             ended: now,
             decision,
             lifecycle,
+            retried: self.retried.clone(),
             attempts: self.attempts,
             told: self.told.clone(),
         }

@@ -484,3 +484,12 @@ fn an_instance_has_to_be_named() {
       <INSTANCE>
     ");
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_decides_over_what_is_open_need_not_know_what_has_ended() {
+    let person = Person::with(one(stuck())).await;
+    let key = person.store.list("open/", None).await.unwrap().objects.remove(0).key.replacen("open/", "ended/", 1);
+    person.store.write(&key, b"garbage".to_vec(), None).await.unwrap();
+    let (code, text, _) = person.order(LifecycleResult::Continue, Ok(())).await;
+    assert_eq!(code, ENDED, "{text}");
+}

@@ -3,7 +3,7 @@ use jiff::SignedDuration;
 use super::*;
 use crate::dispatch::Step;
 use crate::dispatch::tests::host;
-use crate::ledger::{Finishing, LEASE, Lease, MemoryStore, Open, Store};
+use crate::ledger::{Finishing, LEASE, Lease, MemoryStore, Open, Retried, Store};
 use crate::lifecycle::LifecycleResult;
 use crate::outcome::Decision;
 use crate::testing::{INSTANCE, START, VirtualClock, guests, open_item, policy, put_open};
@@ -25,7 +25,7 @@ async fn retried(open: Open, policy: &Policy) -> (u8, String, Item) {
     let known = desk::known(desk::ledgers(&store, &clock).await.unwrap(), &instance).await.unwrap().unwrap();
     let mut out = Vec::new();
     let item = &known.open.items[0];
-    let code = retry(&mut out, &instance, &known, item, policy, now()).await.unwrap();
+    let code = retry(&mut out, (&instance, "ops@laptop"), &known, item, policy, now()).await.unwrap();
     let after = known.ledger.open(&instance).await.unwrap().items.remove(0);
     (code, String::from_utf8(out).unwrap(), after)
 }
@@ -39,6 +39,7 @@ async fn failures_are_forgiven_and_it_is_said_when_a_host_comes() {
     let failing = Item { failures: 4, interrupted: 2, due: at(60), wake: at(40), ..open_item() };
     let (code, text, after) = retried(one(failing), &policy("")).await;
     assert_eq!((code, after.failures, after.interrupted, after.due), (DUE, 0, 0, now()));
+    assert_eq!(after.retried, Some(Retried { by: "ops@laptop".to_owned(), at: now(), failures: 4 }));
     insta::assert_snapshot!(text, @"
     i-0123456789abcdef0: terminating, hook drain of group web: the next attempt is due now, and its 4
       failures in a row are forgiven. A host comes for it in 40s or sooner
@@ -104,7 +105,7 @@ async fn the_host_at_work_makes_the_further_attempt_and_forgives_what_failed_bef
         let instance = InstanceId::parse(INSTANCE).unwrap();
         let known = desk::known(desk::ledgers(&store, &clock).await.unwrap(), &instance).await.unwrap().unwrap();
         let item = &known.open.items[0];
-        retry(&mut Vec::new(), &instance, &known, item, &policy(""), clock.now()).await.unwrap()
+        retry(&mut Vec::new(), (&instance, "ops@laptop"), &known, item, &policy(""), clock.now()).await.unwrap()
     };
     // Its only attempt takes a minute and fails: without the person the host would give up.
     let (step, code) = tokio::join!(host.dispatch.step(&event, None), person);

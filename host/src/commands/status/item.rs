@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::ledger::{EndedItem, Finishing, Item, Lease, Open, Order, Standing, Told};
+use crate::ledger::{EndedItem, Finishing, Item, Lease, Open, Order, Retried, Standing, Told};
 use crate::lifecycle::Completion;
 use crate::outcome::Decision;
 use crate::ports::{AccountId, GroupName, HookName, InstanceId, Place, Region};
@@ -37,6 +37,8 @@ pub(super) struct OpenItem<'a> {
     digest: Option<&'a str>,
     lease: Option<Value>,
     order: Option<&'a Order>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retried: Option<&'a Retried>,
     finishing: Option<&'a Finishing>,
     #[serde(skip_serializing_if = "Option::is_none")]
     told: Option<&'a [Told]>,
@@ -72,6 +74,7 @@ impl<'a> OpenItem<'a> {
             digest: last.map(|last| last.module.as_str()),
             lease: open.held(now).map(lease),
             order: item.order.as_ref(),
+            retried: item.retried.as_ref(),
             finishing: item.finishing.as_ref(),
             told: None,
         }

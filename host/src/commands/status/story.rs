@@ -9,7 +9,7 @@ use super::item::{OpenItem, Past};
 use crate::clock::words::{brief, due, relative, to_the_second};
 use crate::commands::desk::{Known, short, write_lines};
 use crate::diagnosis;
-use crate::ledger::{EndedItem, Item, Open, Standing, Told};
+use crate::ledger::{EndedItem, Item, Open, Retried, Standing, Told};
 use crate::ports::InstanceId;
 use crate::telemetry::visible_json;
 
@@ -48,6 +48,7 @@ fn of_ended(ended: &EndedItem, now: Timestamp) -> Vec<String> {
         format!("  taken {} ({})", to_the_second(*taken), relative(*taken, now)),
     ];
     lines.extend(ended.told.iter().map(of_attempt));
+    lines.extend(ended.retried.as_ref().map(of_retry));
     lines.push(format!("  ended {} ({}): {}", to_the_second(*at), relative(*at, now), diagnosis::end(ended)));
     lines
 }
@@ -62,6 +63,7 @@ fn of_open(open: &Open, item: &Item, now: Timestamp) -> Vec<String> {
         format!("  deadline {} ({})", to_the_second(deadline), relative(deadline, now)),
     ];
     lines.extend(item.told.iter().map(of_attempt));
+    lines.extend(item.retried.as_ref().map(of_retry));
     if let Some(order) = &item.order {
         let at = to_the_second(order.at);
         lines.push(format!("  ordered {at} by {}: {}", order.by, order.result.as_str()));
@@ -93,6 +95,11 @@ fn stands(open: &Open, item: &Item, now: Timestamp) -> String {
         (Standing::Overdue, _) => diagnosis::overdue(item, now),
         _ => format!("the next attempt is due {}{failed}", due(item.due, now)),
     }
+}
+
+fn of_retry(Retried { by, at, failures }: &Retried) -> String {
+    let forgiven = if *failures == 0 { String::new() } else { format!(", failures in a row forgiven: {failures}") };
+    format!("  another attempt asked for {} by {by}{forgiven}", to_the_second(*at))
 }
 
 fn of_attempt(told: &Told) -> String {

@@ -4,7 +4,7 @@ use clap::Parser;
 use jiff::{SignedDuration, Timestamp};
 
 use super::*;
-use crate::ledger::{Ended, Finishing, Item, LEASE, Lease, MemoryStore, Open, Order, Store};
+use crate::ledger::{Ended, Finishing, Item, LEASE, Lease, MemoryStore, Open, Order, Retried, Store};
 use crate::lifecycle::{Completion, LifecycleResult};
 use crate::outcome::Decision;
 use crate::ports::{AccountId, Region};
@@ -389,11 +389,14 @@ async fn the_story_of_an_instance_has_what_was_decided_and_by_whom() {
 #[tokio::test(start_paused = true)]
 async fn the_story_of_what_nobody_comes_for_says_no_more_than_is_known() {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
-    put_open(&*store, &open(Item { wake: ago(400), due: ago(400), ..open_item() })).await;
+    let retried = Some(Retried { by: "me@laptop".to_owned(), at: ago(410), failures: 3 });
+    put_open(&*store, &open(Item { wake: ago(400), due: ago(400), retried, ..open_item() })).await;
     let instance = InstanceId::parse(INSTANCE).unwrap();
     let known = desk::known(ledgers(&store).await, &instance).await.unwrap().unwrap();
     let mut out = Vec::new();
     story::tell(&mut out, &instance, &known, now(), false).unwrap();
+    let retried = "another attempt asked for 2026-01-15T02:53:10Z by me@laptop, failures in a row forgiven: 3";
+    assert!(String::from_utf8_lossy(&out).contains(retried));
     insta::assert_snapshot!(String::from_utf8(out).unwrap().lines().last().unwrap_or_default(), @"  now: its next step is overdue since 2026-01-15T02:53:20Z (6m ago): no host has come for it");
 }
 

@@ -178,3 +178,15 @@ async fn the_same_can_be_had_as_json() {
         assert!(HELP.contains(&format!("`{key}`")), "{key}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_damaged_is_named_and_what_aws_says_told_all_the_same() {
+    let (world, store) = (world(), ledger(Some(waiting())).await);
+    let key = store.list("open/", None).await.unwrap().objects.remove(0).key;
+    let version = store.read(&key).await.unwrap().unwrap().version;
+    store.write(&key, b"garbage".to_vec(), Some(&version)).await.unwrap();
+    let (code, told) = why(&store, Ok(eyes(&world)), world.ports().clock).await;
+    assert_eq!(code, NOTHING);
+    assert!(told.contains("is damaged"), "{told}");
+    assert!(told.contains("Auto Scaling: Terminating:Wait in group web"), "{told}");
+}

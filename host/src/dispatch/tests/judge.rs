@@ -25,6 +25,7 @@ fn item(failures: u32) -> Item {
         due: start,
         wake: start,
         order: None,
+        retried: None,
         finishing: None,
         told: Vec::new(),
     }

@@ -58,7 +58,7 @@ async fn a_further_attempt_that_was_asked_for_goes_before_giving_up() {
     let host = host(Some(guests::drain_of(INSTANCE)), ONE_LONG_ATTEMPT);
     let retry = async {
         tokio::time::sleep(Duration::from_secs(30)).await;
-        host.dispatch.ledger.retry(&instance(), &host.open().await[0]).await
+        host.dispatch.ledger.retry(&instance(), &host.open().await[0], "me").await
     };
     let (worked, _) = tokio::join!(host.work(terminating()), retry);
     assert_eq!((worked.decision.as_str(), worked.attempts), ("gave-up", 2));
@@ -75,7 +75,7 @@ async fn a_further_attempt_that_was_asked_for_does_not_wait_and_the_failures_are
     tokio::time::advance(Duration::from_secs(60)).await;
     let retry = async {
         tokio::time::sleep(Duration::from_secs(30)).await;
-        host.dispatch.ledger.retry(&instance(), &host.open().await[0]).await
+        host.dispatch.ledger.retry(&instance(), &host.open().await[0], "me").await
     };
     let (step, _) = tokio::join!(host.dispatch.step(&event, None), retry);
     let item = host.open().await.remove(0);

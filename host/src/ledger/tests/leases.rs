@@ -108,7 +108,7 @@ async fn what_a_person_orders_and_asks_for_is_kept_whoever_holds_the_lease() {
     let event = terminating();
     let unknown = crate::testing::open_item();
     assert_eq!(ledger.order(&instance(), &unknown, LifecycleResult::Continue, "me").await.unwrap(), None);
-    assert_eq!(ledger.retry(&instance(), &unknown).await.unwrap(), None);
+    assert_eq!(ledger.retry(&instance(), &unknown, "me").await.unwrap(), None);
     let held = ledger.claim(&wanted(&event)).await.unwrap().ours();
     tokio::time::advance(Duration::from_secs(10)).await;
     let seen = held.item().await.unwrap();
@@ -119,7 +119,7 @@ async fn what_a_person_orders_and_asks_for_is_kept_whoever_holds_the_lease() {
     assert_eq!(open(&ledger).await.items[0].order, Some(order));
 
     tokio::time::advance(Duration::from_secs(10)).await;
-    let retried = ledger.retry(&instance(), &seen).await.unwrap().unwrap();
+    let retried = ledger.retry(&instance(), &seen, "me").await.unwrap().unwrap();
     assert_eq!((retried.failures, retried.interrupted, retried.due, retried.wake), (0, 0, at(20), at(10)));
 
     // What has begun anew since it was looked at is not what the person meant.

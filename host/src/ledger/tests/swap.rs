@@ -33,6 +33,7 @@ fn ended(id: &str) -> EndedItem {
         ended: at(0),
         decision: Decision::Done,
         lifecycle: None,
+        retried: None,
         attempts: 1,
         told: Vec::new(),
     }
