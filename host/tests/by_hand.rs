@@ -145,9 +145,7 @@ fn where_nothing_has_been_written_it_is_said_and_that_there_is_no_such_folder() 
     desk.hostler(&["status"])
         .ends_with(0)
         .says(&format!("nothing is open in {} (which is not there", desk.0.path().join("ledger").display()));
-    desk.hostler(&["status", "--check"])
-        .ends_with(0)
-        .says("nothing is overdue, late, finishing for long, damaged or left in /");
+    desk.hostler(&["status", "--check"]).ends_with(1).says("missing: /").says("which is not there");
     desk.hostler(&["status", "--json"]).ends_with(0);
     desk.hostler(&["status", INSTANCE]).ends_with(3).says("has nothing about it");
     desk.hostler(&["why", INSTANCE]).ends_with(3).says("nothing that the ledger knows");

@@ -133,11 +133,17 @@ pub(super) fn place(policy: &Policy, store: &dyn Store) -> String {
     };
     // From where somebody asks, a relative one may be another than that of the hosts.
     let place = std::path::absolute(folder).unwrap_or_else(|_| folder.clone()).display().to_string();
-    if folder.exists() {
-        place
-    } else {
+    if is_missing(policy) {
         format!("{place} (which is not there: no host of this machine has written to it)")
+    } else {
+        place
     }
+}
+
+/// Whether the ledger is a folder that is not there.
+pub(super) fn is_missing(policy: &Policy) -> bool {
+    let store = policy.ledger.as_ref().map(|ledger| &ledger.store);
+    matches!(store, Some(Location::Dir(folder)) if !folder.exists())
 }
 
 /// Nothing is written about an instance.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::desk::{self, Refusal};
+use super::desk::{self, Refusal, write_lines};
 use super::policy::PolicyFile;
 use crate::assemble;
 use crate::clock::{Clock, SystemClock};
@@ -87,6 +87,11 @@ impl Arguments {
         let place = desk::place(&policy, &*store);
         let out = &mut io::stdout().lock();
         match &self.instance {
+            // Monitoring that looks in the wrong place must not find that all is well.
+            None if self.check && desk::is_missing(&policy) => {
+                write_lines(out, [&*format!("missing: {place}")])?;
+                Ok(AMISS)
+            }
             None if self.check => amiss::tell(out, (&*store, &ledgers), &place, now).await,
             Some(instance) => {
                 let known = desk::known(ledgers, instance).await?;

@@ -442,7 +442,7 @@ fn fields_that_no_event_of_the_detail_type_has_are_warned_of() {
     let hook = "detail.LifecycleHookName = [\"drain\"]\n";
     insta::assert_snapshot!(taking(&format!("{of_actions}detail.LifecycleHook = [\"drain\"]")), @r#"
     7:1: this takes the lifecycle actions of every hook, other people's among them: name yours with detail.LifecycleHookName = ["…"]
-    7:1: Hostler knows no field detail.LifecycleHook of "EC2 Instance-terminate Lifecycle Action": did you mean detail.LifecycleHookName?
+    7:1: Hostler knows no field detail.LifecycleHook of "EC2 Instance-terminate Lifecycle Action": did you mean detail.LifecycleHookName? Where it is missing, nothing matches
     takes instance-terminating, instance-returning-to-warm-pool, warm-instance-terminating
     "#);
     insta::assert_snapshot!(taking(&format!("{of_actions}{hook}\"$or\" = [{{ detail.team = [\"a\"] }}, {{ detail.Origin = [\"EC2\"] }}]")), @r#"
@@ -451,7 +451,7 @@ fn fields_that_no_event_of_the_detail_type_has_are_warned_of() {
     "#);
     let two = "source = [\"aws.ec2\"]\ndetail-type = [\"EC2 Instance Rebalance Recommendation\", \"EC2 Instance State-change Notification\"]";
     insta::assert_snapshot!(taking(&format!("{two}\ndetail.stat = [\"running\"]")), @"
-    7:1: Hostler knows no field detail.stat of any of these events: did you mean detail.state?
+    7:1: Hostler knows no field detail.stat of any of these events: did you mean detail.state? Where it is missing, nothing matches
     takes rebalance-recommendation, instance-state-change
     ");
     let said = |pattern: &str| {

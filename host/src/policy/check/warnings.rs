@@ -98,7 +98,7 @@ fn unknown_fields(event: &Pattern, could_match: &[&Known]) -> Vec<String> {
     let events = if let [one] = named[..] { format!("{one:?}") } else { "any of these events".to_owned() };
     unknown
         .map(|field| match nearest(field, &fields) {
-            Some(meant) => format!("Hostler knows no field detail.{field} of {events}: did you mean detail.{meant}?"),
+            Some(meant) => format!("Hostler knows no field detail.{field} of {events}: did you mean detail.{meant}? Where it is missing, nothing matches"),
             None => format!("Hostler knows no field detail.{field} of {events}: where it is missing, nothing matches"),
         })
         .collect()
