@@ -130,7 +130,12 @@ impl Scene {
     pub(crate) fn policy(&self) -> String {
         let Self { fleet: Fleet { bucket, cluster, .. }, queue, dead_letters, .. } = self;
         let drains = policy::grants(cluster) + "[handler.config]\nstop-standalone-after = \"5s\"\n";
-        let waits = |time: Duration| format!("[handler.config]\nfor = \"{}s\"\n", time.as_secs());
+        let waits = |time: Duration| {
+            let time = time.as_secs();
+            format!(
+                "[handler.grants]\nec2 = {{ allow = [\"read\"] }}\n[handler.config]\nlook = \"yes\"\nfor = \"{time}s\"\n"
+            )
+        };
         [
             policy::modules(bucket),
             policy::ledger(&format!("s3://{bucket}/ledger/")),

@@ -32,7 +32,7 @@ use crate::testing::{INSTANCE, START};
 
 /// How many runs with several troubles there are, unless this variable says another number, as `make model` does. With it, every trouble
 /// is tried at every operation; without, a kill is, and one other.
-const SEEDS: u64 = 1_000;
+const SEEDS: u64 = 2_000;
 const SEEDS_VARIABLE: &str = "HOSTLER_MODEL_SEEDS";
 
 /// The instance that is launched while the other goes.

@@ -16,6 +16,9 @@ use crate::ports::{PortError, PortErrorKind};
 /// How long SQS is waited for when it is told that messages stay hidden. The next time comes soon.
 const EXTENDING: Duration = Duration::from_secs(5);
 
+/// And when it is answered for messages: others are hidden meanwhile, and have to stay so.
+const SETTLING: Duration = Duration::from_secs(10);
+
 /// How long nothing is said about a call that fails again in the same way.
 const SILENCE: Duration = Duration::from_secs(60);
 
@@ -35,7 +38,15 @@ pub(super) struct Complaints(Mutex<HashMap<(Told, PortErrorKind), Instant>>);
 impl Inbox {
     /// Answers for messages: those that are over are deleted, the others hidden until they are due.
     pub(super) async fn settle(&self, messages: &[(Received, Fate)]) {
-        tokio::join!(self.delete_what_is_over(messages), self.put_off(messages));
+        let settled = async { tokio::join!(self.delete_what_is_over(messages), self.put_off(messages)) };
+        if timeout(SETTLING, settled).await.is_err() {
+            let meaning = "what is over is received once more and found ended, and what waits comes again early";
+            tracing::error!(
+                queue = self.queue.name(),
+                meaning,
+                "the queue did not answer for messages within {SETTLING:?}"
+            );
+        }
     }
 
     /// Hides the messages that come again until they are due. The last that is done to them: set earlier, a delay runs out while
