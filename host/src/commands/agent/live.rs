@@ -69,6 +69,7 @@ pub(super) async fn serve(policy: Policy, wanted: Doors) -> anyhow::Result<()> {
             signal = asked.wait() => {
                 if *stop.borrow() {
                     tracing::warn!(signal, "asked to end once more: at once");
+                    ends = Some(Instant::now());
                     break;
                 }
                 tracing::info!(signal, "asked to end");
