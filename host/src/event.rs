@@ -71,12 +71,18 @@ impl Event {
     }
 
     /// What is to be done, whichever way it was announced: account, region, group, hook, instance and transition of a
-    /// lifecycle action, else the event's id. Unlike the id it is the same with and without a token.
+    /// lifecycle action, the instance that EC2 takes back for good, else the event's id. Unlike the id it is the same with and without a
+    /// token, and from EventBridge and the instance's own metadata.
     pub fn work_item(&self) -> String {
+        let (account, region) = (&self.account, &self.region);
+        if let (Kind::SpotInterruption, Some(instance)) = (self.kind, &self.instance)
+            && self.envelope["detail"]["instance-action"] == "terminate"
+        {
+            return format!("{account}/{region}/{instance}/spot-termination");
+        }
         match &self.lifecycle_action {
             Some(LifecycleAction { group, hook, instance, transition, .. }) => {
-                let transition = transition.as_str();
-                format!("{}/{}/{group}/{hook}/{instance}/{transition}", self.account, self.region)
+                format!("{account}/{region}/{group}/{hook}/{instance}/{}", transition.as_str())
             }
             // Its sender chose the id: it must not be taken for that of a lifecycle action.
             None if self.id.starts_with(&format!("{}/", self.account)) => format!("event {}", self.id),

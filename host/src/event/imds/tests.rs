@@ -130,6 +130,21 @@ fn a_spot_interruption_is_that_of_eventbridge_and_its_deadline_is_the_time_of_th
 }
 
 #[test]
+fn a_termination_of_a_spot_instance_is_one_work_item_whoever_announces_it() {
+    let noticed = event(Item::SpotAction, r#"{"action": "terminate", "time": "2017-09-18T08:22:00Z"}"#);
+    let mut envelope = noticed.envelope.clone();
+    envelope["id"] = "12345678-1234-1234-1234-123456789012".into();
+    envelope["time"] = "2017-09-18T08:19:58Z".into();
+    let announced = Event { id: "12345678-1234-1234-1234-123456789012".to_owned(), envelope, ..noticed.clone() };
+    assert_eq!(noticed.work_item(), announced.work_item());
+    // What is only stopped is taken back again and again.
+    let [morning, evening] = ["08:22:00", "20:22:00"].map(|time| {
+        event(Item::SpotAction, &format!(r#"{{"action": "stop", "time": "2017-09-18T{time}Z"}}"#)).work_item()
+    });
+    assert_ne!(morning, evening);
+}
+
+#[test]
 fn a_rebalance_recommendation_is_that_of_eventbridge() {
     let event = event(Item::Rebalance, REBALANCE);
     assert_eq!((event.kind, event.deadline), (Kind::RebalanceRecommendation, None));
