@@ -64,6 +64,10 @@ impl Seen {
 
     /// How the answer of `function` to a batch of `queue` is taken, as far as that can be seen: two ARNs.
     pub(super) async fn answering(&self, function: &str, queue: &str) -> Answering {
+        if queue.is_empty() {
+            // Records without the ARN of their queue were made by hand.
+            return Answering::ForEach;
+        }
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(queue).copied();
         if let Some((answering, until)) = seen
             && self.clock.now() < until
