@@ -4,8 +4,8 @@
 //! two events about one instance, or two deliveries of one, meet in a single write. Items that have ended are in another object,
 //! which is written before the open one is cleared: a further delivery finds either the work or its end, never nothing.
 //!
-//! Owns what is written and the rules by which hosts share it. Knows nothing of plugins, of what is decided and why, or of AWS
-//! clients: it writes into a [`Store`], of which there are several.
+//! Owns what is written and the rules by which hosts share it. Knows nothing of plugins, of what is decided and why, or of who
+//! works: it writes into a [`Store`], of which there are several.
 
 mod check;
 mod claim;

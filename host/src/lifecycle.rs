@@ -65,22 +65,6 @@ pub enum Completion {
     Late,
 }
 
-/// The longest that a hook waits for a sign of life: the largest `HeartbeatTimeout` ("PutLifecycleHook", Amazon EC2 Auto Scaling API
-/// Reference).
-pub const LONGEST_HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(7_200);
-
-/// How long a hook holds an instance back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct HookTimes {
-    /// `HeartbeatTimeout`: 30 s to 7200 s.
-    #[serde(with = "with_unit")]
-    pub heartbeat_timeout: Duration,
-    /// `GlobalTimeout`: the most that heartbeats can make of it, from the start.
-    #[serde(with = "with_unit")]
-    pub global_timeout: Duration,
-}
-
 impl Completion {
     /// What it means for the lifecycle action, for people.
     pub fn told(self) -> &'static str {
@@ -101,6 +85,22 @@ impl Completion {
             Self::Late => "late",
         }
     }
+}
+
+/// The longest that a hook waits for a sign of life: the largest `HeartbeatTimeout` ("PutLifecycleHook", Amazon EC2 Auto Scaling API
+/// Reference).
+pub const LONGEST_HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(7_200);
+
+/// How long a hook holds an instance back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct HookTimes {
+    /// `HeartbeatTimeout`: 30 s to 7200 s.
+    #[serde(with = "with_unit")]
+    pub heartbeat_timeout: Duration,
+    /// `GlobalTimeout`: the most that heartbeats can make of it, from the start.
+    #[serde(with = "with_unit")]
+    pub global_timeout: Duration,
 }
 
 /// A time as text with its unit, such as `5m`.

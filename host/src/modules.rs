@@ -109,7 +109,7 @@ impl Modules {
         let (mut forbidden, mut others) = (None, false);
         for (name, fetched) in side_by_side(asked).await {
             match fetched.unwrap_or_else(|_| Err(self.late(&name))) {
-                Err(error) if error.kind == SourceErrorKind::NoSource => return Err(error),
+                Err(error) if error.kind == SourceErrorKind::SourceMissing => return Err(error),
                 Err(error) if error.kind == SourceErrorKind::Denied => forbidden = Some(forbidden.unwrap_or(error)),
                 Err(error) if error.kind != SourceErrorKind::TooLarge => {
                     others = true;

@@ -71,38 +71,6 @@ pub enum Decision {
     },
 }
 
-/// When a handler wants to look again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Retry {
-    /// How long to wait, as the handler asked; dispatch keeps it within bounds.
-    pub after: Duration,
-    /// What is being waited for.
-    pub note: String,
-    /// Handed to the next attempt.
-    pub state: Option<String>,
-}
-
-/// Why an attempt failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Failure {
-    /// There is no module to run.
-    NoModule(String),
-    /// Where modules come from cannot be reached, and there is no earlier one to run.
-    NoSource(String),
-    /// The handler returned an error.
-    Handler(String),
-    /// A budget was spent.
-    Budget(BudgetSpent),
-    /// The guest trapped: a panic, or memory that was refused.
-    Trap(String),
-    /// The outcome was out of the contract's bounds.
-    Contract(String),
-    /// The process of the host ended first.
-    HostEnds,
-    /// Others had all of the room until the door closed, so that no attempt was made.
-    NoRoom,
-}
-
 impl Decision {
     /// One word for logs.
     pub fn as_str(&self) -> &'static str {
@@ -136,6 +104,38 @@ impl fmt::Display for Decision {
             _ => write!(f, "{word}: {why}"),
         }
     }
+}
+
+/// When a handler wants to look again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retry {
+    /// How long to wait, as the handler asked; dispatch keeps it within bounds.
+    pub after: Duration,
+    /// What is being waited for.
+    pub note: String,
+    /// Handed to the next attempt.
+    pub state: Option<String>,
+}
+
+/// Why an attempt failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// There is no module to run.
+    NoModule(String),
+    /// Where modules come from cannot be reached, and there is no earlier one to run.
+    NoSource(String),
+    /// The handler returned an error.
+    Handler(String),
+    /// A budget was spent.
+    Budget(BudgetSpent),
+    /// The guest trapped: a panic, or memory that was refused.
+    Trap(String),
+    /// The outcome was out of the contract's bounds.
+    Contract(String),
+    /// The process of the host ended first.
+    HostEnds,
+    /// Others had all of the room until the door closed, so that no attempt was made.
+    NoRoom,
 }
 
 impl fmt::Display for Failure {

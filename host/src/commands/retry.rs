@@ -70,10 +70,10 @@ impl Arguments {
         let item = known.choose(&self.instance, self.item.as_deref(), clock.now())?;
         let out = &mut io::stdout().lock();
         let by = by_hand.caller().unwrap_or_else(desk::user_at_host);
-        let code = retry(out, (&self.instance, &by), &known, item, policy, clock.now()).await?;
+        retry(out, (&self.instance, &by), &known, item, policy, clock.now()).await?;
         match self.wait.at_most {
-            Some(at_most) if code == DUE => see_through(out, &self.instance, &known, item, at_most).await,
-            _ => Ok(code),
+            Some(at_most) => see_through(out, &self.instance, &known, item, at_most).await,
+            None => Ok(DUE),
         }
     }
 }
@@ -116,7 +116,7 @@ async fn retry(
     item: &Item,
     policy: &Policy,
     now: Timestamp,
-) -> Result<u8, Refusal> {
+) -> Result<(), Refusal> {
     let standing = known.open.standing(item, now);
     // Who works on it finds out when the attempt has ended, and then makes another.
     let at_work = known.open.held(now).filter(|_| standing == Standing::Working);
@@ -142,7 +142,7 @@ async fn retry(
         None => format!("{end}{next} is due now{forgiven}. {}", comes(standing, item, policy, now)),
     };
     write_lines(out, [&*format!("{instance}: {}: {what}", item.event.about())])?;
-    Ok(DUE)
+    Ok(())
 }
 
 /// Who comes for it, and when.

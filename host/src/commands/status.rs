@@ -52,7 +52,7 @@ Exit codes:
   3  the ledger knows nothing of the instance
   5  the ledger cannot be read
 
---check has a line for each item that is overdue, that has been finishing for more than 3 minutes, or whose deadline passed more than 3 \
+--check says that a folder is missing, or has a line for each item that is overdue, that has been finishing for more than 3 minutes, or whose deadline passed more than 3 \
 minutes ago; for each object that cannot be read or was set aside below damaged/ and is still \
 there; and for each lifecycle action that was left to its hook in the last 2 hours, the longest that a hook waits.
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::desk::{self, NOTHING, Refusal, write_lines};
+use super::desk::{self, NOT_COMPLETED, NOTHING, Refusal, write_lines};
 use super::policy::PolicyFile;
 use crate::assemble::{ByHand, Eyes};
 use crate::clock::{Clock, SystemClock};
@@ -43,7 +43,7 @@ Exit codes:
   0  work is open for the instance, and what blocks it was said
   2  bad input: arguments or policy; or the policy has no [ledger]
   3  no work is open for the instance
-  5  the ledger cannot be read
+  5  the ledger cannot be read; what AWS says is told all the same where its object is only damaged
 
 The object of --json has `instance`, `open` (how many items are), `conclusion`, `remedy` and `command` (each null where there is none), \
 `ledger`, `aws` and `unknown` (lines: what each says, and what could not be found out), and `unasked` (why AWS was not asked, or null). \
@@ -97,16 +97,22 @@ impl Asked<'_> {
         };
         let book = Book { instance: self.instance, open: &open, ended: &ended, policy: self.policy, now: clock.now() };
         let mut diagnosis = diagnose(&book, sight.as_ref().ok());
-        if let Some(error) = damage {
-            diagnosis.finding = Finding { conclusion: error.to_string(), remedy: None, command: None };
-        }
+        let code = match damage {
+            Some(error) => {
+                diagnosis.finding = Finding { conclusion: error.to_string(), remedy: None, command: None };
+                diagnosis.ledger = vec!["what cannot be read".to_owned()];
+                NOT_COMPLETED
+            }
+            None if open.items.is_empty() => NOTHING,
+            None => OPEN,
+        };
         if self.json {
             writeln!(out, "{}", visible_json(&as_json(self.instance, &open, &diagnosis, sight.err())))?;
         } else {
             let lines = lines(self.instance, &diagnosis, &desk::place(self.policy, &**self.store), sight.err());
             write_lines(out, lines.iter().map(String::as_str))?;
         }
-        Ok(if open.items.is_empty() { NOTHING } else { OPEN })
+        Ok(code)
     }
 
     /// The clusters that the handler of its work knows: the open work, or else the last.

@@ -9,8 +9,8 @@ use super::fields::Fields;
 use super::{Event, Kind, ParseError};
 use crate::ports::{AccountId, InstanceId, Region};
 
-/// What the events made of one announcement may come to together, in bytes of JSON or of memory, whichever is more. A full page of AWS Health is 256 KB,
-/// nearly all of it instances, and comes to a third of this.
+/// What the events made of one announcement may come to together, in bytes of JSON or of memory, whichever is more. A full page of AWS
+/// Health is 256 KB, nearly all of it instances, and comes to a third of this.
 const MAX_EVENTS_BYTES: usize = 32 << 20;
 
 /// Maintenance that lies ahead, with the instances it affects: at least one.

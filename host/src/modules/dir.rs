@@ -131,7 +131,7 @@ fn unreadable<T>(path: &Path, folder: &Path, error: &std::io::Error) -> Result<T
     let place = path.display();
     let (kind, message) = match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory if !folder.is_dir() => (
-            SourceErrorKind::NoSource,
+            SourceErrorKind::SourceMissing,
             format!("{place} is not there, nor is its folder; correct `source` in [modules], or make the folder"),
         ),
         ErrorKind::NotFound | ErrorKind::NotADirectory => (
@@ -193,7 +193,7 @@ mod tests {
             "{message}"
         );
         let (kind, message) = refused(&DirSource::new(root.path().join("nowhere")), "drain.wasm").await;
-        assert_eq!(kind, SourceErrorKind::NoSource);
+        assert_eq!(kind, SourceErrorKind::SourceMissing);
         assert!(message.contains("nor is its folder; correct `source`"), "{message}");
     }
 

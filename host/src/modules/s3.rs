@@ -41,7 +41,7 @@ impl S3Source {
         match response.map(|response| response.status().as_u16()) {
             _ if error.code() == Some("NoSuchBucket") => {
                 let what = format!("there is no bucket {:?}, so no {place}; correct source in [modules]", self.bucket);
-                SourceError { kind: SourceErrorKind::NoSource, message: what }
+                SourceError { kind: SourceErrorKind::SourceMissing, message: what }
             }
             Some(404) => {
                 let what = format!("{place} does not exist; upload it, or correct module in the policy");
@@ -212,7 +212,7 @@ mod tests {
         insta::assert_snapshot!(error, @"s3://modules/plugins/a.wasm does not exist; upload it, or correct module in the policy");
         let fake = Fake::always(s3_error(404, "NoSuchBucket", "The specified bucket does not exist"));
         let error = fetch(&fake, None, MAX_SIZE).await.unwrap_err();
-        assert_eq!(error.kind, SourceErrorKind::NoSource);
+        assert_eq!(error.kind, SourceErrorKind::SourceMissing);
         insta::assert_snapshot!(error, @r#"there is no bucket "modules", so no s3://modules/plugins/a.wasm; correct source in [modules]"#);
     }
 

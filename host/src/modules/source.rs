@@ -42,7 +42,7 @@ pub enum SourceErrorKind {
     /// There is no such object or file.
     NotFound,
     /// There is not even the bucket or the folder that it would be in.
-    NoSource,
+    SourceMissing,
     /// We may not read it.
     Denied,
     /// It is larger than `max-size`.

@@ -193,9 +193,9 @@ async fn checked<const N: usize>(answers: [Result<Fetched, SourceError>; N]) -> 
 
 #[tokio::test(start_paused = true)]
 async fn a_source_that_is_missing_or_forbidden_is_found_at_the_start() {
-    use SourceErrorKind::{Denied, NoSource, NotFound, TooLarge};
+    use SourceErrorKind::{Denied, NotFound, SourceMissing, TooLarge};
     let denied = |what| refused(Denied, what);
-    assert_eq!(checked([refused(NoSource, "there is no bucket"), down()]).await, "there is no bucket");
+    assert_eq!(checked([refused(SourceMissing, "there is no bucket"), down()]).await, "there is no bucket");
     assert_eq!(checked([denied("it is forbidden"), denied("it is forbidden")]).await, "it is forbidden");
     assert_eq!(checked([refused(TooLarge, "it is there"), denied("b is forbidden")]).await, "sound");
     // It may be uploaded, and the source may answer, at any time.

@@ -17,7 +17,7 @@ fn at(seconds: i64) -> Timestamp {
 }
 
 /// What is said, and the item afterwards.
-async fn retried(open: Open, policy: &Policy) -> (u8, String, Item) {
+async fn retried(open: Open, policy: &Policy) -> (String, Item) {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
     put_open(&*store, &open).await;
     let instance = InstanceId::parse(INSTANCE).unwrap();
@@ -25,9 +25,9 @@ async fn retried(open: Open, policy: &Policy) -> (u8, String, Item) {
     let known = desk::known(desk::ledgers(&store, &clock).await.unwrap(), &instance).await.unwrap().unwrap();
     let mut out = Vec::new();
     let item = &known.open.items[0];
-    let code = retry(&mut out, (&instance, "ops@laptop"), &known, item, policy, now()).await.unwrap();
+    retry(&mut out, (&instance, "ops@laptop"), &known, item, policy, now()).await.unwrap();
     let after = known.ledger.open(&instance).await.unwrap().items.remove(0);
-    (code, String::from_utf8(out).unwrap(), after)
+    (String::from_utf8(out).unwrap(), after)
 }
 
 fn one(item: Item) -> Open {
@@ -37,8 +37,8 @@ fn one(item: Item) -> Open {
 #[tokio::test(start_paused = true)]
 async fn failures_are_forgiven_and_it_is_said_when_a_host_comes() {
     let failing = Item { failures: 4, interrupted: 2, due: at(60), wake: at(40), ..open_item() };
-    let (code, text, after) = retried(one(failing), &policy("")).await;
-    assert_eq!((code, after.failures, after.interrupted, after.due), (DUE, 0, 0, now()));
+    let (text, after) = retried(one(failing), &policy("")).await;
+    assert_eq!((after.failures, after.interrupted, after.due), (0, 0, now()));
     assert_eq!(after.retried, Some(Retried { by: "ops@laptop".to_owned(), at: now(), failures: 4 }));
     insta::assert_snapshot!(text, @"
     i-0123456789abcdef0: terminating, hook drain of group web: the next attempt is due now, and its 4
@@ -49,14 +49,14 @@ async fn failures_are_forgiven_and_it_is_said_when_a_host_comes() {
 #[tokio::test(start_paused = true)]
 async fn what_nobody_comes_for_is_left_to_the_sweep_if_there_is_one() {
     let overdue = || one(Item { due: at(-600), wake: at(-600), ..open_item() });
-    insta::assert_snapshot!(retried(overdue(), &policy("")).await.1, @"
+    insta::assert_snapshot!(retried(overdue(), &policy("")).await.0, @"
     i-0123456789abcdef0: terminating, hook drain of group web: the next attempt is due now. But no host
       has come for it since 2026-01-15T02:50:00Z: it goes on when its event is delivered again, or once
       a host has [sweep]; meanwhile hostler finish or hostler abandon ends it
     ");
     let mut swept = policy("");
     swept.sweep = Some(crate::policy::SweepPolicy { every: std::time::Duration::from_secs(60) });
-    insta::assert_snapshot!(retried(overdue(), &swept).await.1, @"
+    insta::assert_snapshot!(retried(overdue(), &swept).await.0, @"
     i-0123456789abcdef0: terminating, hook drain of group web: the next attempt is due now. But no host
       has come for it since 2026-01-15T02:50:00Z: see whether a host with [sweep] runs: it takes such
       work up, every 1 minute; meanwhile hostler finish or hostler abandon ends it
@@ -72,8 +72,8 @@ fn worked_on(item: Item) -> Open {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_being_worked_on_is_tried_again_right_after() {
-    let (code, text, after) = retried(worked_on(Item { failures: 4, due: at(-8), ..open_item() }), &policy("")).await;
-    assert_eq!((code, after.failures, after.due), (DUE, 0, now()));
+    let (text, after) = retried(worked_on(Item { failures: 4, due: at(-8), ..open_item() }), &policy("")).await;
+    assert_eq!((after.failures, after.due), (0, now()));
     insta::assert_snapshot!(text, @"
     i-0123456789abcdef0: terminating, hook drain of group web: worker-1 (process 7) works on it, for 8s;
       unless that brings it to its end, the next attempt is due right after it, and its 4 failures in a
@@ -82,12 +82,12 @@ async fn what_is_being_worked_on_is_tried_again_right_after() {
     let decision = Decision::Done;
     let finishing = Finishing { decision, result: Some(LifecycleResult::Continue), sent: true, at: at(-60) };
     let finishing = || Item { finishing: Some(finishing.clone()), ..open_item() };
-    insta::assert_snapshot!(retried(worked_on(finishing()), &policy("")).await.1, @"
+    insta::assert_snapshot!(retried(worked_on(finishing()), &policy("")).await.0, @"
     i-0123456789abcdef0: terminating, hook drain of group web: worker-1 (process 7) works on it, for 8s;
       its end is decided, and unless that brings it to its end, the next try to tell Auto Scaling is due
       right after it
     ");
-    insta::assert_snapshot!(retried(one(finishing()), &policy("")).await.1, @"
+    insta::assert_snapshot!(retried(one(finishing()), &policy("")).await.0, @"
     i-0123456789abcdef0: terminating, hook drain of group web: its end is decided, and the next try to
       tell Auto Scaling is due now. A host comes for it at any moment
     ");
@@ -108,8 +108,7 @@ async fn the_host_at_work_makes_the_further_attempt_and_forgives_what_failed_bef
         retry(&mut Vec::new(), (&instance, "ops@laptop"), &known, item, &policy(""), clock.now()).await.unwrap()
     };
     // Its only attempt takes a minute and fails: without the person the host would give up.
-    let (step, code) = tokio::join!(host.dispatch.step(&event, None), person);
-    assert_eq!(code, DUE);
+    let (step, ()) = tokio::join!(host.dispatch.step(&event, None), person);
     let now = clock.now();
     assert!(matches!(step, Ok(Step::Later { due, .. }) if due <= now), "{step:?}");
 }

@@ -186,7 +186,7 @@ async fn what_is_damaged_is_named_and_what_aws_says_told_all_the_same() {
     let version = store.read(&key).await.unwrap().unwrap().version;
     store.write(&key, b"garbage".to_vec(), Some(&version)).await.unwrap();
     let (code, told) = why(&store, Ok(eyes(&world)), world.ports().clock).await;
-    assert_eq!(code, NOTHING);
-    assert!(told.contains("is damaged"), "{told}");
+    assert_eq!(code, NOT_COMPLETED);
+    assert!(told.contains("is damaged") && told.contains("what cannot be read"), "{told}");
     assert!(told.contains("Auto Scaling: Terminating:Wait in group web"), "{told}");
 }

@@ -1,4 +1,4 @@
-//! Patterns that are sound, and yet take events they should not, or none.
+//! What is sound, and yet probably not meant: patterns that take events they should not, or none, and sections that are left out.
 
 use serde_json::json;
 
