@@ -156,7 +156,8 @@ impl fmt::Display for Failure {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{budget} budget of {limit} spent{}", during.map(|call| format!(" during {call}")).unwrap_or_default())]
 pub struct BudgetSpent {
-    /// `cpu`, `wall`, `memory` or `host-calls`: the key in `[handler.limits]`.
+    /// A key in `[handler.limits]`: `cpu`, `wall`, `memory`, `host-calls`, `log`, `log-lines` or `ssh`; or what is the same for
+    /// all: `stack`, `tables` or `handles`.
     pub budget: &'static str,
     /// The limit, with its unit.
     pub limit: String,

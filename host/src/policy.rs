@@ -186,7 +186,15 @@ impl Handler {
     /// The one that the policy had before: it only ends what it has begun.
     pub(crate) fn gone(name: &str) -> Self {
         let finish = Finish { deadline: Duration::ZERO, on_failure: None, max_attempts: 1 };
-        let limits = Limits { cpu: Duration::ZERO, wall: Duration::ZERO, memory: 0, host_calls: 0, log: 0 };
+        let limits = Limits {
+            cpu: Duration::ZERO,
+            wall: Duration::ZERO,
+            memory: 0,
+            host_calls: 0,
+            log: 0,
+            log_lines: 0,
+            ssh: 0,
+        };
         Self {
             name: name.to_owned(),
             module: String::new(),
@@ -245,10 +253,14 @@ pub struct Limits {
     pub cpu: Duration,
     /// `wall`: from start to end, host calls included.
     pub wall: Duration,
-    /// `memory`: all linear memories and tables together, in bytes.
+    /// `memory`: all linear memories, tables and what the host holds for them together, in bytes.
     pub memory: u64,
     /// `host-calls`: how many.
     pub host_calls: u32,
     /// `log`: what the guest may write to the log, in bytes.
     pub log: u64,
+    /// `log-lines`: in how many lines.
+    pub log_lines: u32,
+    /// `ssh`: what commands may be given and may answer, together, in bytes.
+    pub ssh: u64,
 }

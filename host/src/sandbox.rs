@@ -4,8 +4,11 @@
 //! routing, or of what an outcome leads to.
 
 mod attempt;
+pub(crate) mod bounded;
 mod budget;
 mod engine;
+mod failure;
+mod memory;
 mod wasi;
 
 use std::sync::Arc;
@@ -14,7 +17,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 use wasmtime::component::{Component, HasSelf, Linker};
-use wasmtime::{Engine, Store, UpdateDeadline, WasmBacktrace};
+use wasmtime::{Engine, Store, UpdateDeadline};
 
 pub(crate) use attempt::Attempt;
 pub use attempt::Task;
@@ -24,8 +27,10 @@ use crate::bindings::hostler::handler::types;
 use crate::bindings::{Handler, HandlerPre};
 use crate::capabilities::Ports;
 use crate::capabilities::clock::unix_milliseconds;
-use crate::outcome::{BudgetSpent, Failure, Outcome, Retry};
-use budget::{Budget, CpuMeter, Metered};
+use crate::outcome::{Failure, Outcome, Retry};
+use bounded::{as_json, cut};
+use budget::{CpuMeter, HANDLES, Metered};
+use failure::{failure, log_backtrace};
 
 /// What one call may hand from guest to host, in bytes: enough for a file of a megabyte on standard input.
 const HOSTCALL_BYTES: usize = 4 << 20;
@@ -33,17 +38,11 @@ const HOSTCALL_BYTES: usize = 4 << 20;
 /// The longest a guest runs before others get the thread.
 const SLICE: Duration = Duration::from_millis(2);
 
-/// The longest `state` a handler may leave for its next attempt, in bytes.
+/// The longest `state` a handler may leave for its next attempt, in bytes as JSON writes them: it is kept in the ledger.
 const STATE_BYTES: usize = 64 << 10;
 
 /// What is kept of a note, or of a handler's error, in bytes.
 const NOTE_BYTES: usize = 1 << 10;
-
-/// What is kept of a backtrace, in bytes: that of a deep recursion is long.
-const BACKTRACE_BYTES: usize = 4 << 10;
-
-/// What wasmtime says when a call hands over more than [`HOSTCALL_BYTES`]. Its error has no public type.
-const HOSTCALL_FUEL_SPENT: &str = "fuel allocated for hostcalls has been exhausted";
 
 /// How attempts share time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,11 +92,11 @@ pub struct Report {
     pub cpu: Duration,
     /// From start to end.
     pub wall: Duration,
-    /// The most its memories and tables took together, in bytes.
+    /// The most it held at once in memories, tables and the host, in bytes.
     pub peak_memory: u64,
     /// Host calls made.
     pub host_calls: u32,
-    /// Log lines that did not fit the `log` limit.
+    /// Log lines that did not fit the `log` and `log-lines` limits.
     pub log_dropped: u64,
 }
 
@@ -131,7 +130,10 @@ impl Sandbox {
         let ends = began + wall;
         let meter = Arc::new(CpuMeter::default());
         let event = wire_event(&task);
-        let mut store = self.store(Attempt::new(task, ports, ends, self.pace), &meter);
+        let mut attempt = Attempt::new(task, ports, ends, self.pace, &meter);
+        // Refused, it is remembered, and the first memory that the guest asks for is refused too.
+        let _remembered = attempt.budget.keep(event.detail.len() + event.state.as_ref().map_or(0, String::len));
+        let mut store = self.store(attempt, &meter);
 
         let call = async {
             let handler = module.pre.instantiate_async(&mut store).await?;
@@ -162,15 +164,13 @@ impl Sandbox {
         let mut store = Store::new(&self.engine, attempt);
         store.limiter(|attempt| &mut attempt.budget);
         store.set_hostcall_fuel(HOSTCALL_BYTES);
+        store.set_max_component_handles(HANDLES);
         store.set_epoch_deadline(1);
         let (meter, pace) = (Arc::clone(meter), self.pace);
-        store.epoch_deadline_callback(move |store| {
-            let this_poll = meter.this_poll();
-            match store.data().budget.cpu_spent(meter.spent() + this_poll) {
-                Some(spent) => Err(spent.into()),
-                None if this_poll > SLICE && pace == Pace::Real => Ok(UpdateDeadline::Yield(1)),
-                None => Ok(UpdateDeadline::Continue(1)),
-            }
+        store.epoch_deadline_callback(move |mut store| match store.data_mut().budget.look() {
+            Some(spent) => Err(spent.into()),
+            None if meter.this_poll() > SLICE && pace == Pace::Real => Ok(UpdateDeadline::Yield(1)),
+            None => Ok(UpdateDeadline::Continue(1)),
         });
         store
     }
@@ -202,9 +202,9 @@ fn outcome(returned: Result<types::Outcome, String>) -> Outcome {
         Ok(types::Outcome::Done) => Outcome::Done,
         Ok(types::Outcome::Abandon(why)) => Outcome::Abandon { why: cut(&why, NOTE_BYTES) },
         Ok(types::Outcome::Again(retry)) => match retry.state {
-            Some(state) if state.len() > STATE_BYTES => Outcome::Failed(Failure::Contract(format!(
-                "the handler left a state of {} bytes for its next attempt; at most {STATE_BYTES} are kept",
-                state.len()
+            Some(state) if as_json(&state) > STATE_BYTES => Outcome::Failed(Failure::Contract(format!(
+                "the handler left a state of {} bytes (as JSON writes it) for its next attempt; at most {STATE_BYTES} are kept",
+                as_json(&state)
             ))),
             state => Outcome::Again(Retry {
                 after: Duration::from_secs(retry.after_seconds.into()),
@@ -214,38 +214,6 @@ fn outcome(returned: Result<types::Outcome, String>) -> Outcome {
         },
         Err(why) => Outcome::Failed(Failure::Handler(cut(&why, NOTE_BYTES))),
     }
-}
-
-/// Why a call into the guest did not return.
-fn failure(error: &wasmtime::Error, budget: &Budget) -> Failure {
-    match error.downcast_ref::<BudgetSpent>() {
-        Some(spent) => Failure::Budget(spent.clone()),
-        // A guest that was refused memory dies of what looks like a panic.
-        None => match budget.memory_spent() {
-            Some(spent) => Failure::Budget(spent),
-            None if error.root_cause().to_string().contains(HOSTCALL_FUEL_SPENT) => Failure::Contract(format!(
-                "the plugin handed the host more than {} MiB in one call{}",
-                HOSTCALL_BYTES >> 20,
-                budget.during().map(|call| format!(", {call}")).unwrap_or_default()
-            )),
-            None => Failure::Trap(cut(&error.root_cause().to_string(), NOTE_BYTES)),
-        },
-    }
-}
-
-/// Where in the guest it happened, on a line of its own: for the plugin's author.
-fn log_backtrace(task: &Task, error: &wasmtime::Error) {
-    if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
-        let (handler, event, attempt) = (task.handler.name.as_str(), task.event.id.as_str(), task.attempt);
-        let backtrace = cut(&backtrace.to_string(), BACKTRACE_BYTES);
-        tracing::debug!(handler, event, attempt, backtrace, "the attempt ended inside the plugin");
-    }
-}
-
-/// Cuts a text a guest wrote, at a character's boundary.
-fn cut(text: &str, bytes: usize) -> String {
-    let cut = &text[..text.floor_char_boundary(bytes)];
-    if cut.len() < text.len() { format!("{cut}…") } else { cut.to_owned() }
 }
 
 #[cfg(test)]

@@ -35,7 +35,11 @@ impl wit::Host for Attempt {
     }
 
     async fn set_instance_protection(&mut self, instance: String, protected: bool) -> Result<(), CallError> {
-        let call = self.mutating("autoscaling.set-instance-protection", &format!("{instance}: {protected}"))?;
+        let call = self.mutating(
+            "autoscaling.set-instance-protection",
+            format_args!("{instance}: {protected}"),
+            instance.len(),
+        )?;
         let set = async {
             let seen = self.membership(AutoScalingCall::SetInstanceProtection, &instance).await?.ok_or_else(|| {
                 PortError::new(PortErrorKind::NotFound, format!("{instance} belongs to no Auto Scaling group"))

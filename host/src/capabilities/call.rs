@@ -1,14 +1,17 @@
 //! What every host function has in common: it is counted before, and timed, logged and mapped to the contract after.
 
+use std::fmt;
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
 use crate::bindings::hostler::handler::types;
 use crate::event::Event;
+use crate::outcome::BudgetSpent;
 use crate::policy::{Denial, Handler};
 use crate::ports::{IdError, PortError, PortErrorKind};
 use crate::sandbox::Attempt;
+use crate::sandbox::bounded::{cut, written};
 
 /// Why a host function did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +25,9 @@ pub(crate) enum HostError {
     /// The outside world failed.
     #[error(transparent)]
     Port(#[from] PortError),
+    /// A budget ended in the middle of it.
+    #[error(transparent)]
+    Spent(#[from] BudgetSpent),
 }
 
 impl HostError {
@@ -30,6 +36,7 @@ impl HostError {
             Self::Denied(_) => PortErrorKind::Denied,
             Self::Id(_) => PortErrorKind::Invalid,
             Self::Port(error) => error.kind,
+            Self::Spent(_) => PortErrorKind::Other,
         }
     }
 
@@ -68,31 +75,45 @@ pub(crate) struct Call {
     ended: bool,
 }
 
-/// What is logged of a target that a guest wrote: enough to recognise it.
-const TARGET_CHARS: usize = 2048;
+/// What is logged of a target that a guest wrote, in bytes: enough to recognise a command.
+const TARGET_BYTES: usize = 4 << 10;
+
+/// The same where nothing was done, since a guest can be refused as often as it has calls.
+const REFUSED_BYTES: usize = 256;
 
 impl Attempt {
     /// Counts a call that only looks.
     pub(crate) fn reading(&mut self, name: &'static str, target: &str) -> Result<Call, CallError> {
-        self.begin(name, target, false)
+        self.begin(name, target, target.len(), false)
     }
 
-    /// Counts a call that changes something.
-    pub(crate) fn mutating(&mut self, name: &'static str, target: &str) -> Result<Call, CallError> {
+    /// Counts a call that changes something. `handed` is what the guest has handed to it, in bytes.
+    pub(crate) fn mutating(
+        &mut self,
+        name: &'static str,
+        target: impl fmt::Display,
+        handed: usize,
+    ) -> Result<Call, CallError> {
         // A process can be frozen for a while, and by then another host may work on the instance.
         let now = self.ports.clock.now();
         if self.task.lease.as_ref().is_some_and(|lease| lease.is_past(now)) {
             let why = "the lease on the instance has ended: another host may work on it now";
             return Err(CallError::Trap(wasmtime::Error::msg(why)));
         }
-        self.begin(name, target, true)
+        self.begin(name, target, handed, true)
     }
 
-    fn begin(&mut self, name: &'static str, target: &str, mutating: bool) -> Result<Call, CallError> {
-        self.budget.begin_call(name).map_err(|spent| CallError::Trap(spent.into()))?;
+    fn begin(
+        &mut self,
+        name: &'static str,
+        target: impl fmt::Display,
+        handed: usize,
+        mutating: bool,
+    ) -> Result<Call, CallError> {
+        self.budget.begin_call(name, handed).map_err(|spent| CallError::Trap(spent.into()))?;
         Ok(Call {
             name,
-            target: target.chars().take(TARGET_CHARS).collect(),
+            target: written(target, TARGET_BYTES),
             mutating,
             began: Instant::now(),
             handler: Arc::clone(&self.task.handler),
@@ -104,12 +125,16 @@ impl Attempt {
 
     /// Logs how a call ended, and maps its error to the contract.
     pub(crate) fn end<T>(&mut self, mut call: Call, result: Result<T, HostError>) -> Result<T, CallError> {
-        self.budget.end_call();
+        let budget = self.budget.end_call();
         call.ended = true;
         call.log(result.as_ref().err());
+        budget.map_err(|spent| CallError::Trap(spent.into()))?;
         result.map_err(|error| {
-            let (code, retryable) = (code(error.kind()), error.retryable());
-            CallError::Value(types::Error { code, retryable, message: error.to_string() })
+            let (code, retryable, message) = (code(error.kind()), error.retryable(), error.to_string());
+            match error {
+                HostError::Spent(spent) => CallError::Trap(spent.into()),
+                _ => CallError::Value(types::Error { code, retryable, message }),
+            }
         })
     }
 }
@@ -120,7 +145,14 @@ impl Call {
         let milliseconds = self.began.elapsed().as_secs_f64() * 1e3;
         let (handler, event, attempt) = (self.handler.name.as_str(), self.event.id.as_str(), self.attempt);
         let (call, target) = (self.name, self.target.as_str());
+        let refused = cut(target, REFUSED_BYTES);
         match error {
+            Some(error @ (HostError::Denied(_) | HostError::Id(_)))
+                if self.mutating || error.kind() == PortErrorKind::Denied =>
+            {
+                let (result, target) = (error.kind().as_str(), refused);
+                tracing::warn!(handler, event, attempt, call, target, result, %error, milliseconds, "host call");
+            }
             Some(error) if self.mutating || error.kind() == PortErrorKind::Denied => {
                 let result = error.kind().as_str();
                 tracing::warn!(handler, event, attempt, call, target, result, %error, milliseconds, "host call");

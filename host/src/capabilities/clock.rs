@@ -12,8 +12,8 @@ use crate::sandbox::Attempt;
 
 impl wit::Host for Attempt {
     async fn now(&mut self) -> wasmtime::Result<u64> {
-        self.budget.begin_call("clock.now")?;
-        self.budget.end_call();
+        self.budget.begin_call("clock.now", 0)?;
+        self.budget.end_call()?;
         Ok(unix_milliseconds(self.ports.clock.now()))
     }
 

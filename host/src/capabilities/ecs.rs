@@ -38,7 +38,7 @@ impl wit::Host for Attempt {
     }
 
     async fn drain(&mut self, instance: String) -> Result<wit::ContainerInstance, CallError> {
-        let call = self.mutating("ecs.drain", &instance)?;
+        let call = self.mutating("ecs.drain", &instance, instance.len())?;
         let drained = async {
             let seen = self.member(EcsCall::Drain, &instance).await?;
             let request = self.scope.drain(seen)?;
@@ -54,7 +54,13 @@ impl wit::Host for Attempt {
             let seen = self.member(EcsCall::ListTasks, &instance).await?;
             let request = self.scope.list_tasks(EcsCall::ListTasks, seen)?;
             let tasks = self.ports.ecs.list_tasks(request).await?;
-            self.listed.extend(tasks.iter().map(|task| (task.on.clone(), task.arn.clone())));
+            for task in &tasks {
+                let shown = (task.on.clone(), task.arn.clone());
+                let bytes = REMEMBERED + shown.0.as_str().len() + shown.1.as_str().len();
+                if self.listed.insert(shown) {
+                    self.budget.keep(bytes)?;
+                }
+            }
             Ok(tasks.into_iter().map(Into::into).collect())
         };
         let tasks = tasks.await;
@@ -62,7 +68,7 @@ impl wit::Host for Attempt {
     }
 
     async fn stop_task(&mut self, instance: String, task: String, reason: String) -> Result<(), CallError> {
-        let call = self.mutating("ecs.stop-task", &task)?;
+        let call = self.mutating("ecs.stop-task", &task, instance.len() + task.len() + reason.len())?;
         let stopped = async {
             let arn = TaskArn::parse(&task)?;
             let on = self.member(EcsCall::StopTask, &instance).await?;
@@ -84,6 +90,9 @@ impl wit::Host for Attempt {
     }
 }
 
+/// What an attempt is charged for each thing it remembers, beside the thing's names, in bytes.
+const REMEMBERED: usize = 256;
+
 impl Attempt {
     /// Searches the granted clusters, and remembers what was found for the rest of the attempt.
     async fn find(&mut self, call: EcsCall, instance: &str) -> Result<Option<ContainerInstance>, HostError> {
@@ -91,9 +100,14 @@ impl Attempt {
         let request = self.scope.find_container_instance(call, instance.clone())?;
         let found = self.ports.ecs.find_container_instance(request).await?;
         match &found {
-            Some(found) => self.found.insert(instance, found.clone()),
-            None => self.found.remove(&instance),
-        };
+            Some(found) => {
+                let bytes = REMEMBERED + instance.as_str().len() + found.arn.len();
+                if self.found.insert(instance, found.clone()).is_none() {
+                    self.budget.keep(bytes)?;
+                }
+            }
+            None => drop(self.found.remove(&instance)),
+        }
         Ok(found)
     }
 

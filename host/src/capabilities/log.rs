@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::bindings::hostler::handler::log as wit;
+use crate::outcome::BudgetSpent;
+use crate::policy::Limits;
 use crate::sandbox::Attempt;
+use crate::sandbox::bounded::{as_json, size};
 
 pub(crate) use wit::Level;
 
@@ -19,14 +22,14 @@ const FIELDS: usize = 32;
 
 impl wit::Host for Attempt {
     async fn log(&mut self, level: Level, message: String, fields: Vec<(String, String)>) -> wasmtime::Result<()> {
-        self.budget.begin_call("log.log")?;
-        self.budget.end_call();
+        let handed = fields.iter().map(|(name, value)| size_of::<(String, String)>() + name.len() + value.len());
+        self.budget.begin_call("log.log", message.len() + handed.sum::<usize>())?;
         self.log.line(level, &message, &fields);
-        Ok(())
+        Ok(self.budget.end_call()?)
     }
 }
 
-/// Where the lines of one attempt go: to our log, with handler and event, until the `log` limit is reached.
+/// Where the lines of one attempt go: to our log, with handler and event, until the `log` or the `log-lines` limit is reached.
 #[derive(Clone, Debug)]
 pub(crate) struct GuestLog(Arc<Inner>);
 
@@ -36,24 +39,40 @@ struct Inner {
     event: String,
     attempt: u32,
     limit: u64,
+    line_limit: u64,
     written: AtomicU64,
+    lines: AtomicU64,
     dropped: AtomicU64,
 }
 
 impl GuestLog {
-    pub(crate) fn new(handler: &str, event: &str, attempt: u32, limit: u64) -> Self {
-        let (handler, event) = (handler.to_owned(), event.to_owned());
-        Self(Arc::new(Inner { handler, event, attempt, limit, written: AtomicU64::new(0), dropped: AtomicU64::new(0) }))
+    pub(crate) fn new(handler: &str, event: &str, attempt: u32, limits: &Limits) -> Self {
+        Self(Arc::new(Inner {
+            handler: handler.to_owned(),
+            event: event.to_owned(),
+            attempt,
+            limit: limits.log,
+            line_limit: limits.log_lines.into(),
+            written: AtomicU64::new(0),
+            lines: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+        }))
     }
 
     /// Writes one line, or counts it as dropped.
     pub(crate) fn line(&self, level: Level, message: &str, fields: &[(String, String)]) {
-        let (message, fields) = (cut(message), render(fields));
-        let bytes = LINE_BYTES + (message.len() + fields.len()) as u64;
-        if self.0.written.fetch_add(bytes, Ordering::Relaxed) + bytes > self.0.limit {
-            // What did not fit stays charged: once past the limit, no shorter line slips in behind a longer one.
+        if self.dropped() > 0 {
+            // Once past a limit, no shorter line slips in behind a longer one.
             self.0.dropped.fetch_add(1, Ordering::Relaxed);
             return;
+        }
+        let (message, fields) = (cut(message), render(fields));
+        let bytes = LINE_BYTES + (as_json(&message) + as_json(&fields)) as u64;
+        if self.0.lines.fetch_add(1, Ordering::Relaxed) >= self.0.line_limit {
+            return self.spent("log-lines", self.0.line_limit.to_string());
+        }
+        if self.0.written.fetch_add(bytes, Ordering::Relaxed) + bytes > self.0.limit {
+            return self.spent("log", size(self.0.limit));
         }
         let (handler, event, attempt) = (self.0.handler.as_str(), self.0.event.as_str(), self.0.attempt);
         match level {
@@ -62,6 +81,14 @@ impl GuestLog {
             Level::Warn => tracing::warn!(target: "guest", handler, event, attempt, fields, "{message}"),
             Level::Error => tracing::error!(target: "guest", handler, event, attempt, fields, "{message}"),
         }
+    }
+
+    /// Counts the first line that is dropped, and says so: whoever reads the log must know that it is not all.
+    fn spent(&self, budget: &'static str, limit: String) {
+        self.0.dropped.fetch_add(1, Ordering::Relaxed);
+        let (handler, event, attempt) = (self.0.handler.as_str(), self.0.event.as_str(), self.0.attempt);
+        let spent = BudgetSpent { budget, limit, during: None };
+        tracing::warn!(handler, event, attempt, "{spent}: from here on, what the plugin logs is dropped");
     }
 
     /// How many lines did not fit.
@@ -94,6 +121,7 @@ fn render(fields: &[(String, String)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{self, handler};
 
     #[test]
     fn a_long_text_is_cut_at_a_character_and_says_so() {
@@ -109,12 +137,44 @@ mod tests {
         assert!(render(&fields).contains("3 more fields dropped"));
     }
 
+    /// What of `lines` is logged under these limits, and how many are not.
+    fn logged(log_bytes: u64, log_lines: u32, lines: &[&str]) -> (String, u64) {
+        let limits = Limits { log: log_bytes, log_lines, ..handler("").limits.clone() };
+        let (told, _guard) = testing::log();
+        let log = GuestLog::new("h", "e", 1, &limits);
+        for line in lines {
+            log.line(Level::Info, line, &[]);
+        }
+        (told.told(), log.dropped())
+    }
+
     #[test]
     fn lines_past_the_limit_are_counted_and_nothing_slips_in_behind_them() {
-        let log = GuestLog::new("h", "e", 1, 10 + LINE_BYTES);
-        log.line(Level::Info, "123456", &[]);
-        log.line(Level::Info, "1234567", &[]);
-        log.line(Level::Info, "1", &[]);
-        assert_eq!(log.dropped(), 2);
+        let (told, dropped) = logged(10 + LINE_BYTES, 9, &["123456", "1234567", "1"]);
+        assert_eq!(dropped, 2);
+        insta::assert_snapshot!(told, @r#"
+         INFO 123456 handler="h" event="e" attempt=1 fields=""
+         WARN log budget of 138 B spent: from here on, what the plugin logs is dropped handler="h" event="e" attempt=1
+        "#);
+    }
+
+    #[test]
+    fn many_small_lines_end_with_a_budget_of_their_own() {
+        let (told, dropped) = logged(1 << 20, 2, &["a", "b", "c", "d"]);
+        assert_eq!(dropped, 2);
+        insta::assert_snapshot!(told, @r#"
+         INFO a handler="h" event="e" attempt=1 fields=""
+         INFO b handler="h" event="e" attempt=1 fields=""
+         WARN log-lines budget of 2 spent: from here on, what the plugin logs is dropped handler="h" event="e" attempt=1
+        "#);
+    }
+
+    #[test]
+    fn a_line_is_charged_as_it_is_written() {
+        // Six bytes each, as JSON writes them.
+        let (_, dropped) = logged(LINE_BYTES + 59, 9, &["\u{1}\u{1}\u{1}\u{1}\u{1}\u{1}\u{1}\u{1}\u{1}\u{1}"]);
+        assert_eq!(dropped, 1);
+        let (_, dropped) = logged(LINE_BYTES + 60, 9, &["\u{1}\u{1}\u{1}\u{1}\u{1}\u{1}\u{1}\u{1}\u{1}\u{1}"]);
+        assert_eq!(dropped, 0);
     }
 }

@@ -22,7 +22,10 @@ impl wit::Host for Attempt {
     async fn exec(&mut self, instance: String, command: wit::Command) -> Result<wit::Output, CallError> {
         let mut words = vec![command.program];
         words.extend(command.arguments);
-        let call = self.mutating("ssh.exec", &format!("{instance}: {words:?}"))?;
+        let stdin_bytes = command.stdin.as_ref().map_or(0, Vec::len);
+        let handed =
+            instance.len() + stdin_bytes + words.iter().map(|word| size_of::<String>() + word.len()).sum::<usize>();
+        let call = self.mutating("ssh.exec", format_args!("{instance}: {words:?}"), handed)?;
         let (stdin, timeout) = (command.stdin, command.timeout_milliseconds.map(u64::from).map(Duration::from_millis));
         let output = async {
             if words.iter().any(|word| word.contains('\0')) {
@@ -39,6 +42,7 @@ impl wit::Host for Attempt {
             // The command's own timeout ends first, if connecting was quick: then the node is told to stop it.
             let left = self.ends.saturating_duration_since(Instant::now() + TO_TELL);
             let timeout = timeout.unwrap_or(Duration::MAX).min(left.saturating_sub(TO_STOP));
+            self.budget.charge_ssh(stdin_bytes)?;
             let request = self.scope.exec(&seen, address, words, stdin, Some(timeout))?;
             let output = tokio::time::timeout(left, self.ports.ssh.exec(request)).await.unwrap_or_else(|_| {
                 let message = format!(
@@ -46,7 +50,11 @@ impl wit::Host for Attempt {
                 );
                 Err(PortError::new(PortErrorKind::Timeout, message))
             });
-            Ok(output?.into())
+            let output = output?;
+            let answered = output.stdout.len() + output.stderr.len();
+            self.budget.hold(answered)?;
+            self.budget.charge_ssh(answered)?;
+            Ok(output.into())
         };
         let output = output.await;
         self.end(call, output)

@@ -154,6 +154,8 @@ fn limits(reading: &mut Reading<'_>, section: Option<Section<LimitsSection>>) ->
         memory: reading.within("memory", section.memory, Size::mib(64), Size::mib(1)..=Size::mib(1024)).0,
         host_calls: reading.count("host-calls", section.host_calls, 500, 1..=100_000),
         log: reading.within("log", section.log, Size::kib(256), Size(0)..=Size::mib(16)).0,
+        log_lines: reading.count("log-lines", section.log_lines, 1000, 0..=100_000),
+        ssh: reading.within("ssh", section.ssh, Size::mib(16), Size(0)..=Size::mib(1024)).0,
     }
 }
 

@@ -168,12 +168,16 @@ pub(super) struct LimitsSection {
     pub(super) cpu: Option<At<Time>>,
     /// From start to end, host calls included: 60s unless said otherwise, 1s to 15m.
     pub(super) wall: Option<At<Time>>,
-    /// All memories and tables together: 64MiB unless said otherwise, 1MiB to 1GiB.
+    /// All memories, tables and what the host holds for the attempt together: 64MiB unless said otherwise, 1MiB to 1GiB.
     pub(super) memory: Option<At<Size>>,
     /// How many: 500 unless said otherwise, 1 to 100000.
     pub(super) host_calls: Option<At<i64>>,
     /// What the plugin may write to the log: 256KiB unless said otherwise, at most 16MiB.
     pub(super) log: Option<At<Size>>,
+    /// In how many lines: 1000 unless said otherwise, 0 to 100000.
+    pub(super) log_lines: Option<At<i64>>,
+    /// What commands on the node may be given and may answer, together: 16MiB unless said otherwise, at most 1GiB.
+    pub(super) ssh: Option<At<Size>>,
 }
 
 /// What the plugin may do. What is not granted is denied.

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use super::budget::Budget;
+use super::budget::{Budget, CpuMeter, HANDLES};
 use super::{Pace, wasi};
 use crate::capabilities::Ports;
 use crate::capabilities::log::GuestLog;
@@ -51,17 +51,14 @@ pub(crate) struct Attempt {
     table: ResourceTable,
 }
 
-/// Handles a guest may hold at once; WASI's streams and pollables are the only ones there are.
-const RESOURCE_HANDLES: usize = 1024;
-
 impl Attempt {
-    pub(super) fn new(task: Task, ports: Ports, ends: Instant, pace: Pace) -> Self {
-        let log = GuestLog::new(&task.handler.name, &task.event.id, task.attempt, task.handler.limits.log);
+    pub(super) fn new(task: Task, ports: Ports, ends: Instant, pace: Pace, cpu: &Arc<CpuMeter>) -> Self {
+        let log = GuestLog::new(&task.handler.name, &task.event.id, task.attempt, &task.handler.limits);
         let mut table = ResourceTable::new();
-        table.set_max_capacity(RESOURCE_HANDLES);
+        table.set_max_capacity(HANDLES);
         Self {
             scope: Scope::new(Arc::clone(&task.handler), task.event.instance.clone()),
-            budget: Budget::new(task.handler.limits.clone()),
+            budget: Budget::new(task.handler.limits.clone(), Arc::clone(cpu)),
             ends,
             found: HashMap::new(),
             listed: HashSet::new(),
@@ -76,6 +73,8 @@ impl Attempt {
 
 impl WasiView for Attempt {
     fn ctx(&mut self) -> WasiCtxView<'_> {
+        // Every function of WASI begins here.
+        self.budget.wasi_called();
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
     }
 }

@@ -1,4 +1,4 @@
-//! Budgets of one attempt: CPU, memory, host calls. The log's is kept where lines are written; the wall budget is a tokio timeout around the whole.
+//! Budgets of one attempt. The log's is kept where lines are written; the wall budget is a tokio timeout around the whole.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,6 +10,9 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 use wasmtime::ResourceLimiter;
 
+use super::bounded;
+use super::engine::{TABLE_ELEMENTS, WASM_STACK_BYTES};
+use super::memory::{Memory, TABLE_ELEMENT_BYTES};
 use crate::outcome::BudgetSpent;
 use crate::policy::Limits;
 
@@ -26,6 +29,11 @@ impl CpuMeter {
     /// Everything spent in polls that have ended.
     pub(super) fn spent(&self) -> Duration {
         Duration::from_nanos(self.spent.load(Ordering::Relaxed))
+    }
+
+    /// Everything spent up to now. To be called from inside a poll.
+    fn until_now(&self) -> Duration {
+        self.spent() + self.this_poll()
     }
 
     /// What the present poll has spent. To be called from inside it.
@@ -65,49 +73,105 @@ impl<F: Future> Future for Metered<F> {
     }
 }
 
-/// What one table element is charged: a function reference, and room for what it points to.
-const TABLE_ELEMENT_BYTES: u64 = 16;
-
 /// Memories, tables and instances one component may hold; more than any toolchain makes.
 const MEMORIES: usize = 4;
 const TABLES: usize = 16;
 const INSTANCES: usize = 64;
 
+/// Handles a guest may hold at once: WASI's streams and pollables, and resources of its own.
+pub(super) const HANDLES: usize = 1024;
+
+/// What all of WASI's handles together are charged, from the first call on, since they cannot be counted one by one: what one
+/// of them takes at most, its stream or pollable included.
+const WASI_BYTES: u64 = HANDLES as u64 * 256;
+
+/// What WASI is called where a budget ends in it. Which of its functions it was, the host is not told.
+const WASI: &str = "a call of WASI";
+
 /// Everything the attempt counts, against the handler's limits.
 #[derive(Debug)]
 pub(crate) struct Budget {
     limits: Limits,
-    /// Bytes of all memories and tables together, now and at most.
-    memory: u64,
-    peak_memory: u64,
-    /// What the last growth was charged, to be taken back should it fail after all.
-    last_growth: u64,
-    /// Remembered, because a guest that is refused memory dies of something that looks like a panic.
-    memory_refused: bool,
+    cpu: Arc<CpuMeter>,
+    memory: Memory,
     host_calls: u32,
+    /// Bytes handed to commands and taken from them.
+    ssh: u64,
     /// The host call under way, for the message of a budget that ends during it.
     during: Option<&'static str>,
+    /// Remembered as the memory's refusals are, for the same reason.
+    table_refused: bool,
+    uses_wasi: bool,
+    /// Whether WASI was called and the guest has not been seen running since.
+    in_wasi: bool,
 }
 
 impl Budget {
-    pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, memory: 0, peak_memory: 0, last_growth: 0, memory_refused: false, host_calls: 0, during: None }
+    pub(super) fn new(limits: Limits, cpu: Arc<CpuMeter>) -> Self {
+        let memory = Memory::new(limits.memory);
+        Self {
+            limits,
+            cpu,
+            memory,
+            host_calls: 0,
+            ssh: 0,
+            during: None,
+            table_refused: false,
+            uses_wasi: false,
+            in_wasi: false,
+        }
     }
 
-    /// Counts a host call and notes that it is under way.
-    pub(crate) fn begin_call(&mut self, name: &'static str) -> Result<(), BudgetSpent> {
+    /// Counts a host call and notes that it is under way. `handed` is what the guest has handed to it, in bytes.
+    pub(crate) fn begin_call(&mut self, name: &'static str, handed: usize) -> Result<(), BudgetSpent> {
+        self.during = Some(name);
         if self.host_calls >= self.limits.host_calls {
-            let limit = self.limits.host_calls.to_string();
-            return Err(BudgetSpent { budget: "host-calls", limit, during: Some(name) });
+            return Err(self.spent("host-calls", self.limits.host_calls.to_string()));
         }
         self.host_calls += 1;
-        self.during = Some(name);
+        self.hold(handed)
+    }
+
+    /// Charges what the host holds for the call under way, until it ends.
+    pub(crate) fn hold(&mut self, bytes: usize) -> Result<(), BudgetSpent> {
+        self.memory.hold(bytes as u64).map_err(|_refused| self.memory_of_host_spent())
+    }
+
+    /// Charges what the host holds until the attempt ends.
+    pub(crate) fn keep(&mut self, bytes: usize) -> Result<(), BudgetSpent> {
+        self.memory.keep(bytes as u64).map_err(|_refused| self.memory_of_host_spent())
+    }
+
+    /// Charges what a command is given, or has answered, in bytes.
+    pub(crate) fn charge_ssh(&mut self, bytes: usize) -> Result<(), BudgetSpent> {
+        self.ssh = self.ssh.saturating_add(bytes as u64);
+        if self.ssh > self.limits.ssh {
+            return Err(self.spent("ssh", bounded::size(self.limits.ssh)));
+        }
         Ok(())
     }
 
-    /// Notes that the host call has returned.
-    pub(crate) fn end_call(&mut self) {
+    /// Notes that the host call has returned, and whether the CPU budget has ended in it.
+    pub(crate) fn end_call(&mut self) -> Result<(), BudgetSpent> {
+        self.memory.release();
+        let spent = self.cpu_spent(self.cpu.until_now());
         self.during = None;
+        spent.map_or(Ok(()), Err)
+    }
+
+    /// Notes a call of WASI. What it does is bounded where it does it; here it is told apart from the guest's own doing.
+    pub(super) fn wasi_called(&mut self) {
+        self.in_wasi = true;
+        if !std::mem::replace(&mut self.uses_wasi, true) {
+            // Refused, it is remembered, and found the next time the guest is looked at.
+            let _remembered = self.memory.keep(WASI_BYTES);
+        }
+    }
+
+    /// The guest is seen running: what ends it now is its own doing.
+    pub(super) fn look(&mut self) -> Option<BudgetSpent> {
+        self.in_wasi = false;
+        self.cpu_spent(self.cpu.until_now())
     }
 
     pub(super) fn host_calls(&self) -> u32 {
@@ -115,73 +179,72 @@ impl Budget {
     }
 
     pub(super) fn peak_memory(&self) -> u64 {
-        self.peak_memory
+        self.memory.peak()
     }
 
-    /// The host call under way.
-    pub(super) fn during(&self) -> Option<&'static str> {
-        self.during
+    fn spent(&self, budget: &'static str, limit: String) -> BudgetSpent {
+        BudgetSpent { budget, limit, during: self.during }
     }
 
-    /// The memory budget, if a growth was refused.
+    fn memory_of_host_spent(&self) -> BudgetSpent {
+        self.spent("memory", self.memory.limit())
+    }
+
+    /// The memory budget, if something was refused.
     pub(super) fn memory_spent(&self) -> Option<BudgetSpent> {
-        self.memory_refused.then(|| BudgetSpent {
-            budget: "memory",
-            limit: bytesize::ByteSize(self.limits.memory).display().iec().to_string(),
-            during: self.during,
-        })
+        self.memory.was_refused().then(|| self.memory_of_host_spent())
     }
 
-    /// The CPU budget, if `spent` is more than it.
-    pub(super) fn cpu_spent(&self, spent: Duration) -> Option<BudgetSpent> {
-        (spent > self.limits.cpu).then(|| BudgetSpent {
-            budget: "cpu",
-            limit: humantime::format_duration(self.limits.cpu).to_string(),
-            during: self.during,
-        })
+    /// The elements of a table, if one was refused more.
+    pub(super) fn table_spent(&self) -> Option<BudgetSpent> {
+        self.table_refused.then(|| self.spent("tables", format!("{TABLE_ELEMENTS} elements")))
+    }
+
+    fn cpu_spent(&self, spent: Duration) -> Option<BudgetSpent> {
+        let limit = || humantime::format_duration(self.limits.cpu).to_string();
+        (spent > self.limits.cpu).then(|| self.spent("cpu", limit()))
     }
 
     /// The wall budget of `limit`, spent.
     pub(super) fn wall_spent(&self, limit: Duration) -> BudgetSpent {
-        BudgetSpent { budget: "wall", limit: humantime::format_duration(limit).to_string(), during: self.during }
+        let during = self.during.or(self.in_wasi.then_some(WASI));
+        BudgetSpent { budget: "wall", limit: humantime::format_duration(limit).to_string(), during }
     }
 
-    fn grow(&mut self, current: u64, desired: u64) -> bool {
-        let total = self.memory.saturating_add(desired.saturating_sub(current));
-        self.last_growth = 0;
-        if total > self.limits.memory {
-            self.memory_refused = true;
-            return false;
-        }
-        self.last_growth = total - self.memory;
-        self.memory = total;
-        self.peak_memory = self.peak_memory.max(total);
-        true
+    /// The stack, spent.
+    pub(super) fn stack_spent(&self) -> BudgetSpent {
+        self.spent("stack", bounded::size(WASM_STACK_BYTES as u64))
     }
 
-    /// Takes back what a growth was charged that failed after it was allowed, past its own maximum or the pool's slot.
-    fn take_back(&mut self) {
-        self.memory -= std::mem::take(&mut self.last_growth);
+    /// The handles, spent.
+    pub(super) fn handles_spent(&self) -> BudgetSpent {
+        let during = self.during.or(self.in_wasi.then_some(WASI));
+        BudgetSpent { budget: "handles", limit: HANDLES.to_string(), during }
     }
 }
 
 impl ResourceLimiter for Budget {
     fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(maximum.is_none_or(|maximum| desired <= maximum) && self.grow(current as u64, desired as u64))
+        let growth = desired.saturating_sub(current) as u64;
+        Ok(maximum.is_none_or(|maximum| desired <= maximum) && self.memory.grow(growth).is_ok())
     }
 
     fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
-        self.take_back();
+        self.memory.take_back();
         Ok(())
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let (from, to) = (current as u64 * TABLE_ELEMENT_BYTES, desired as u64 * TABLE_ELEMENT_BYTES);
-        Ok(maximum.is_none_or(|maximum| desired <= maximum) && self.grow(from, to))
+        if desired > TABLE_ELEMENTS {
+            self.table_refused = true;
+            return Ok(false);
+        }
+        let growth = (desired.saturating_sub(current) as u64) * TABLE_ELEMENT_BYTES;
+        Ok(maximum.is_none_or(|maximum| desired <= maximum) && self.memory.grow(growth).is_ok())
     }
 
     fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
-        self.take_back();
+        self.memory.take_back();
         Ok(())
     }
 

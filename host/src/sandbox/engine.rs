@@ -16,13 +16,13 @@ const MEMORIES_PER_COMPONENT: u32 = 4;
 const TABLES_PER_COMPONENT: u32 = 16;
 
 /// Elements of one table: a JavaScript component needs 7,700.
-const TABLE_ELEMENTS: usize = 20_000;
+pub(super) const TABLE_ELEMENTS: usize = 20_000;
 
 /// Bytes of vmctx one instance may need; the default does not fit components with many imports.
 const INSTANCE_BYTES: usize = 4 << 20;
 
 /// Stack of a guest. Deep recursion ends in a trap, long before the host's own stack does.
-const WASM_STACK_BYTES: usize = 512 << 10;
+pub(super) const WASM_STACK_BYTES: usize = 512 << 10;
 /// Stack of the fibre a guest runs on: its own, and room for host functions.
 const FIBRE_STACK_BYTES: usize = 2 << 20;
 

@@ -3,15 +3,15 @@
 //! No files, no sockets, no environment, no arguments. Standard output and error become log lines under the guest's log
 //! budget. The clocks are the host's, so that a guest in the harness sees virtual time.
 
-use std::io;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
+use bytes::Bytes;
 use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 use wasmtime_wasi::random::Deterministic;
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx};
 
@@ -28,8 +28,8 @@ const RANDOM_BYTES: u64 = 64 << 10;
 pub(super) fn empty(task: &Task, ports: &Ports, log: &GuestLog, pace: Pace) -> WasiCtx {
     let mut builder = WasiCtx::builder();
     builder
-        .stdout(Lines { log: log.clone(), level: Level::Info })
-        .stderr(Lines { log: log.clone(), level: Level::Warn })
+        .stdout(Lines::new(log, Level::Info))
+        .stderr(Lines::new(log, Level::Warn))
         .wall_clock(WallClock(Arc::clone(&ports.clock)))
         .monotonic_clock(MonotonicClock(Instant::now()))
         .max_random_size(RANDOM_BYTES)
@@ -70,11 +70,49 @@ impl HostMonotonicClock for MonotonicClock {
     }
 }
 
-/// A standard stream whose lines go to the log.
+/// The longest line that is held until its end comes, and what is taken in one write. Longer lines are logged in pieces.
+const LINE_BYTES: usize = 4 << 10;
+
+/// A standard stream whose lines go to the log. All handles to it share it, the line that has no end yet included.
 #[derive(Clone)]
-struct Lines {
+struct Lines(Arc<Mutex<Line>>);
+
+struct Line {
     log: GuestLog,
     level: Level,
+    partial: Vec<u8>,
+}
+
+impl Lines {
+    fn new(log: &GuestLog, level: Level) -> Self {
+        Self(Arc::new(Mutex::new(Line { log: log.clone(), level, partial: Vec::new() })))
+    }
+}
+
+impl Line {
+    fn add(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            if byte == b'\n' || self.partial.len() >= LINE_BYTES {
+                self.emit();
+            }
+            if byte != b'\n' {
+                self.partial.push(byte);
+            }
+        }
+    }
+
+    fn emit(&mut self) {
+        if !self.partial.is_empty() {
+            self.log.line(self.level, &String::from_utf8_lossy(&self.partial), &[]);
+            self.partial.clear();
+        }
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.emit();
+    }
 }
 
 impl IsTerminal for Lines {
@@ -84,53 +122,36 @@ impl IsTerminal for Lines {
 }
 
 impl StdoutStream for Lines {
+    /// Only what is not linked asks for this form: WASI 0.1 and 0.3.
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
-        Box::new(LineWriter { lines: self.clone(), partial: Vec::new() })
+        Box::new(tokio::io::sink())
+    }
+
+    /// Written where it is called, so that the guest is charged for it. The default would hand it to a task of its own.
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
     }
 }
 
-/// The longest line that is held until its end comes; longer ones are logged in pieces.
-const LINE_BYTES: usize = 4 << 10;
-
-struct LineWriter {
-    lines: Lines,
-    partial: Vec<u8>,
-}
-
-impl LineWriter {
-    fn emit(&mut self) {
-        if !self.partial.is_empty() {
-            self.lines.log.line(self.lines.level, &String::from_utf8_lossy(&self.partial), &[]);
-            self.partial.clear();
+impl OutputStream for Lines {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        if bytes.len() > LINE_BYTES {
+            return Err(StreamError::trap("cannot write more than `check-write` allows"));
         }
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).add(&bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(LINE_BYTES)
     }
 }
 
-impl AsyncWrite for LineWriter {
-    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        for &byte in bytes {
-            if byte == b'\n' || self.partial.len() >= LINE_BYTES {
-                self.emit();
-            }
-            if byte != b'\n' {
-                self.partial.push(byte);
-            }
-        }
-        Poll::Ready(Ok(bytes.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.emit();
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl Drop for LineWriter {
-    fn drop(&mut self) {
-        self.emit();
-    }
+#[async_trait]
+impl Pollable for Lines {
+    async fn ready(&mut self) {}
 }

@@ -513,7 +513,8 @@ pub mod hostler {
                 pub after_seconds: u32,
                 /// What is being waited for, for the people who read the log. At most 1 KiB; the rest is cut.
                 pub note: _rt::String,
-                /// Handed to the next attempt as `event.state`. At most 64 KiB; more is a failed attempt.
+                /// Handed to the next attempt as `event.state`. At most 64 KiB as JSON writes it, where a control character takes six
+                /// bytes; more is a failed attempt.
                 pub state: Option<_rt::String>,
             }
             impl ::core::fmt::Debug for Retry {
@@ -2300,7 +2301,7 @@ pub mod hostler {
             /// Writes one line, with named values beside it.
             ///
             /// A message or value of more than 4 KiB is cut, and more than 32 fields are dropped, with a mark. Past the
-            /// policy's `log` limit, lines are dropped and counted. Never an error.
+            /// policy's `log` or `log-lines` limit, lines are dropped and counted. Never an error.
             #[allow(async_fn_in_trait)]
             pub fn log(
                 level: Level,

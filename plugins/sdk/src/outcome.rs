@@ -17,7 +17,7 @@ pub enum Outcome {
         after: Duration,
         /// What is being waited for, for the people who read the log. At most 1 KiB.
         note: String,
-        /// Handed to the next attempt as [`Event::state`](crate::Event::state). At most 64 KiB.
+        /// Handed to the next attempt as [`Event::state`](crate::Event::state). At most 64 KiB as JSON writes it.
         state: Option<String>,
     },
 }

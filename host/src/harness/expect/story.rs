@@ -4,7 +4,8 @@ use crate::sim::{Call, Entry, Line, What};
 
 /// How the note of an attempt begins that the plugin cannot have meant to end so. The budgets of CPU and wall time are not among
 /// them: the one is spent by a slow machine, the other by a world that does not answer.
-const TRAPPED: [&str; 3] = ["the plugin trapped", "memory budget", "host-calls budget"];
+const TRAPPED: [&str; 6] =
+    ["the plugin trapped", "memory budget", "tables budget", "stack budget", "handles budget", "host-calls budget"];
 
 /// What the host says.
 pub(super) fn lines(journal: &[Entry]) -> impl Iterator<Item = &Line> {

@@ -356,7 +356,7 @@ fn memory() {
     insta::assert_snapshot!(expecting(&guests::done(), "memory-at-most = \"1KiB\""), @"
     memory-at-most:
       - 1.0 KiB
-      + 64.0 KiB
+      + 64.3 KiB
     ");
 }
 

@@ -33,7 +33,7 @@ fn a_trap_is_a_hint() {
     };
     let limited = |limit: &str| super::POLICY.replace("finish = {", &format!("limits = {{ {limit} }}\nfinish = {{"));
     insta::assert_snapshot!(hints(&guests::traps_once(), super::POLICY), @"an attempt failed: the plugin trapped: wasm trap: wasm `unreachable` instruction executed");
-    insta::assert_snapshot!(hints(&guests::deep(), super::POLICY), @"an attempt failed: the plugin trapped: wasm trap: call stack exhausted");
+    insta::assert_snapshot!(hints(&guests::deep(), super::POLICY), @"an attempt failed: stack budget of 512.0 KiB spent");
     insta::assert_snapshot!(hints(&guests::hungry(), &limited("memory = \"8MiB\"")), @"an attempt failed: memory budget of 8.0 MiB spent");
     insta::assert_snapshot!(hints(&guests::chatty(), &limited("host-calls = 10")), @"an attempt failed: host-calls budget of 10 spent during clock.now");
     // How much CPU time an attempt takes is not the plugin's doing alone, and an error that is returned is no trap.

@@ -108,6 +108,8 @@ fn what_is_not_written_has_its_default() {
             memory: 67108864,
             host_calls: 500,
             log: 262144,
+            log_lines: 1000,
+            ssh: 16777216,
         },
         Some(
             SshGrant {
@@ -202,7 +204,7 @@ module = \"other.wasm\"
     hostler.toml:15:10: "64" is not a size: write a number with its unit, such as "64MiB" or "500kB"
       15 | memory = "64"
          |          ^
-    hostler.toml:16:1: unknown key "host_calls", did you mean "host-calls"? (allowed here: cpu, wall, memory, host-calls, log)
+    hostler.toml:16:1: unknown key "host_calls", did you mean "host-calls"? (allowed here: cpu, wall, memory, host-calls, log, log-lines, ssh)
       16 | host_calls = 5
          | ^
     hostler.toml:18:14: unknown value "abort" (allowed here: continue, abandon, leave)

@@ -1,0 +1,57 @@
+//! Why a call into a guest did not return, in words that say whose bound it met.
+
+use wasmtime::component::ResourceTableError;
+use wasmtime::{Trap, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
+
+use super::bounded::{cut, written};
+use super::budget::Budget;
+use super::{HOSTCALL_BYTES, NOTE_BYTES, Task};
+use crate::outcome::{BudgetSpent, Failure};
+
+/// What is kept of a backtrace, in bytes: a plugin's author names its functions, at any length.
+const BACKTRACE_BYTES: usize = 4 << 10;
+
+/// What wasmtime says when a call hands over more than [`HOSTCALL_BYTES`]. Its error has no public type.
+const HOSTCALL_FUEL_SPENT: &str = "fuel allocated for hostcalls has been exhausted";
+
+/// What wasmtime says when a guest holds more handles than the store allows. Its error has no public type either.
+const HANDLES_SPENT: &str = "store handle limit exceeded";
+
+/// Why a call into the guest did not return.
+pub(super) fn failure(error: &wasmtime::Error, budget: &Budget) -> Failure {
+    if let Some(spent) = error.downcast_ref::<BudgetSpent>() {
+        return Failure::Budget(spent.clone());
+    }
+    if let Some(I32Exit(status)) = error.downcast_ref::<I32Exit>() {
+        let message = format!("the plugin ended itself with exit status {status}, where a handler returns its outcome");
+        return Failure::Contract(message);
+    }
+    let root = error.root_cause().to_string();
+    if error.downcast_ref::<Trap>() == Some(&Trap::StackOverflow) {
+        return Failure::Budget(budget.stack_spent());
+    }
+    if root.contains(HANDLES_SPENT) || matches!(error.downcast_ref(), Some(ResourceTableError::Full)) {
+        return Failure::Budget(budget.handles_spent());
+    }
+    if root.contains(HOSTCALL_FUEL_SPENT) {
+        return Failure::Contract(format!(
+            "the plugin handed the host more than {} MiB in one call",
+            HOSTCALL_BYTES >> 20
+        ));
+    }
+    // A guest that was refused memory, or room in a table, dies of what looks like a panic.
+    match budget.memory_spent().or_else(|| budget.table_spent()) {
+        Some(spent) => Failure::Budget(spent),
+        None => Failure::Trap(cut(&root, NOTE_BYTES)),
+    }
+}
+
+/// Where in the guest it happened, on a line of its own: for the plugin's author.
+pub(super) fn log_backtrace(task: &Task, error: &wasmtime::Error) {
+    if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
+        let (handler, event, attempt) = (task.handler.name.as_str(), task.event.id.as_str(), task.attempt);
+        let backtrace = written(backtrace, BACKTRACE_BYTES);
+        tracing::debug!(handler, event, attempt, backtrace, "the attempt ended inside the plugin");
+    }
+}
