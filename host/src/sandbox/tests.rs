@@ -1,3 +1,6 @@
+mod handed_over;
+mod hostile;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -68,14 +68,27 @@ pub(crate) fn wasi() -> Vec<u8> {
     encode(&core(imports, "", body), &resolve, world)
 }
 
-fn contract() -> (Resolve, PackageId) {
+/// A guest of `tests/guests/hostile/`: a component, or a core module, which may import what `hostile.wit` there says.
+pub(crate) fn hostile(text: &str) -> Vec<u8> {
+    if text.contains("\n(component") {
+        return wat::parse_str(text).expect("the component's text is well formed");
+    }
+    let (mut resolve, _) = contract();
+    let wit = include_str!("../../../tests/guests/hostile/hostile.wit");
+    let package = resolve.push_str("hostile.wit", wit).expect("what is taken of WASI resolves");
+    let world = if text.contains("[resource-new]") { "owner" } else { "hostile" };
+    let world = resolve.select_world(&[package], Some(world)).expect("it has its worlds");
+    encode(text, &resolve, world)
+}
+
+pub(crate) fn contract() -> (Resolve, PackageId) {
     let mut resolve = Resolve::default();
     let (package, _) =
         resolve.push_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../wit")).expect("the contract resolves");
     (resolve, package)
 }
 
-fn encode(core: &str, resolve: &Resolve, world: WorldId) -> Vec<u8> {
+pub(crate) fn encode(core: &str, resolve: &Resolve, world: WorldId) -> Vec<u8> {
     let mut core = wat::parse_str(core).expect("the guest's text is well formed");
     embed_component_metadata(&mut core, resolve, world, StringEncoding::UTF8).expect("metadata fits a core module");
     let mut encoder = ComponentEncoder::default().validate(true).module(&core).expect("the core module fits the world");

@@ -1,0 +1,14 @@
+;; Makes resources of its own without end: the host keeps a table of them.
+;; Contained: handles budget of 1024 spent
+(module
+    (import "[export]hostler:hostile/things" "[resource-new]thing" (func $new (param i32) (result i32)))
+    (memory (export "memory") 1)
+    (global $next (mut i32) (i32.const 4096))
+    (func (export "cabi_realloc") (param i32 i32 i32) (param $size i32) (result i32)
+        (local $at i32)
+        (local.set $at (i32.and (i32.add (global.get $next) (i32.const 15)) (i32.const -16)))
+        (global.set $next (i32.add (local.get $at) (local.get $size)))
+        (local.get $at))
+    (func (export "handle") (param $event i32) (result i32)
+        (loop (drop (call $new (i32.const 0))) (br 0))
+        unreachable))

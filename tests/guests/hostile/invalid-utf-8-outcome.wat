@@ -1,0 +1,14 @@
+;; Returns a text that is none.
+;; Contained: the plugin trapped: invalid utf-8 sequence*
+(module
+    (memory (export "memory") 1)
+    (global $next (mut i32) (i32.const 4096))
+    (func (export "cabi_realloc") (param i32 i32 i32) (param $size i32) (result i32)
+        (local $at i32)
+        (local.set $at (i32.and (i32.add (global.get $next) (i32.const 15)) (i32.const -16)))
+        (global.set $next (i32.add (local.get $at) (local.get $size)))
+        (local.get $at))
+    (data (i32.const 1024) "\01\00\00\00\00\08\00\00\03\00\00\00")
+    (data (i32.const 2048) "\ff\fe\c0")
+    (func (export "handle") (param $event i32) (result i32)
+        i32.const 1024))

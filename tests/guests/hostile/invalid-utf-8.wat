@@ -1,0 +1,15 @@
+;; Hands over a text that is none.
+;; Contained: the plugin trapped: invalid utf-8 sequence*
+(module
+    (import "hostler:handler/config@0.1.0" "get" (func $get (param $key i32) (param $length i32) (param $result i32)))
+    (memory (export "memory") 1)
+    (global $next (mut i32) (i32.const 4096))
+    (func (export "cabi_realloc") (param i32 i32 i32) (param $size i32) (result i32)
+        (local $at i32)
+        (local.set $at (i32.and (i32.add (global.get $next) (i32.const 15)) (i32.const -16)))
+        (global.set $next (i32.add (local.get $at) (local.get $size)))
+        (local.get $at))
+    (data (i32.const 2048) "\ff\fe\c0")
+    (func (export "handle") (param $event i32) (result i32)
+        (call $get (i32.const 2048) (i32.const 3) (i32.const 512))
+        i32.const 1024))

@@ -1,0 +1,14 @@
+;; Computes without end before it is called at all, in its start function.
+;; Contained: cpu budget of 100ms spent
+(module
+    (memory (export "memory") 1)
+    (global $next (mut i32) (i32.const 4096))
+    (func (export "cabi_realloc") (param i32 i32 i32) (param $size i32) (result i32)
+        (local $at i32)
+        (local.set $at (i32.and (i32.add (global.get $next) (i32.const 15)) (i32.const -16)))
+        (global.set $next (i32.add (local.get $at) (local.get $size)))
+        (local.get $at))
+    (func $start (loop (br 0)))
+    (start $start)
+    (func (export "handle") (param $event i32) (result i32)
+        i32.const 1024))

@@ -1,0 +1,14 @@
+;; The same with a table.
+;; Contained: cpu budget of 100ms spent
+(module
+    (memory (export "memory") 1)
+    (global $next (mut i32) (i32.const 4096))
+    (func (export "cabi_realloc") (param i32 i32 i32) (param $size i32) (result i32)
+        (local $at i32)
+        (local.set $at (i32.and (i32.add (global.get $next) (i32.const 15)) (i32.const -16)))
+        (global.set $next (i32.add (local.get $at) (local.get $size)))
+        (local.get $at))
+    (table $table 20000 funcref)
+    (func (export "handle") (param $event i32) (result i32)
+        (loop (table.fill $table (i32.const 0) (ref.null func) (i32.const 20000)) (br 0))
+        unreachable))

@@ -1,0 +1,12 @@
+;; Wants more than the limit before it runs at all.
+;; Contained: memory budget of 8.0 MiB spent
+(module
+    (memory (export "memory") 200)
+    (global $next (mut i32) (i32.const 4096))
+    (func (export "cabi_realloc") (param i32 i32 i32) (param $size i32) (result i32)
+        (local $at i32)
+        (local.set $at (i32.and (i32.add (global.get $next) (i32.const 15)) (i32.const -16)))
+        (global.set $next (i32.add (local.get $at) (local.get $size)))
+        (local.get $at))
+    (func (export "handle") (param $event i32) (result i32)
+        i32.const 1024))

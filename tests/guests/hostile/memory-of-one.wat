@@ -1,0 +1,13 @@
+;; Grows its memory, 64 KiB at a time, until it gets no more.
+;; Contained: memory budget of 8.0 MiB spent
+(module
+    (memory (export "memory") 1)
+    (global $next (mut i32) (i32.const 4096))
+    (func (export "cabi_realloc") (param i32 i32 i32) (param $size i32) (result i32)
+        (local $at i32)
+        (local.set $at (i32.and (i32.add (global.get $next) (i32.const 15)) (i32.const -16)))
+        (global.set $next (i32.add (local.get $at) (local.get $size)))
+        (local.get $at))
+    (func (export "handle") (param $event i32) (result i32)
+        (loop (br_if 0 (i32.ne (memory.grow (i32.const 1)) (i32.const -1))))
+        unreachable))

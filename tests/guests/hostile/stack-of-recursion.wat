@@ -1,0 +1,13 @@
+;; Calls itself without end.
+;; Contained: stack budget of 512.0 KiB spent
+(module
+    (memory (export "memory") 1)
+    (global $next (mut i32) (i32.const 4096))
+    (func (export "cabi_realloc") (param i32 i32 i32) (param $size i32) (result i32)
+        (local $at i32)
+        (local.set $at (i32.and (i32.add (global.get $next) (i32.const 15)) (i32.const -16)))
+        (global.set $next (i32.add (local.get $at) (local.get $size)))
+        (local.get $at))
+    (func $down (param i32) (result i32) (i32.add (call $down (local.get 0)) (i32.const 1)))
+    (func (export "handle") (param $event i32) (result i32)
+        (call $down (i32.const 0))))

@@ -1,0 +1,14 @@
+;; Grows a table until it gets no more.
+;; Contained: tables budget of 20000 elements spent
+(module
+    (memory (export "memory") 1)
+    (global $next (mut i32) (i32.const 4096))
+    (func (export "cabi_realloc") (param i32 i32 i32) (param $size i32) (result i32)
+        (local $at i32)
+        (local.set $at (i32.and (i32.add (global.get $next) (i32.const 15)) (i32.const -16)))
+        (global.set $next (i32.add (local.get $at) (local.get $size)))
+        (local.get $at))
+    (table $table 1 funcref)
+    (func (export "handle") (param $event i32) (result i32)
+        (loop (br_if 0 (i32.ne (table.grow $table (ref.null func) (i32.const 100)) (i32.const -1))))
+        unreachable))

@@ -1,0 +1,14 @@
+;; Ends itself as a program would.
+;; Contained: the plugin ended itself with exit status 1, where a handler returns its outcome
+(module
+    (import "wasi:cli/exit@0.2.3" "exit" (func $exit (param i32)))
+    (memory (export "memory") 1)
+    (global $next (mut i32) (i32.const 4096))
+    (func (export "cabi_realloc") (param i32 i32 i32) (param $size i32) (result i32)
+        (local $at i32)
+        (local.set $at (i32.and (i32.add (global.get $next) (i32.const 15)) (i32.const -16)))
+        (global.set $next (i32.add (local.get $at) (local.get $size)))
+        (local.get $at))
+    (func (export "handle") (param $event i32) (result i32)
+        (call $exit (i32.const 1))
+        i32.const 1024))

@@ -1,0 +1,15 @@
+;; Has the host make a terabyte of zeroes for it.
+;; Contained: the plugin trapped: *zeroes*
+(module
+    (import "wasi:cli/stdout@0.2.3" "get-stdout" (func $stdout (result i32)))
+    (import "wasi:io/streams@0.2.3" "[method]output-stream.write-zeroes" (func $zeroes (param $stream i32) (param $length i64) (param $result i32)))
+    (memory (export "memory") 1)
+    (global $next (mut i32) (i32.const 4096))
+    (func (export "cabi_realloc") (param i32 i32 i32) (param $size i32) (result i32)
+        (local $at i32)
+        (local.set $at (i32.and (i32.add (global.get $next) (i32.const 15)) (i32.const -16)))
+        (global.set $next (i32.add (local.get $at) (local.get $size)))
+        (local.get $at))
+    (func (export "handle") (param $event i32) (result i32)
+        (call $zeroes (call $stdout) (i64.const 1099511627776) (i32.const 512))
+        i32.const 1024))
