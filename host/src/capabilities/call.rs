@@ -1,5 +1,6 @@
 //! What every host function has in common: it is counted before, and timed, logged and mapped to the contract after.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -144,15 +145,11 @@ impl Call {
     fn log(&self, error: Option<&HostError>) {
         let milliseconds = self.began.elapsed().as_secs_f64() * 1e3;
         let (handler, event, attempt) = (self.handler.name.as_str(), self.event.id.as_str(), self.attempt);
-        let (call, target) = (self.name, self.target.as_str());
-        let refused = cut(target, REFUSED_BYTES);
+        let refused =
+            error.map(HostError::kind).filter(|kind| matches!(kind, PortErrorKind::Denied | PortErrorKind::Invalid));
+        let target = refused.map_or(Cow::Borrowed(self.target.as_str()), |_| cut(&self.target, REFUSED_BYTES).into());
+        let (call, target) = (self.name, target.as_ref());
         match error {
-            Some(error @ (HostError::Denied(_) | HostError::Id(_)))
-                if self.mutating || error.kind() == PortErrorKind::Denied =>
-            {
-                let (result, target) = (error.kind().as_str(), refused);
-                tracing::warn!(handler, event, attempt, call, target, result, %error, milliseconds, "host call");
-            }
             Some(error) if self.mutating || error.kind() == PortErrorKind::Denied => {
                 let result = error.kind().as_str();
                 tracing::warn!(handler, event, attempt, call, target, result, %error, milliseconds, "host call");

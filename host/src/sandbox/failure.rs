@@ -49,9 +49,56 @@ pub(super) fn failure(error: &wasmtime::Error, budget: &Budget) -> Failure {
 
 /// Where in the guest it happened, on a line of its own: for the plugin's author.
 pub(super) fn log_backtrace(task: &Task, error: &wasmtime::Error) {
-    if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
+    if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>()
+        && tracing::enabled!(tracing::Level::DEBUG)
+    {
         let (handler, event, attempt) = (task.handler.name.as_str(), task.event.id.as_str(), task.attempt);
-        let backtrace = written(backtrace, BACKTRACE_BYTES);
+        let backtrace = told(backtrace);
         tracing::debug!(handler, event, attempt, backtrace, "the attempt ended inside the plugin");
+    }
+}
+
+/// A backtrace in text. Names that no compiler makes are cut before anybody tries to make sense of them, which takes its time.
+fn told(backtrace: &WasmBacktrace) -> String {
+    let names = backtrace.frames().iter().map(|frame| frame.func_name().unwrap_or("<unknown>"));
+    if names.clone().all(|name| name.len() <= NOTE_BYTES) {
+        return written(backtrace, BACKTRACE_BYTES);
+    }
+    cut(&names.map(|name| cut(name, NOTE_BYTES)).collect::<Vec<_>>().join("\n"), BACKTRACE_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use wasmtime::{Engine, Instance, Module, Store};
+
+    use super::*;
+
+    /// The backtrace of a function of this name that recurses without end.
+    fn backtrace_of(name: &str) -> String {
+        let text = format!("(module (func $down (@name \"{name}\") (export \"down\") (call $down)))");
+        let engine = Engine::default();
+        let module = Module::new(&engine, wat::parse_str(text).unwrap()).unwrap();
+        let mut store = Store::new(&engine, ());
+        let instance = Instance::new(&mut store, &module, &[]).unwrap();
+        let down = instance.get_typed_func::<(), ()>(&mut store, "down").unwrap();
+        told(down.call(&mut store, ()).unwrap_err().downcast_ref().expect("a backtrace"))
+    }
+
+    #[test]
+    fn a_backtrace_names_functions_as_their_author_did() {
+        let told = backtrace_of("_ZN4core3fmt5write17h0123456789abcdefE");
+        assert!(told.contains("<unknown>!core::fmt::write::h"), "{told}");
+    }
+
+    /// Names are the author's, of any length and in any mangling, and are in each line.
+    #[test]
+    fn a_backtrace_of_names_of_megabytes_is_cut_and_nobody_makes_sense_of_them() {
+        let parts = 1 << 18;
+        for name in
+            ["xxxx".repeat(parts), format!("_ZN{}E", "3abc".repeat(parts)), format!("_R{}", "CCCC".repeat(parts))]
+        {
+            let told = backtrace_of(&name);
+            assert!(told.starts_with(&name[..NOTE_BYTES]) && told.len() < BACKTRACE_BYTES + 8, "{}", told.len());
+        }
     }
 }

@@ -1,5 +1,9 @@
+mod answered;
 mod handed_over;
 mod hostile;
+mod made;
+#[cfg(target_os = "linux")]
+mod side_by_side;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,5 @@
 ;; Returns an outcome, and computes without end where it is to clean up after it.
-;; Contained: cpu budget of 100ms spent
+;; Contained: cpu budget of 200ms spent
 (module
     (memory (export "memory") 1)
     (global $next (mut i32) (i32.const 4096))

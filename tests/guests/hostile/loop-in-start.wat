@@ -1,5 +1,5 @@
 ;; Computes without end before it is called at all, in its start function.
-;; Contained: cpu budget of 100ms spent
+;; Contained: cpu budget of 200ms spent
 (module
     (memory (export "memory") 1)
     (global $next (mut i32) (i32.const 4096))

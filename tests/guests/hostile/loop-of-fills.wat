@@ -1,6 +1,6 @@
 ;; Fills and copies all of its memory over and over: each instruction is megabytes of work in the host, which nothing can stop
 ;; in its middle.
-;; Contained: cpu budget of 100ms spent
+;; Contained: cpu budget of 200ms spent
 (module
     (memory (export "memory") 1)
     (global $next (mut i32) (i32.const 4096))

@@ -1,5 +1,5 @@
 ;; Writes to standard output without end, and without a line's end.
-;; Contained: cpu budget of 100ms spent*
+;; Contained: cpu budget of 200ms spent*
 (module
     (import "wasi:cli/stdout@0.2.3" "get-stdout" (func $stdout (result i32)))
     (import "wasi:io/streams@0.2.3" "[method]output-stream.blocking-write-and-flush" (func $write (param $stream i32) (param $bytes i32) (param $length i32) (param $result i32)))

@@ -1,5 +1,5 @@
 ;; Asks for as many random bytes as it gets, without end.
-;; Contained: cpu budget of 100ms spent
+;; Contained: cpu budget of 200ms spent
 (module
     (import "wasi:random/random@0.2.3" "get-random-bytes" (func $random (param i64 i32)))
     (memory (export "memory") 1)

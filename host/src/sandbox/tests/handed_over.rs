@@ -184,6 +184,7 @@ async fn a_hundred_megabytes_at_any_place_end_the_attempt() {
 /// What one call may hand over is the guest's to use: it is answered, as any other call is, or spends the memory it was told of.
 #[tokio::test(start_paused = true)]
 async fn what_is_allowed_at_any_place_is_answered_and_charged() {
+    let (log, _guard) = crate::testing::log();
     let sandbox = Sandbox::new(Capacity { attempts: 1, memory: 256 << 20 }, Pace::Virtual).unwrap();
     // An element of a list takes up to three times as much room in the host.
     let size = 1 << 20;
@@ -201,4 +202,9 @@ async fn what_is_allowed_at_any_place_is_answered_and_charged() {
         let failure = failure_of(attempt(&sandbox, &module, &handler(&tight)).await);
         assert!(failure.starts_with("memory budget of 2.0 MiB spent during "), "{function} {path}: {failure}");
     }
+    // Each was logged once, or twice, and nothing of a megabyte.
+    let longest = log.told().lines().map(str::len).max().unwrap();
+    assert!((4 << 10..16 << 10).contains(&longest), "the longest line has {longest} bytes");
+    let refused = log.told().lines().filter(|line| line.contains("result=")).map(str::len).max().unwrap();
+    assert!((200..1 << 10).contains(&refused), "the longest line of a call that was refused has {refused} bytes");
 }

@@ -9,7 +9,7 @@ use crate::policy::Wildcard;
 /// What hostile guests are held to.
 const LIMITS: &str = r#"
     [handler.limits]
-    cpu = "100ms"
+    cpu = "200ms"
     wall = "10s"
     memory = "8MiB"
     host-calls = 100
@@ -20,15 +20,15 @@ const LIMITS: &str = r#"
 "#;
 
 /// A trick.
-struct Trick {
+pub(super) struct Trick {
     /// The file's name, without its extension.
-    name: String,
-    text: String,
+    pub(super) name: String,
+    pub(super) text: String,
     /// How it is contained, with `*` for any run of characters.
-    contained: String,
+    pub(super) contained: String,
 }
 
-fn tricks() -> Vec<Trick> {
+pub(super) fn tricks() -> Vec<Trick> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/guests/hostile");
     let files = std::fs::read_dir(folder).expect("the folder is there").map(|entry| entry.unwrap().path());
     let mut files: Vec<_> = files.filter(|path| path.extension().is_some_and(|extension| extension == "wat")).collect();
@@ -42,12 +42,12 @@ fn tricks() -> Vec<Trick> {
     tricks.collect()
 }
 
-fn limited() -> Arc<Handler> {
+pub(super) fn limited() -> Arc<Handler> {
     handler(LIMITS)
 }
 
 /// What became of a guest: how it was contained, in words.
-async fn contained(sandbox: &Sandbox, component: &[u8], handler: &Arc<Handler>) -> String {
+pub(super) async fn contained(sandbox: &Sandbox, component: &[u8], handler: &Arc<Handler>) -> String {
     match sandbox.compile(component, "digest".into()) {
         Ok(module) => told(&attempt(sandbox, &module, handler).await),
         Err(error) => format!("refused: {}", error.root_cause()),
