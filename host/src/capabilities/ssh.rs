@@ -32,14 +32,14 @@ impl wit::Host for Attempt {
             // EC2 says at this moment where the instance is; an address is never remembered, since addresses are reused.
             let look = self.scope.describe_for_exec(InstanceId::parse(&instance)?, &words)?;
             let seen = self.ports.ec2.describe_instance(look).await?;
-            let address = seen.private_address.ok_or_else(|| {
+            if seen.private_address.is_none() {
                 let message = format!("{instance} is {} and has no address to connect to", seen.state);
-                PortError::new(PortErrorKind::Conflict, message)
-            })?;
+                return Err(PortError::new(PortErrorKind::Conflict, message).into());
+            }
             // The command's own timeout ends first, if connecting was quick: then the node is told to stop it.
             let left = self.ends.saturating_duration_since(Instant::now() + TO_TELL);
             let timeout = timeout.unwrap_or(Duration::MAX).min(left.saturating_sub(TO_STOP));
-            let request = self.scope.exec(&seen, address, words, stdin, Some(timeout))?;
+            let request = self.scope.exec(&seen, words, stdin, Some(timeout))?;
             let output = tokio::time::timeout(left, self.ports.ssh.exec(request)).await.unwrap_or_else(|_| {
                 let message = format!(
                     "the command on {instance} did not end in the time that the attempt's wall budget had left; it may still be running"
