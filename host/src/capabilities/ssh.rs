@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use super::call::CallError;
+use super::call::{CallError, about};
 use crate::bindings::hostler::handler::ssh as wit;
 use crate::policy::{Exec, Granted};
 use crate::ports::{CommandOutput, InstanceId, PortError, PortErrorKind};
@@ -30,8 +30,10 @@ impl wit::Host for Attempt {
                 return Err(PortError::new(PortErrorKind::Invalid, message).into());
             }
             // EC2 says at this moment where the instance is; an address is never remembered, since addresses are reused.
-            let look = self.scope.describe_for_exec(InstanceId::parse(&instance)?, &words)?;
+            let id = InstanceId::parse(&instance)?;
+            let look = self.scope.describe_for_exec(id.clone(), &words)?;
             let seen = self.ports.ec2.describe_instance(look).await?;
+            about(&id, &seen.instance)?;
             if seen.private_address.is_none() {
                 let message = format!("{instance} is {} and has no address to connect to", seen.state);
                 return Err(PortError::new(PortErrorKind::Conflict, message).into());

@@ -165,6 +165,16 @@ impl Scope {
         Ok(Granted(FindContainerInstance { instance, clusters: Arc::clone(&grant.clusters) }))
     }
 
+    /// Lets a container instance be seen only when its cluster is granted for `call`, whatever the search brought.
+    pub fn reveal_container_instance(
+        &self,
+        call: EcsCall,
+        seen: ContainerInstance,
+    ) -> Result<ContainerInstance, Denial> {
+        self.ecs_in_cluster(call, &seen.instance, &seen.cluster)?;
+        Ok(seen)
+    }
+
     /// `ecs.drain`.
     pub fn drain(&self, seen: ContainerInstance) -> Result<Granted<Drain>, Denial> {
         self.ecs_in_cluster(EcsCall::Drain, &seen.instance, &seen.cluster)?;

@@ -55,7 +55,7 @@ pub(crate) struct Attempt {
 const RESOURCE_HANDLES: usize = 1024;
 
 impl Attempt {
-    pub(super) fn new(task: Task, ports: Ports, ends: Instant, pace: Pace) -> Self {
+    pub(crate) fn new(task: Task, ports: Ports, ends: Instant, pace: Pace) -> Self {
         let log = GuestLog::new(&task.handler.name, &task.event.id, task.attempt, task.handler.limits.log);
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCE_HANDLES);
