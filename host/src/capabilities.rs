@@ -13,6 +13,8 @@ pub(crate) mod call;
 pub(crate) mod clock;
 pub(crate) mod config;
 pub(crate) mod log;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -3,7 +3,9 @@
 //! Owns the file format, EventBridge's pattern language, and every decision about what is granted. Pure: text in, a
 //! [`Policy`] or all its mistakes out. Knows nothing of plugins' contents, of the sandbox, or of AWS clients.
 
+mod address;
 mod check;
+mod command;
 mod file;
 mod grants;
 mod kinds;
@@ -19,10 +21,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use command::{ArgumentPattern, CommandPattern};
 pub use file::{AutoScalingAction, Ec2Action, EcsAction, schema};
 pub use grants::{
-    ArgumentPattern, AutoScalingGrant, ClientKey, CommandPattern, Ec2Grant, EcsGrant, Grants, HostKeys, Instances,
-    NamePatterns, SshGrant,
+    AutoScalingGrant, ClientKey, Ec2Grant, EcsGrant, Grants, HostKeys, Instances, NamePatterns, SshGrant,
 };
 pub use pattern::Pattern;
 pub use power::{AutoScalingCall, EcsCall, Lack, Need, Power};

@@ -64,7 +64,7 @@ impl Node {
     /// The `ssh` grant that reaches it, for `commands` as the policy writes them.
     pub fn grant(&self, commands: &str) -> String {
         format!(
-            "ssh = {{ user = {:?}, key = \"file:{}\", host-keys = \"ca:{}\", port = {}, commands = {commands} }}",
+            "ssh = {{ user = {:?}, key = \"file:{}\", host-keys = \"ca:{}\", port = {}, loopback = true, commands = {commands} }}",
             self.user(),
             self.key().display(),
             self.host_ca().display(),

@@ -6,6 +6,7 @@
 mod client_key;
 mod cloud;
 mod console;
+mod cut;
 mod file;
 mod host_keys;
 mod known_hosts;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
+use russh::keys::PrivateKey;
 use tokio::time::{Instant, timeout_at};
 
 use self::client_key::ClientKeys;
@@ -62,13 +64,25 @@ impl SshPort {
         result
     }
 
-    async fn attempt(&self, mut request: Exec) -> Result<CommandOutput, PortError> {
+    async fn attempt(&self, request: Exec) -> Result<CommandOutput, PortError> {
         let line = quote::command_line(&request.command)?;
         let deadline = Instant::now() + request.connect_timeout.min(LONGEST);
         let trust = in_time(&request, deadline, "what its host key must be", self.host_keys.trust(&request)).await?;
         let key = in_time(&request, deadline, "the key to log in with", self.keys.load(&request)).await?;
 
-        let mut node = Node::connect(&request, trust, deadline).await?;
+        let node = Node::connect(&request, trust, deadline).await?;
+        self.command(node, request, key, line, deadline).await
+    }
+
+    /// Logs in to a node that has proved itself, until `deadline`, and runs a line of shell there.
+    async fn command(
+        &self,
+        mut node: Node,
+        mut request: Exec,
+        key: Arc<PrivateKey>,
+        line: String,
+        deadline: Instant,
+    ) -> Result<CommandOutput, PortError> {
         let stdin = request.stdin.take();
         let result = async {
             // Only now, that we know who is asking: a fresh key is worth something for a minute.

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::call::{CallError, HostError};
+use super::call::{CallError, HostError, about};
 use crate::bindings::hostler::handler::autoscaling as wit;
 use crate::policy::{AutoScalingCall, DescribeGroupInstance, Granted, SetInstanceProtection};
 use crate::ports::{GroupInstance, InstanceId, PortError, PortErrorKind};
@@ -54,8 +54,11 @@ impl wit::Host for Attempt {
 
 impl Attempt {
     async fn membership(&mut self, call: AutoScalingCall, instance: &str) -> Result<Option<GroupInstance>, HostError> {
-        let request = self.scope.describe_group_instance(call, InstanceId::parse(instance)?)?;
-        Ok(self.ports.autoscaling.describe_instance(request).await?)
+        let instance = InstanceId::parse(instance)?;
+        let request = self.scope.describe_group_instance(call, instance.clone())?;
+        let seen = self.ports.autoscaling.describe_instance(request).await?;
+        seen.iter().try_for_each(|seen| about(&instance, &seen.instance))?;
+        Ok(seen)
     }
 }
 

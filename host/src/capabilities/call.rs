@@ -10,7 +10,7 @@ use crate::bindings::hostler::handler::types;
 use crate::event::Event;
 use crate::outcome::BudgetSpent;
 use crate::policy::{Denial, Handler};
-use crate::ports::{IdError, PortError, PortErrorKind};
+use crate::ports::{IdError, InstanceId, PortError, PortErrorKind};
 use crate::sandbox::Attempt;
 use crate::sandbox::bounded::{cut, written};
 
@@ -53,6 +53,16 @@ pub(crate) enum CallError {
     Value(types::Error),
     /// A spent budget.
     Trap(wasmtime::Error),
+}
+
+/// What a port answers is believed only of the instance that was asked for: a filter on the other side is a hint, and a grant for
+/// any instance would otherwise let an answer decide which node is drained.
+pub(crate) fn about(asked: &InstanceId, answered: &InstanceId) -> Result<(), PortError> {
+    if asked == answered {
+        return Ok(());
+    }
+    let message = format!("the answer is about {answered}, and {asked} was asked for: nothing was done with it");
+    Err(PortError::new(PortErrorKind::Other, message))
 }
 
 impl types::Host for Attempt {

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::call::CallError;
+use super::call::{CallError, about};
 use crate::bindings::hostler::handler::ec2 as wit;
 use crate::policy::{DescribeInstance, Granted};
 use crate::ports::{Instance, InstanceId, PortError};
@@ -19,8 +19,11 @@ impl wit::Host for Attempt {
     async fn describe_instance(&mut self, instance: String) -> Result<wit::InstanceDescription, CallError> {
         let call = self.reading("ec2.describe-instance", &instance)?;
         let described = async {
-            let request = self.scope.describe_instance(InstanceId::parse(&instance)?)?;
-            Ok(self.ports.ec2.describe_instance(request).await?.into())
+            let id = InstanceId::parse(&instance)?;
+            let request = self.scope.describe_instance(id.clone())?;
+            let seen = self.ports.ec2.describe_instance(request).await?;
+            about(&id, &seen.instance)?;
+            Ok(seen.into())
         };
         let described = described.await;
         self.end(call, described)

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::call::{CallError, HostError};
+use super::call::{CallError, HostError, about};
 use crate::bindings::hostler::handler::ecs as wit;
 use crate::policy::{Drain, EcsCall, FindContainerInstance, Granted, ListTasks, StopTask};
 use crate::ports::{ContainerInstance, InstanceId, PortError, PortErrorKind, Task, TaskArn};
@@ -52,8 +52,10 @@ impl wit::Host for Attempt {
         let call = self.reading("ecs.list-tasks", &instance)?;
         let tasks = async {
             let seen = self.member(EcsCall::ListTasks, &instance).await?;
+            let on = seen.instance.clone();
             let request = self.scope.list_tasks(EcsCall::ListTasks, seen)?;
             let tasks = self.ports.ecs.list_tasks(request).await?;
+            tasks.iter().try_for_each(|task| about(&on, &task.on))?;
             for task in &tasks {
                 let shown = (task.on.clone(), task.arn.clone());
                 let bytes = REMEMBERED + shown.0.as_str().len() + shown.1.as_str().len();
@@ -98,7 +100,13 @@ impl Attempt {
     async fn find(&mut self, call: EcsCall, instance: &str) -> Result<Option<ContainerInstance>, HostError> {
         let instance = InstanceId::parse(instance)?;
         let request = self.scope.find_container_instance(call, instance.clone())?;
-        let found = self.ports.ecs.find_container_instance(request).await?;
+        let found = match self.ports.ecs.find_container_instance(request).await? {
+            Some(found) => {
+                about(&instance, &found.instance)?;
+                Some(self.scope.reveal_container_instance(call, found)?)
+            }
+            None => None,
+        };
         match &found {
             Some(found) => {
                 let bytes = REMEMBERED + instance.as_str().len() + found.arn.len();

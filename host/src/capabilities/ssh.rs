@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use super::call::CallError;
+use super::call::{CallError, about};
 use crate::bindings::hostler::handler::ssh as wit;
 use crate::policy::{Exec, Granted};
 use crate::ports::{CommandOutput, InstanceId, PortError, PortErrorKind};
@@ -33,17 +33,19 @@ impl wit::Host for Attempt {
                 return Err(PortError::new(PortErrorKind::Invalid, message).into());
             }
             // EC2 says at this moment where the instance is; an address is never remembered, since addresses are reused.
-            let look = self.scope.describe_for_exec(InstanceId::parse(&instance)?, &words)?;
+            let id = InstanceId::parse(&instance)?;
+            let look = self.scope.describe_for_exec(id.clone(), &words)?;
             let seen = self.ports.ec2.describe_instance(look).await?;
-            let address = seen.private_address.ok_or_else(|| {
+            about(&id, &seen.instance)?;
+            if seen.private_address.is_none() {
                 let message = format!("{instance} is {} and has no address to connect to", seen.state);
-                PortError::new(PortErrorKind::Conflict, message)
-            })?;
+                return Err(PortError::new(PortErrorKind::Conflict, message).into());
+            }
             // The command's own timeout ends first, if connecting was quick: then the node is told to stop it.
             let left = self.ends.saturating_duration_since(Instant::now() + TO_TELL);
             let timeout = timeout.unwrap_or(Duration::MAX).min(left.saturating_sub(TO_STOP));
             self.budget.charge_ssh(stdin_bytes)?;
-            let request = self.scope.exec(&seen, address, words, stdin, Some(timeout))?;
+            let request = self.scope.exec(&seen, words, stdin, Some(timeout))?;
             let output = tokio::time::timeout(left, self.ports.ssh.exec(request)).await.unwrap_or_else(|_| {
                 let message = format!(
                     "the command on {instance} did not end in the time that the attempt's wall budget had left; it may still be running"

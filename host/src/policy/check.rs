@@ -14,8 +14,8 @@ use super::file::{
 };
 use super::pattern::EventPattern;
 use super::{
-    AutoScalingGrant, Ec2Grant, EcsGrant, Finish, Grants, Handler, HostKeys, Instances, LARGEST_MODULE, Limits,
-    Mistakes, ModulesPolicy, NamePatterns, Pattern, Policy, SshGrant,
+    AutoScalingGrant, CommandPattern, Ec2Grant, EcsGrant, Finish, Grants, Handler, HostKeys, Instances, LARGEST_MODULE,
+    Limits, Mistakes, ModulesPolicy, NamePatterns, Pattern, Policy, SshGrant,
 };
 use crate::digest::sha256;
 use crate::reading::units::{Size, Time};
@@ -249,11 +249,20 @@ fn ssh(reading: &mut Reading<'_>, At { at, value }: Section<SshSection>) -> Opti
         "host-keys = \"ca:PATH\", \"known-hosts:PATH\" or \"console\"",
     );
     let commands = reading.required(at, "commands", section.commands, "commands = [[\"program\", \"argument\"]]");
+    let commands_at = commands.as_ref().map_or(at, |list| list.at);
     let commands = commands.and_then(|list| nonempty(reading, list, "commands", "[\"program\", \"argument\"]"));
     if let Some(At { value: HostKeys::InsecureAcceptAny, at }) = host_keys {
         reading
             .findings
             .warn(at, "any machine that answers at the node's address is taken for the node: prefer \"ca:PATH\"");
+    }
+    for warning in commands.iter().flatten().filter_map(CommandPattern::probably_not_meant) {
+        reading.findings.warn(commands_at, warning);
+    }
+    if let Some(At { value: true, at }) = section.loopback {
+        let warning = "where EC2 gives a node an address of the loopback interface, which it never does itself, commands go to the \
+                       machine that Hostler runs on: leave it out, except in tests against an emulator";
+        reading.findings.warn(at, warning);
     }
     let second = Time::seconds(1);
     let quarter = Time::seconds(15 * 60);
@@ -273,6 +282,7 @@ fn ssh(reading: &mut Reading<'_>, At { at, value }: Section<SshSection>) -> Opti
         connect_timeout: connect.0,
         command_timeout: command.0,
         max_output: usize::try_from(max_output.0).ok()?,
+        loopback: section.loopback.is_some_and(|loopback| loopback.value),
         instances,
         line,
     })

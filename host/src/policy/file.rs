@@ -276,7 +276,8 @@ pub(super) struct SshSection {
     /// How the node proves itself: ca:PATH (recommended), known-hosts:PATH, console or insecure-accept-any.
     #[schemars(required)]
     pub(super) host_keys: Option<At<HostKeys>>,
-    /// The commands that may run, each a list of arguments.
+    /// The commands that may run, each a list of arguments. "*" is exactly one argument that does not begin with -, since what
+    /// does is an option to most programs; "-*" is exactly one that does. A last "**" is any further arguments, options among them.
     #[schemars(required)]
     pub(super) commands: Option<At<Vec<CommandPattern>>>,
     /// The port to connect to: 22 unless said otherwise.
@@ -287,6 +288,9 @@ pub(super) struct SshSection {
     pub(super) command_timeout: Option<At<Time>>,
     /// How much of each output stream is kept: 64KiB unless said otherwise, at most 1MiB.
     pub(super) max_output: Option<At<Size>>,
+    /// Whether commands may go to the loopback interface, where EC2 (an emulator of it, in fact) says that the node is there: no
+    /// unless said otherwise. For tests.
+    pub(super) loopback: Option<At<bool>>,
     /// "event": the event's own instance only, which is the default. "any": every instance.
     pub(super) instances: Option<At<Instances>>,
 }

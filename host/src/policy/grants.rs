@@ -1,15 +1,14 @@
 //! `[handler.grants]`: what a handler may do, as the policy writes it.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde::de::{self, Deserializer, SeqAccess, Visitor};
 
+use super::CommandPattern;
 use super::wildcard::Wildcard;
 
 /// What one handler is granted. A missing section grants nothing.
@@ -81,7 +80,7 @@ pub struct Ec2Grant {
     pub line: usize,
 }
 
-/// `ssh = { user, key, host-keys, commands, port, connect-timeout, command-timeout, max-output, instances }`.
+/// `ssh = { user, key, host-keys, commands, port, connect-timeout, command-timeout, max-output, loopback, instances }`.
 #[derive(Debug, Clone)]
 pub struct SshGrant {
     /// `user`: who to log in as.
@@ -100,6 +99,8 @@ pub struct SshGrant {
     pub command_timeout: Duration,
     /// `max-output`: how much of each stream is kept, in bytes.
     pub max_output: usize,
+    /// `loopback`: whether the machine that Hostler runs on passes for a node.
+    pub loopback: bool,
     /// `instances`.
     pub instances: Instances,
     /// The line of the policy that grants it, for denials.
@@ -234,119 +235,6 @@ impl fmt::Display for NamePatterns {
     }
 }
 
-/// One allowed command: a pattern for each argument, the program first.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CommandPattern {
-    arguments: Vec<ArgumentPattern>,
-}
-
-/// What one place of a command may hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ArgumentPattern {
-    /// Exactly this argument.
-    Literal(String),
-    /// `*`: exactly one argument, whatever it is.
-    One,
-    /// `**`, in the last place only: any further arguments, or none.
-    Rest,
-}
-
-impl CommandPattern {
-    /// Reads a command as the policy writes it, or says why it is not one.
-    pub fn new(written: Vec<String>) -> Result<Self, String> {
-        let last =
-            written.len().checked_sub(1).ok_or("an empty command: name the program first, as in [\"uptime\"]")?;
-        let argument = |(index, argument): (usize, String)| match argument.as_str() {
-            "*" | "**" if index == 0 => Err(format!("{argument:?} as the program would allow any: name the program")),
-            "" if index == 0 => Err("the program has no name".to_owned()),
-            "**" if index < last => {
-                Err("\"**\" stands for the rest of the arguments, so it can only be the last".to_owned())
-            }
-            "*" => Ok(ArgumentPattern::One),
-            "**" => Ok(ArgumentPattern::Rest),
-            text if text.contains('\0') => Err("an argument cannot hold a NUL byte".to_owned()),
-            _ => Ok(ArgumentPattern::Literal(argument)),
-        };
-        let arguments = written.into_iter().enumerate().map(argument).collect::<Result<_, _>>()?;
-        Ok(Self { arguments })
-    }
-
-    /// Whether `command`, the program first, is one of those allowed. Never so when an argument holds a NUL byte.
-    pub fn matches(&self, command: &[String]) -> bool {
-        let (fixed, rest) = match self.arguments.split_last() {
-            Some((ArgumentPattern::Rest, fixed)) => (fixed, true),
-            _ => (self.arguments.as_slice(), false),
-        };
-        let long_enough = if rest { command.len() >= fixed.len() } else { command.len() == fixed.len() };
-        long_enough
-            && !command.iter().any(|argument| argument.contains('\0'))
-            && fixed.iter().zip(command).all(|(pattern, argument)| match pattern {
-                ArgumentPattern::Literal(literal) => literal == argument,
-                ArgumentPattern::One | ArgumentPattern::Rest => true,
-            })
-    }
-}
-
-impl fmt::Display for CommandPattern {
-    /// As the policy writes it: `["docker", "ps", "**"]`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let written = self.arguments.iter().map(|argument| match argument {
-            ArgumentPattern::Literal(literal) => literal.as_str(),
-            ArgumentPattern::One => "*",
-            ArgumentPattern::Rest => "**",
-        });
-        f.write_str("[")?;
-        write_list(f, written)?;
-        f.write_str("]")
-    }
-}
-
-impl<'de> Deserialize<'de> for CommandPattern {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Arguments;
-
-        impl<'de> Visitor<'de> for Arguments {
-            type Value = CommandPattern;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a command as a list of arguments, such as [\"docker\", \"ps\", \"**\"]")
-            }
-
-            fn visit_str<E: de::Error>(self, line: &str) -> Result<CommandPattern, E> {
-                let mut arguments = String::new();
-                write_list(&mut arguments, line.split_whitespace()).map_err(E::custom)?;
-                Err(E::custom(format!("a command is a list of arguments, not a line for a shell: write [{arguments}]")))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<CommandPattern, A::Error> {
-                let mut written = Vec::new();
-                while let Some(argument) = seq.next_element()? {
-                    written.push(argument);
-                }
-                CommandPattern::new(written).map_err(de::Error::custom)
-            }
-        }
-
-        deserializer.deserialize_any(Arguments)
-    }
-}
-
-impl JsonSchema for CommandPattern {
-    fn schema_name() -> Cow<'static, str> {
-        "Command".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "array",
-            "description": "The program, then its arguments: literal, \"*\" for exactly one, a last \"**\" for any further ones.",
-            "items": { "type": "string" },
-            "minItems": 1,
-            "examples": [["docker", "ps", "**"]],
-        })
-    }
-}
-
 /// Writes quoted texts with commas between them, as TOML does.
 pub(super) fn write_list(f: &mut dyn fmt::Write, items: impl IntoIterator<Item = impl AsRef<str>>) -> fmt::Result {
     items.into_iter().enumerate().try_for_each(|(index, item)| {
@@ -375,40 +263,6 @@ mod tests {
         assert_eq!(patterns.literals().collect::<Vec<_>>(), ["batch", "a?[b]{c}"]);
         assert!(!patterns.all_literal());
         assert!(NamePatterns::new(vec![]).is_err() && NamePatterns::new(vec![String::new()]).is_err());
-    }
-
-    #[test]
-    fn commands_match_argument_by_argument() {
-        let cases = [
-            ("docker ps", "docker ps", true),
-            ("docker ps", "docker ps -a", false),
-            ("docker ps", "docker", false),
-            ("docker *", "docker ps", true),
-            ("docker *", "docker", false),
-            ("docker *", "docker ps -a", false),
-            ("docker ps **", "docker ps", true),
-            ("docker ps **", "docker ps -a --no-trunc", true),
-            ("docker ps **", "docker rm", false),
-            ("docker ps **", "docker", false),
-            ("docker", "/usr/bin/docker", false),
-        ];
-        for (pattern, command, expected) in cases {
-            let matches = CommandPattern::new(words(pattern)).unwrap().matches(&words(command));
-            assert_eq!(matches, expected, "{pattern:?} against {command:?}");
-        }
-        let any = CommandPattern::new(words("docker **")).unwrap();
-        assert!(!any.matches(&["docker".to_owned(), "a\0b".to_owned()]), "a NUL byte was matched");
-        assert!(!any.matches(&[]), "the empty command was matched");
-        assert_eq!(any.to_string(), r#"["docker", "**"]"#);
-    }
-
-    #[test]
-    fn a_command_pattern_names_its_program_and_ends_with_its_rest() {
-        let error = |text: &str| CommandPattern::new(words(text)).unwrap_err();
-        insta::assert_snapshot!(error(""), @r#"an empty command: name the program first, as in ["uptime"]"#);
-        insta::assert_snapshot!(error("* ps"), @r#""*" as the program would allow any: name the program"#);
-        insta::assert_snapshot!(error("**"), @r#""**" as the program would allow any: name the program"#);
-        insta::assert_snapshot!(error("docker ** ps"), @r#""**" stands for the rest of the arguments, so it can only be the last"#);
     }
 
     #[test]

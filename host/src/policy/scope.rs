@@ -11,6 +11,7 @@ use std::time::Duration;
 
 pub use onlooker::Onlooker;
 
+use super::address::{Unfit, unfit};
 use super::grants::write_list;
 use super::{
     AutoScalingCall, AutoScalingGrant, ClientKey, EcsCall, EcsGrant, Handler, HostKeys, Instances, Lack, NamePatterns,
@@ -164,6 +165,16 @@ impl Scope {
         Ok(Granted(FindContainerInstance { instance, clusters: Arc::clone(&grant.clusters) }))
     }
 
+    /// Lets a container instance be seen only when its cluster is granted for `call`, whatever the search brought.
+    pub fn reveal_container_instance(
+        &self,
+        call: EcsCall,
+        seen: ContainerInstance,
+    ) -> Result<ContainerInstance, Denial> {
+        self.ecs_in_cluster(call, &seen.instance, &seen.cluster)?;
+        Ok(seen)
+    }
+
     /// `ecs.drain`.
     pub fn drain(&self, seen: ContainerInstance) -> Result<Granted<Drain>, Denial> {
         self.ecs_in_cluster(EcsCall::Drain, &seen.instance, &seen.cluster)?;
@@ -232,16 +243,17 @@ impl Scope {
         Ok(Granted(DescribeInstance { instance }))
     }
 
-    /// `ssh.exec`, on a node as EC2 gives it at this moment. `timeout` can shorten the grant's, never lengthen it.
+    /// `ssh.exec`, on a node as EC2 gives it at this moment, at the address that it gives. `timeout` can shorten the grant's,
+    /// never lengthen it.
     pub fn exec(
         &self,
         seen: &Instance,
-        address: IpAddr,
         command: Vec<String>,
         stdin: Option<Vec<u8>>,
         timeout: Option<Duration>,
     ) -> Result<Granted<Exec>, Denial> {
         let grant = self.ssh(&seen.instance, &command)?;
+        let address = self.fit_address(grant, seen)?;
         Ok(Granted(Exec {
             instance: seen.instance.clone(),
             address,
@@ -309,11 +321,39 @@ impl Scope {
             return Err(self.denial(call, instance, rule, "pass such bytes on standard input".to_owned()));
         }
         if !grant.commands.iter().any(|pattern| pattern.matches(command)) {
-            let rule = format!("no pattern in its ssh grant (line {}) matches {}", grant.line, quote(command));
-            let remedy = "to allow it, add the command, or a pattern for it, to grants.ssh.commands".to_owned();
-            return Err(self.denial(call, instance, rule, remedy));
+            let mut rule = format!("no pattern in its ssh grant (line {}) matches {}", grant.line, quote(command));
+            let mut remedy = "to allow it, add the command, or a pattern for it, to grants.ssh.commands";
+            if grant.commands.iter().any(|pattern| pattern.lacks_only_a_dash(command)) {
+                rule += ", since \"*\" stands for no argument that begins with -";
+                remedy = "to allow it, write that argument, or \"-*\" in its place, in grants.ssh.commands";
+            }
+            return Err(self.denial(call, instance, rule, remedy.to_owned()));
         }
         Ok(grant)
+    }
+
+    /// The address that EC2 gives for the node, if a node can have it.
+    fn fit_address(&self, grant: &SshGrant, seen: &Instance) -> Result<IpAddr, Denial> {
+        let denial = |rule, remedy: &str| Err(self.denial(Power::Exec.call(), &seen.instance, rule, remedy.to_owned()));
+        let Some(address) = seen.private_address else {
+            let rule = format!("EC2 gives no address for it (it is {})", seen.state);
+            return denial(rule, "no policy can allow it");
+        };
+        match unfit(address) {
+            None => Ok(address),
+            Some(Unfit::Loopback) if grant.loopback => Ok(address),
+            Some(Unfit::Loopback) => {
+                let line = grant.line;
+                let rule = format!(
+                    "EC2 gives the address {address} for it, that of the machine that Hostler runs on, which its ssh grant (line {line}) does not allow"
+                );
+                denial(rule, "to allow it, for tests against an emulator, set grants.ssh.loopback = true")
+            }
+            Some(Unfit::Nobody(what)) => {
+                let rule = format!("EC2 gives the address {address} for it, {what}, which no node has");
+                denial(rule, "no policy can allow it: see who answers in the place of EC2")
+            }
+        }
     }
 
     fn check_reach(

@@ -52,7 +52,7 @@ pub(crate) struct Attempt {
 }
 
 impl Attempt {
-    pub(super) fn new(task: Task, ports: Ports, ends: Instant, pace: Pace, cpu: &Arc<CpuMeter>) -> Self {
+    pub(crate) fn new(task: Task, ports: Ports, ends: Instant, pace: Pace, cpu: &Arc<CpuMeter>) -> Self {
         let log = GuestLog::new(&task.handler.name, &task.event.id, task.attempt, &task.handler.limits);
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES);

@@ -18,10 +18,10 @@ use crate::policy::Limits;
 
 /// CPU time of one attempt: that of its thread while it is being polled. Preemption is not charged, host code run for the guest is.
 #[derive(Debug, Default)]
-pub(super) struct CpuMeter {
+pub(crate) struct CpuMeter {
     /// Nanoseconds spent in polls that have ended.
     spent: AtomicU64,
-    /// The thread's CPU clock when the present poll began, in nanoseconds.
+    /// The thread's CPU clock when the present poll began, in nanoseconds; 0 outside of polls.
     poll_began: AtomicU64,
 }
 
@@ -36,9 +36,12 @@ impl CpuMeter {
         self.spent() + self.this_poll()
     }
 
-    /// What the present poll has spent. To be called from inside it.
+    /// What the present poll has spent, when called from inside one; outside there is none.
     pub(super) fn this_poll(&self) -> Duration {
-        Duration::from_nanos(thread_cpu().saturating_sub(self.poll_began.load(Ordering::Relaxed)))
+        match self.poll_began.load(Ordering::Relaxed) {
+            0 => Duration::ZERO,
+            began => Duration::from_nanos(thread_cpu().saturating_sub(began)),
+        }
     }
 }
 
@@ -69,6 +72,7 @@ impl<F: Future> Future for Metered<F> {
         self.meter.poll_began.store(began, Ordering::Relaxed);
         let result = self.inner.as_mut().poll(cx);
         self.meter.spent.fetch_add(thread_cpu().saturating_sub(began), Ordering::Relaxed);
+        self.meter.poll_began.store(0, Ordering::Relaxed);
         result
     }
 }

@@ -1,7 +1,7 @@
 //! One connection to one node: connect, log in, run a command, close. Each within its time.
 
 use std::borrow::Cow;
-use std::net::{Shutdown, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,10 +10,12 @@ use russh::keys::{HashAlg, PrivateKey, PrivateKeyWithHashAlg};
 use russh::{
     AlgorithmKind, ChannelMsg, ChannelOpenFailure, ChannelReadHalf, ChannelWriteHalf, Disconnect, Error, Sig, SshId,
 };
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::client_key;
+use super::cut::{self, Cut};
 use super::peer::{Peer, Report};
 use super::trust::Trust;
 use crate::policy::Exec;
@@ -41,19 +43,8 @@ pub(super) struct Node {
     address: SocketAddr,
     handle: Handle<Peer>,
     report: Arc<Report>,
-    /// Declared last, so that it falls last: after a farewell, or instead of one.
-    _cut: Cut,
-}
-
-/// Shuts the socket down when dropped. russh drives a connection in a task of its own that can outlive its handle, waiting
-/// for a node that has gone silent; without its socket it ends.
-struct Cut(std::net::TcpStream);
-
-impl Drop for Cut {
-    fn drop(&mut self) {
-        // Fails when the node was faster.
-        let _ = self.0.shutdown(Shutdown::Both);
-    }
+    /// Declared last, so that it falls last: after a farewell, or instead of one. None over what is no socket.
+    _cut: Option<Cut>,
 }
 
 impl Node {
@@ -73,21 +64,25 @@ impl Node {
             };
             PortError::new(kind, format!("{instance} cannot be reached at {address}: {error}; {hint}"))
         };
-        let late = |what: &str| {
-            let limit = humantime::format_duration(request.connect_timeout);
-            PortError::new(
-                PortErrorKind::Timeout,
-                format!("{instance} at {address} {what} within {limit}; if it is only slow, raise connect-timeout"),
-            )
-        };
-
+        // An address and never a name: nothing that answers for names has a say in who gets the command.
         let stream = timeout_at(deadline, TcpStream::connect(address))
             .await
-            .map_err(|_| late("did not answer (a security group that drops packets looks like this)"))?
+            .map_err(|_| late(request, "did not answer (a security group that drops packets looks like this)"))?
             .map_err(unreachable)?;
         let _ = stream.set_nodelay(true);
-        let (stream, cut) = cuttable(stream).map_err(unreachable)?;
+        let (stream, cut) = cut::cuttable(stream).map_err(unreachable)?;
+        Self::over(stream, Some(cut), request, trust, deadline).await
+    }
 
+    /// Has whoever is at the other end of `stream` prove itself; until `deadline`.
+    pub(super) async fn over(
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        cut: Option<Cut>,
+        request: &Exec,
+        trust: Trust,
+        deadline: Instant,
+    ) -> Result<Self, PortError> {
+        let (instance, address) = (request.instance.clone(), SocketAddr::new(request.address, request.port));
         let report = Arc::new(Report::default());
         let config = Config {
             client_id: SshId::Standard(Cow::Borrowed(concat!("SSH-2.0-hostler_", env!("CARGO_PKG_VERSION")))),
@@ -99,7 +94,7 @@ impl Node {
         let peer = Peer { trust, report: Arc::clone(&report) };
         let connected = timeout_at(deadline, russh::client::connect_stream(Arc::new(config), stream, peer)).await;
         let handle = connected
-            .map_err(|_| late("took the connection but did not finish the SSH handshake"))?
+            .map_err(|_| late(request, "took the connection but did not finish the SSH handshake"))?
             .map_err(|error| handshake_failed(&instance, address, &report, &error))?;
         Ok(Self { instance, address, handle, report, _cut: cut })
     }
@@ -265,11 +260,12 @@ impl Node {
     }
 }
 
-/// A second hold on a socket, to cut it by.
-fn cuttable(stream: TcpStream) -> std::io::Result<(TcpStream, Cut)> {
-    let stream = stream.into_std()?;
-    let cut = Cut(stream.try_clone()?);
-    Ok((TcpStream::from_std(stream)?, cut))
+/// A step of connecting was not done in time.
+fn late(request: &Exec, what: &str) -> PortError {
+    let (instance, address) = (&request.instance, SocketAddr::new(request.address, request.port));
+    let limit = humantime::format_duration(request.connect_timeout);
+    let message = format!("{instance} at {address} {what} within {limit}; if it is only slow, raise connect-timeout");
+    PortError::new(PortErrorKind::Timeout, message)
 }
 
 fn handshake_failed(instance: &InstanceId, address: SocketAddr, report: &Report, error: &Error) -> PortError {

@@ -3,8 +3,10 @@
 mod client_keys;
 mod commands;
 mod connections;
+mod floods;
 mod host_keys;
 mod server;
+mod steps;
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};

@@ -5,11 +5,11 @@
 use std::borrow::Cow;
 
 use jiff::Timestamp;
-use russh::Preferred;
 use russh::keys::ssh_key::Fingerprint;
 use russh::keys::ssh_key::certificate::CertType;
 use russh::keys::ssh_key::public::KeyData;
 use russh::keys::{Algorithm, Certificate, EcdsaCurve, HashAlg, PublicKeyOrCertificate};
+use russh::{Preferred, mac};
 
 use crate::ports::{InstanceId, PortError, PortErrorKind};
 
@@ -22,6 +22,9 @@ const ALGORITHMS: [Algorithm; 6] = [
     Algorithm::Rsa { hash: Some(HashAlg::Sha512) },
     Algorithm::Rsa { hash: Some(HashAlg::Sha256) },
 ];
+
+/// The checksums we accept beside a cipher that has none of its own: russh's own order, without SHA-1.
+const MACS: [mac::Name; 4] = [mac::HMAC_SHA512_ETM, mac::HMAC_SHA256_ETM, mac::HMAC_SHA512, mac::HMAC_SHA256];
 
 /// How much of a text that the node chose is quoted in a message.
 const QUOTED_CHARS: usize = 64;
@@ -65,7 +68,8 @@ impl Trust {
         let mut key = ALGORITHMS.to_vec();
         key.sort_by_key(|offered| !self.keys.iter().any(|known| same_kind(&known.algorithm, offered)));
         let certificates = if self.authorities.is_empty() { Vec::new() } else { ALGORITHMS.to_vec() };
-        Preferred { key: Cow::Owned(key), host_key_certificates: Cow::Owned(certificates), ..Preferred::DEFAULT }
+        let (key, host_key_certificates) = (Cow::Owned(key), Cow::Owned(certificates));
+        Preferred { key, host_key_certificates, mac: Cow::Borrowed(&MACS), ..Preferred::DEFAULT }
     }
 
     /// Judges what the node presented. That it holds the private half is russh's to check, and checked before.

@@ -131,6 +131,7 @@ fn what_is_not_written_has_its_default() {
                 connect_timeout: 10s,
                 command_timeout: 60s,
                 max_output: 65536,
+                loopback: false,
                 instances: Event,
                 line: 9,
             },

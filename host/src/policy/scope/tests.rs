@@ -72,8 +72,7 @@ fn words(text: &str) -> Vec<String> {
 }
 
 fn exec(scope: &Scope, on: &str, command: &str, timeout: Option<Duration>) -> Result<Exec, Denial> {
-    let address = IpAddr::from([10, 0, 0, 1]);
-    scope.exec(&node(on), address, words(command), None, timeout).map(Granted::into_request)
+    scope.exec(&node(on), words(command), None, timeout).map(Granted::into_request)
 }
 
 const ECS: &str = "ecs = { clusters = [\"prod-*\", \"batch\"], allow = [\"read\", \"drain\", \"stop-task\"] }";
@@ -181,4 +180,43 @@ fn a_denial_quotes_a_bounded_part_of_what_a_guest_wrote() {
     assert!(denial.len() < 600 && !denial.contains('\u{1b}'), "{denial}");
     let many = vec!["x".to_owned(); 1_000_000];
     assert!(scope(SSH).describe_for_exec(id(OWN), &many).unwrap_err().to_string().len() < 600);
+}
+
+#[test]
+fn an_option_where_the_policy_writes_a_star_is_denied_and_told_why() {
+    let scope = scope(&SSH.replace("[[\"docker\", \"ps\", \"**\"]]", "[[\"systemctl\", \"stop\", \"*\"]]"));
+    assert!(exec(&scope, OWN, "systemctl stop nginx", None).is_ok());
+    let denial = exec(&scope, OWN, "systemctl stop --root=/x", None).unwrap_err().to_string();
+    insta::assert_snapshot!(denial, @r#"handler "drain" may not call ssh.exec on i-0123456789abcdef0: no pattern in its ssh grant (line 9) matches ["systemctl", "stop", "--root=/x"], since "*" stands for no argument that begins with -; to allow it, write that argument, or "-*" in its place, in grants.ssh.commands"#);
+}
+
+/// Whatever EC2 answers, or something that answers in its place.
+#[test]
+fn a_command_goes_to_the_address_that_ec2_gives_and_only_if_a_node_can_have_it() {
+    let ssh =
+        "ssh = { user = \"u\", key = \"env:KEY\", host-keys = \"console\", commands = [[\"id\"]], instances = \"any\"";
+    let (plain, loopback) = (scope(&format!("{ssh} }}")), scope(&format!("{ssh}, loopback = true }}")));
+    let at = |scope: &Scope, address: Option<&str>| {
+        let seen = Instance { private_address: address.map(|address| address.parse().unwrap()), ..node(OWN) };
+        scope.exec(&seen, words("id"), None, None).map(|granted| granted.into_request().address.to_string())
+    };
+    for fit in ["10.1.2.3", "2a05:d014::1"] {
+        assert_eq!(at(&plain, Some(fit)).unwrap(), fit);
+    }
+    for address in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
+        assert!(at(&plain, Some(address)).is_err(), "{address}");
+        assert_eq!(at(&loopback, Some(address)).unwrap(), address);
+    }
+    for address in
+        ["169.254.169.254", "::ffff:169.254.169.254", "fd00:ec2::254", "169.254.1.1", "fe80::1", "0.0.0.0", "224.0.0.1"]
+    {
+        assert!(at(&plain, Some(address)).is_err() && at(&loopback, Some(address)).is_err(), "{address}");
+    }
+    let told = [Some("127.0.0.1"), Some("::ffff:169.254.169.254"), None]
+        .map(|address| at(&plain, address).unwrap_err().to_string());
+    insta::assert_snapshot!(told.join("\n"), @r#"
+    handler "drain" may not call ssh.exec on i-0123456789abcdef0: EC2 gives the address 127.0.0.1 for it, that of the machine that Hostler runs on, which its ssh grant (line 9) does not allow; to allow it, for tests against an emulator, set grants.ssh.loopback = true
+    handler "drain" may not call ssh.exec on i-0123456789abcdef0: EC2 gives the address ::ffff:169.254.169.254 for it, that of the instance metadata service, which no node has; no policy can allow it: see who answers in the place of EC2
+    handler "drain" may not call ssh.exec on i-0123456789abcdef0: EC2 gives no address for it (it is running); no policy can allow it
+    "#);
 }

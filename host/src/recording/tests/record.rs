@@ -94,7 +94,7 @@ async fn secrets_are_in_no_line() {
     let scope = Scope::new(handler, Some(InstanceId::parse(INSTANCE).unwrap()));
     let node: Instance = serde_json::from_value(node()).unwrap();
     let (command, stdin) = (vec!["tee".to_owned(), "/etc/x".to_owned()], b"CANARY-stdin".to_vec());
-    let request = scope.exec(&node, node.private_address.unwrap(), command, Some(stdin), None).unwrap();
+    let request = scope.exec(&node, command, Some(stdin), None).unwrap();
     ports.ssh.exec(request).await.unwrap();
     finish(recorder).await;
     let text = String::from_utf8(kept.take()).unwrap();

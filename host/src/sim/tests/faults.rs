@@ -62,8 +62,7 @@ async fn call(world: &World, operation: &str) -> Result<(), PortError> {
         "ecs.list-tasks" => ports.ecs.list_tasks(scope.list_tasks(EcsCall::ListTasks, member).unwrap()).await.map(drop),
         "ecs.stop-task" => ports.ecs.stop_task(scope.stop_task(member, &task, "going").unwrap()).await,
         "ssh.exec" => {
-            let address = node.private_address.unwrap();
-            let request = scope.exec(&node, address, vec!["uptime".to_owned()], None, None).unwrap();
+            let request = scope.exec(&node, vec!["uptime".to_owned()], None, None).unwrap();
             ports.ssh.exec(request).await.map(drop)
         }
         "lifecycle.complete" => lifecycle.complete(&action, LifecycleResult::Continue).await.map(drop),

@@ -7,7 +7,7 @@ use russh::keys::PrivateKey;
 use russh::keys::ssh_key::public::KeyData;
 use russh::server::{Auth, ChannelOpenHandle, Config, Handler, Msg, Session, VerifiedPublicKey};
 use russh::{Channel, ChannelId, Disconnect, Error, Sig};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 
@@ -35,6 +35,12 @@ pub(super) enum Script {
     Hang,
     /// Writes for ever.
     Flood,
+    /// Writes so much to standard error and to standard output, in turn, and exits with 0.
+    Pour(usize),
+    /// Exits with 0, and writes for ever after.
+    FloodAfterExit,
+    /// Opens channels to the client for ever.
+    FloodChannels,
     /// Drops the connection.
     Drop,
     /// Disconnects, with a word.
@@ -89,6 +95,27 @@ impl Server {
             }
         });
         Self { port, key, seen }
+    }
+
+    /// Serves one connection over `stream`, which need not be a socket, until it ends.
+    pub(super) async fn serve(
+        script: Script,
+        authorized: Authorized,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        configure: impl FnOnce(&mut Config),
+    ) {
+        let mut config = Config {
+            keys: vec![super::fresh()],
+            auth_rejection_time: Duration::ZERO,
+            auth_rejection_time_initial: Some(Duration::ZERO),
+            ..Config::default()
+        };
+        configure(&mut config);
+        let (seen, _) = watch::channel(Vec::new());
+        let node = Node { script, authorized, seen, read: Vec::new() };
+        if let Ok(session) = russh::server::run_stream(Arc::new(config), stream, node).await {
+            let _ = session.await;
+        }
     }
 
     /// What it has seen, ends of connections aside.
@@ -175,6 +202,34 @@ impl Handler for Node {
             Script::Flood => {
                 let handle = session.handle();
                 tokio::spawn(async move { while handle.data(channel, vec![b'y'; 32 * 1024]).await.is_ok() {} });
+            }
+            Script::Pour(bytes) => {
+                let handle = session.handle();
+                tokio::spawn(async move {
+                    let block = bytes::Bytes::from(vec![b'y'; 32 * 1024]);
+                    for _ in 0..bytes / block.len() / 2 {
+                        let _ = handle.extended_data(channel, 1, block.clone()).await;
+                        let _ = handle.data(channel, block.clone()).await;
+                    }
+                    let _ = handle.exit_status_request(channel, 0).await;
+                    let _ = handle.eof(channel).await;
+                    let _ = handle.close(channel).await;
+                });
+            }
+            Script::FloodAfterExit => {
+                session.exit_status_request(channel, 0)?;
+                let handle = session.handle();
+                tokio::spawn(async move { while handle.data(channel, vec![b'y'; 32 * 1024]).await.is_ok() {} });
+            }
+            Script::FloodChannels => {
+                let handle = session.handle();
+                // Ends when the connection does: an answer, a refusal among them, is no end.
+                tokio::spawn(async move {
+                    while !matches!(
+                        handle.channel_open_forwarded_tcpip("a", 1, "b", 2).await,
+                        Err(Error::SendError | Error::Disconnect)
+                    ) {}
+                });
             }
             Script::Farewell(words) => session.disconnect(Disconnect::ServiceNotAvailable, words, "")?,
             Script::Drop => return Err(Error::Disconnect),

@@ -133,3 +133,17 @@ fn what_a_queue_will_be_without_one_day_is_warned_of() {
     // An agent on a node hears of its own end from the node.
     assert_eq!(of("[imds]\n", action), "");
 }
+
+#[test]
+fn commands_and_addresses_that_are_probably_not_meant_are_warned_of() {
+    let text = format!(
+        "{MODULES}[[handler]]\nname = \"a\"\nmodule = \"a.wasm\"\nevent.source = [\"aws.ec2\"]\n[handler.grants.ssh]\nuser = \"u\"\n\
+         key = \"env:K\"\nhost-keys = \"console\"\nloopback = true\n\
+         commands = [[\"sudo\", \"systemctl\", \"**\"], [\"ls\", \"/tmp/*\"], [\"docker\", \"ps\", \"**\"]]\n"
+    );
+    insta::assert_snapshot!(warnings(&text), @r#"
+    12:12: where EC2 gives a node an address of the loopback interface, which it never does itself, commands go to the machine that Hostler runs on: leave it out, except in tests against an emulator
+    13:12: ["sudo", "systemctl", "**"] runs as root with any options the plugin thinks of: write the arguments, with * for each that varies
+    13:12: "/tmp/*" means exactly that: a star stands for an argument only where it is all of it
+    "#);
+}
