@@ -188,21 +188,12 @@ impl Handler {
     /// The one that the policy had before: it only ends what it has begun.
     pub(crate) fn gone(name: &str) -> Self {
         let finish = Finish { deadline: Duration::ZERO, on_failure: None, max_attempts: 1 };
-        let limits = Limits {
-            cpu: Duration::ZERO,
-            wall: Duration::ZERO,
-            memory: 0,
-            host_calls: 0,
-            log: 0,
-            log_lines: 0,
-            ssh: 0,
-        };
         Self {
             name: name.to_owned(),
             module: String::new(),
             event: Pattern::default(),
             finish,
-            limits,
+            limits: Limits::default(),
             grants: Grants::default(),
             config: BTreeMap::new(),
         }
@@ -248,8 +239,8 @@ pub enum OnFailure {
     Leave,
 }
 
-/// `[handler.limits]`: ceilings on one attempt.
-#[derive(Debug, Clone)]
+/// `[handler.limits]`: ceilings on one attempt. By default nothing is allowed.
+#[derive(Debug, Clone, Default)]
 pub struct Limits {
     /// `cpu`: CPU time of the guest and of host code run for it.
     pub cpu: Duration,

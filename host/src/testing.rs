@@ -224,6 +224,29 @@ impl Ssh for Silence {
     }
 }
 
+/// Set in the process that [`alone`] starts, so that it knows.
+const ALONE: &str = "HOSTLER_TEST_ALONE";
+
+/// Plays the test that calls it in a process of its own, since what it looks at is the process's.
+pub(crate) fn alone(test: impl FnOnce()) {
+    if std::env::var_os(ALONE).is_some() {
+        return test();
+    }
+    let name = std::thread::current().name().expect("tests run in threads of their names").to_owned();
+    let mut process = std::process::Command::new(std::env::current_exe().expect("a test is a program"));
+    let output = process.args(["--exact", &name, "--nocapture"]).env(ALONE, "1").output().expect("it starts");
+    let told = String::from_utf8_lossy(&output.stdout);
+    let passed = output.status.success() && told.contains("1 passed");
+    assert!(passed, "{told}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The most memory that this process has held, in bytes, as Linux counts it.
+pub(crate) fn peak_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux tells");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the peak is told");
+    peak.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
+}
+
 /// What is logged in this thread, without times, as long as the guard lives.
 pub(crate) fn log() -> (Log, tracing::subscriber::DefaultGuard) {
     let log = Log::default();

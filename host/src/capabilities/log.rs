@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytesize::ByteSize;
+
 use crate::bindings::hostler::handler::log as wit;
 use crate::outcome::BudgetSpent;
 use crate::policy::Limits;
 use crate::sandbox::Attempt;
-use crate::sandbox::bounded::{as_json, size};
+use crate::sandbox::bounded::{self, as_json};
 
 pub(crate) use wit::Level;
 
@@ -72,7 +74,7 @@ impl GuestLog {
             return self.spent("log-lines", self.0.line_limit.to_string());
         }
         if self.0.written.fetch_add(bytes, Ordering::Relaxed) + bytes > self.0.limit {
-            return self.spent("log", size(self.0.limit));
+            return self.spent("log", ByteSize::b(self.0.limit).to_string());
         }
         let (handler, event, attempt) = (self.0.handler.as_str(), self.0.event.as_str(), self.0.attempt);
         match level {
@@ -97,12 +99,10 @@ impl GuestLog {
     }
 }
 
-/// Cuts a text a guest wrote, with a mark, at a character's boundary.
+/// Cuts a text a guest wrote, and says how long it was.
 fn cut(text: &str) -> String {
-    if text.len() <= TEXT_BYTES {
-        return text.to_owned();
-    }
-    format!("{}… ({} bytes in all)", &text[..text.floor_char_boundary(TEXT_BYTES)], text.len())
+    let cut = bounded::cut(text, TEXT_BYTES);
+    if text.len() <= TEXT_BYTES { cut } else { format!("{cut} ({} bytes in all)", text.len()) }
 }
 
 /// Fields as one JSON object: tracing's own fields have names fixed at compile time. Empty when there are none.

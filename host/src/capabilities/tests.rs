@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use wit_parser::Resolve;
 
 use self::ports::Counted;
 use super::call::CallError;
@@ -20,7 +19,7 @@ use crate::policy::{NamePatterns, Onlooker};
 use crate::ports::InstanceId;
 use crate::sandbox::{Attempt, Pace, Task};
 use crate::sim::World;
-use crate::testing::{INSTANCE, handler, terminating};
+use crate::testing::{INSTANCE, guests, handler, terminating};
 
 /// What a call is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -106,8 +105,7 @@ struct Call {
 
 /// Every function that the contract has for handlers to call.
 fn functions() -> Vec<String> {
-    let mut resolve = Resolve::default();
-    resolve.push_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../wit")).unwrap();
+    let (resolve, _) = guests::contract();
     let interfaces = resolve.interfaces.iter().map(|(_, interface)| interface);
     let functions = interfaces.flat_map(|interface| {
         let name = interface.name.clone().unwrap();

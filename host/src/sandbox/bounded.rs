@@ -28,11 +28,6 @@ pub(crate) fn as_json(text: &str) -> usize {
     bytes.sum()
 }
 
-/// A size for people, in a binary unit.
-pub(crate) fn size(bytes: u64) -> String {
-    bytesize::ByteSize(bytes).display().iec().to_string()
-}
-
 struct Bounded {
     text: String,
     bytes: usize,

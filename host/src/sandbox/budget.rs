@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use rustix::time::{ClockId, clock_gettime};
 use wasmtime::ResourceLimiter;
 
-use super::bounded;
-use super::engine::{TABLE_ELEMENTS, WASM_STACK_BYTES};
+use super::engine::{
+    CORE_INSTANCES_PER_COMPONENT, MEMORIES_PER_COMPONENT, TABLE_ELEMENTS, TABLES_PER_COMPONENT, WASM_STACK_BYTES,
+};
 use super::memory::{Memory, TABLE_ELEMENT_BYTES};
 use crate::outcome::BudgetSpent;
 use crate::policy::Limits;
@@ -76,11 +78,6 @@ impl<F: Future> Future for Metered<F> {
         result
     }
 }
-
-/// Memories, tables and instances one component may hold; more than any toolchain makes.
-const MEMORIES: usize = 4;
-const TABLES: usize = 16;
-const INSTANCES: usize = 64;
 
 /// Handles a guest may hold at once: WASI's streams and pollables, and resources of its own.
 pub(super) const HANDLES: usize = 1024;
@@ -150,7 +147,7 @@ impl Budget {
     pub(crate) fn charge_ssh(&mut self, bytes: usize) -> Result<(), BudgetSpent> {
         self.ssh = self.ssh.saturating_add(bytes as u64);
         if self.ssh > self.limits.ssh {
-            return Err(self.spent("ssh", bounded::size(self.limits.ssh)));
+            return Err(self.spent("ssh", ByteSize::b(self.limits.ssh).to_string()));
         }
         Ok(())
     }
@@ -217,7 +214,7 @@ impl Budget {
 
     /// The stack, spent.
     pub(super) fn stack_spent(&self) -> BudgetSpent {
-        self.spent("stack", bounded::size(WASM_STACK_BYTES as u64))
+        self.spent("stack", ByteSize::b(WASM_STACK_BYTES as u64).to_string())
     }
 
     /// The handles, spent.
@@ -253,14 +250,14 @@ impl ResourceLimiter for Budget {
     }
 
     fn instances(&self) -> usize {
-        INSTANCES
+        CORE_INSTANCES_PER_COMPONENT as usize
     }
 
     fn memories(&self) -> usize {
-        MEMORIES
+        MEMORIES_PER_COMPONENT as usize
     }
 
     fn tables(&self) -> usize {
-        TABLES
+        TABLES_PER_COMPONENT as usize
     }
 }

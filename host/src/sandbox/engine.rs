@@ -9,11 +9,11 @@ use wasmtime::{Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllo
 const TICK: Duration = Duration::from_millis(2);
 
 /// Core instances one component may hold. Python components, the largest known, hold about thirty.
-const CORE_INSTANCES_PER_COMPONENT: u32 = 64;
+pub(super) const CORE_INSTANCES_PER_COMPONENT: u32 = 64;
 
 /// Linear memories and tables one component may hold.
-const MEMORIES_PER_COMPONENT: u32 = 4;
-const TABLES_PER_COMPONENT: u32 = 16;
+pub(super) const MEMORIES_PER_COMPONENT: u32 = 4;
+pub(super) const TABLES_PER_COMPONENT: u32 = 16;
 
 /// Elements of one table: a JavaScript component needs 7,700.
 pub(super) const TABLE_ELEMENTS: usize = 20_000;

@@ -1,6 +1,6 @@
 //! The memory budget: one sum over everything an attempt holds, in the guest and in the host.
 
-use super::bounded;
+use bytesize::ByteSize;
 
 /// What one table element is charged: a function reference, and room for what it points to.
 pub(super) const TABLE_ELEMENT_BYTES: u64 = 16;
@@ -87,7 +87,7 @@ impl Memory {
 
     /// The limit, for people.
     pub(super) fn limit(&self) -> String {
-        bounded::size(self.limit)
+        ByteSize::b(self.limit).to_string()
     }
 }
 

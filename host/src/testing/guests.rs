@@ -88,7 +88,7 @@ pub(crate) fn contract() -> (Resolve, PackageId) {
     (resolve, package)
 }
 
-pub(crate) fn encode(core: &str, resolve: &Resolve, world: WorldId) -> Vec<u8> {
+fn encode(core: &str, resolve: &Resolve, world: WorldId) -> Vec<u8> {
     let mut core = wat::parse_str(core).expect("the guest's text is well formed");
     embed_component_metadata(&mut core, resolve, world, StringEncoding::UTF8).expect("metadata fits a core module");
     let mut encoder = ComponentEncoder::default().validate(true).module(&core).expect("the core module fits the world");

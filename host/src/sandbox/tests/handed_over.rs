@@ -193,7 +193,6 @@ async fn what_is_allowed_at_any_place_is_answered_and_charged() {
         let report = attempt(&sandbox, &module, &handler(LIMITS)).await;
         let (function, path) = (&place.function, &place.path);
         assert_eq!(report.outcome, Outcome::Done, "{function} {path}");
-        assert!(report.cpu < Duration::from_secs(1), "{function} {path} took {:?}", report.cpu);
         let handed = report.peak_memory.saturating_sub((size / 65536 + 2) as u64 * 65536);
         assert!(handed >= size as u64, "{function} {path}: {handed} bytes were charged");
 

@@ -1,12 +1,11 @@
 //! All hostile guests at once, in one sandbox, with healthy ones between them.
 
-use std::process::Command;
-
 use tokio::task::JoinSet;
 
 use super::hostile::{attempt, limited, told, tricks};
 use super::*;
 use crate::policy::Wildcard;
+use crate::testing::{alone, peak_memory};
 
 /// Attempts of the healthy guest, and attempts at each trick.
 const HEALTHY: usize = 200;
@@ -16,21 +15,14 @@ const ROUNDS: usize = 2;
 /// a time and hands over 4 MiB at most; the compiler and the test itself take the rest.
 const PEAK: u64 = 256 << 20;
 
-/// Set in the process that plays, so that it knows.
-const PLAYS: &str = "HOSTLER_TEST_PLAYS_HOSTILE_GUESTS";
-
-/// In a process of its own, since memory is measured.
 #[test]
 fn healthy_guests_do_not_notice_hostile_ones_and_memory_stays_bounded() {
-    if std::env::var_os(PLAYS).is_some() {
+    alone(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
-        return runtime.unwrap().block_on(play());
-    }
-    let this = std::env::current_exe().unwrap();
-    let name = std::thread::current().name().expect("tests run in threads of their names").to_owned();
-    let played = Command::new(this).args(["--exact", &name, "--nocapture"]).env(PLAYS, "1").output().unwrap();
-    let told = format!("{}{}", String::from_utf8_lossy(&played.stdout), String::from_utf8_lossy(&played.stderr));
-    assert!(played.status.success() && told.contains("at its peak"), "{told}");
+        runtime.unwrap().block_on(play());
+        let peak = peak_memory();
+        assert!(peak < PEAK, "{} MiB at its peak", peak >> 20);
+    });
 }
 
 /// On one thread and in virtual time: whoever sleeps gives way to those who compute, and none of them to the wall clock.
@@ -67,14 +59,4 @@ async fn play() {
         ended += 1;
     }
     assert_eq!((ended, surprises), (HEALTHY + every, vec![]));
-    let peak = peak_memory();
-    println!("{} MiB at its peak", peak >> 20);
-    assert!(peak < PEAK, "{} MiB at its peak", peak >> 20);
-}
-
-/// The most memory this process has held, in bytes, as Linux counts it.
-fn peak_memory() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
 }
