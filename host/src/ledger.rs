@@ -16,6 +16,7 @@ mod error;
 mod held;
 mod lately;
 mod memory;
+mod notes;
 mod places;
 mod record;
 #[cfg(feature = "live")]
@@ -38,6 +39,7 @@ pub use dir::DirStore;
 pub use error::LedgerError;
 pub use held::{Held, LeaseEnd};
 pub use memory::MemoryStore;
+pub use notes::Notes;
 pub use record::{ATTEMPTS_TOLD, Ended, EndedItem, FORMAT, Finishing, Item, Lease, Occurs, Open, Order, Retried, Told};
 #[cfg(feature = "live")]
 pub use s3::S3Store;

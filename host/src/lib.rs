@@ -27,6 +27,9 @@ pub mod assemble;
 pub mod commands;
 pub mod diagnosis;
 pub mod doors;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod harness;
 pub mod reference;
 pub mod telemetry;

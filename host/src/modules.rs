@@ -4,28 +4,39 @@
 //! Owns freshness, acceptance and the compiled modules. Knows nothing of events or of what a module does.
 
 pub mod accept;
+pub mod compile;
 mod dir;
+mod record;
 #[cfg(feature = "live")]
 mod s3;
+pub mod signature;
+mod slot;
 mod source;
 mod surface;
+mod version;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 pub use accept::Refusal;
+pub use compile::{Compiler, load};
 pub use dir::{DirSource, OneFile};
+pub use record::{Record, Sign, Told};
 #[cfg(feature = "live")]
 pub use s3::S3Source;
-pub use source::{Fetched, Source, SourceError, SourceErrorKind};
+use signature::Signers;
+use slot::{Compiling, Slot};
+pub use source::{Fetched, Known, Source, SourceError, SourceErrorKind, Upload, Which};
 pub use surface::Surface;
+pub use version::Version;
 
 use crate::clock::Clock;
 use crate::digest::sha256;
-use crate::policy::ModulesPolicy;
+use crate::ledger::Notes;
+use crate::policy::{ModulesPolicy, Pin};
 use crate::sandbox::{Module, Sandbox};
 use crate::side_by_side::side_by_side;
 
@@ -33,10 +44,34 @@ use crate::side_by_side::side_by_side;
 pub struct Modules {
     source: Arc<dyn Source>,
     sandbox: Arc<Sandbox>,
+    compiler: Compiler,
     clock: Arc<dyn Clock>,
     refresh: Duration,
     max_size: u64,
-    slots: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Slot>>>>,
+    /// None if whoever runs this host has built them.
+    uploads: Option<Uploads>,
+    slots: Mutex<HashMap<(String, Option<Pin>), Arc<tokio::sync::Mutex<Slot>>>>,
+}
+
+/// What is asked, and known, of modules that others upload.
+struct Uploads {
+    signers: Signers,
+    rollback_after: Option<u32>,
+    /// What all hosts know of modules.
+    notes: Notes<Record>,
+    /// The same, as this one has read it last.
+    records: Mutex<HashMap<String, Record>>,
+}
+
+/// A module that was accepted, and what is known of where it came from.
+#[derive(Debug)]
+pub struct Plugin {
+    /// What runs.
+    pub module: Module,
+    /// What it was signed as.
+    pub version: Option<Version>,
+    /// What its source calls it.
+    pub version_id: Option<String>,
 }
 
 /// Why there is no module to run.
@@ -49,48 +84,57 @@ pub struct ModuleError {
     pub passes: bool,
 }
 
-/// How long the source is waited for when there is a good module to go on with. A module of 32 MiB takes about a second
+/// Why an earlier version is not taken.
+#[derive(Debug, thiserror::Error)]
+enum Untaken {
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error("it {0}")]
+    Refused(#[from] Refusal),
+}
+
+/// How long the source, or the compiler, is waited for when there is a good module to go on with. A module of 32 MiB takes about a second
 /// inside a region.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long a module may take to compile: a Python one, the slowest that is meant well, takes about ten seconds.
-const COMPILING: Duration = Duration::from_secs(40);
-
-/// What is known of one module. Locked while it is fetched, so that there is one fetch at a time.
-#[derive(Default)]
-struct Slot {
-    /// The last version that passed every check.
-    good: Option<Arc<Module>>,
-    /// The version the source had last, good or refused: a refused one is not downloaded and compiled again.
-    version: Option<String>,
-    /// Why that version was refused, if it was.
-    refused: Option<ModuleError>,
-    /// When the source was asked last.
-    asked: Option<Timestamp>,
-    /// When it last failed, while there was nothing to go on with.
-    failed: Option<Timestamp>,
-    /// Why the version the source has is not the one in use: refused, or the source failed.
-    trouble: Option<ModuleError>,
-}
-
 impl Modules {
-    /// Modules from `source`, under the policy's `[modules]`.
-    pub fn new(source: Arc<dyn Source>, sandbox: Arc<Sandbox>, clock: Arc<dyn Clock>, policy: &ModulesPolicy) -> Self {
+    /// Modules that others upload to `source`, under the policy's `[modules]`. `notes` is where hosts tell each other of them.
+    pub fn new(
+        source: Arc<dyn Source>,
+        (sandbox, compiler): (Arc<Sandbox>, Compiler),
+        clock: Arc<dyn Clock>,
+        policy: &ModulesPolicy,
+        notes: Notes<Record>,
+    ) -> Self {
+        let (signers, rollback_after) = (Signers::new(&policy.trust), policy.rollback_after);
+        let uploads = Uploads { signers, rollback_after, notes, records: Mutex::default() };
+        Self { compiler, uploads: Some(uploads), ..Self::of_this_machine(source, sandbox, clock, policy) }
+    }
+
+    /// Modules that whoever runs this host has built: signed or not, whatever a handler is pinned to, and compiled in this process.
+    pub fn of_this_machine(
+        source: Arc<dyn Source>,
+        sandbox: Arc<Sandbox>,
+        clock: Arc<dyn Clock>,
+        policy: &ModulesPolicy,
+    ) -> Self {
         let (refresh, max_size) = (policy.refresh, policy.max_size);
-        Self { source, sandbox, clock, refresh, max_size, slots: Mutex::default() }
+        let (compiler, uploads, slots) = (Compiler::Here, None, Mutex::default());
+        Self { source, sandbox, compiler, clock, refresh, max_size, uploads, slots }
     }
 
     /// Modules that are known from the beginning and never change; any other is asked of `source`.
     pub(crate) fn holding(
-        known: impl IntoIterator<Item = (String, Arc<Module>)>,
+        known: impl IntoIterator<Item = (String, Arc<Plugin>)>,
         source: Arc<dyn Source>,
         sandbox: Arc<Sandbox>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         let asked = Some(clock.now());
         let slot = |good| Arc::new(tokio::sync::Mutex::new(Slot { good: Some(good), asked, ..Slot::default() }));
-        let slots = known.into_iter().map(|(name, good)| (name, slot(good))).collect();
-        Self { source, sandbox, clock, refresh: Duration::MAX, max_size: 0, slots: Mutex::new(slots) }
+        let slots = known.into_iter().map(|(name, good)| ((name, None), slot(good))).collect();
+        let (compiler, refresh, max_size) = (Compiler::Here, Duration::MAX, 0);
+        Self { source, sandbox, compiler, clock, refresh, max_size, uploads: None, slots: Mutex::new(slots) }
     }
 
     /// Whether the source has modules to give, asked about those called `names`: once, at start, where a person still reads the answer.
@@ -102,7 +146,7 @@ impl Modules {
             let (name, source) = (name.to_owned(), Arc::clone(&self.source));
             async move {
                 // Nothing is so small as to be read for this.
-                let fetched = tokio::time::timeout(PATIENCE, source.fetch(&name, None, 0)).await;
+                let fetched = tokio::time::timeout(PATIENCE, source.fetch(&name, Which::Newest(None), 0)).await;
                 (name, fetched)
             }
         });
@@ -128,17 +172,22 @@ impl Modules {
         }
     }
 
-    /// The module to run now: the newest good one, at most `refresh` old.
+    /// The plugin to run now: the pinned one, or the newest good one, at most `refresh` old.
     ///
     /// May be dropped at any point: nothing is taken for known that is not.
-    pub async fn current(&self, name: &str) -> Result<Arc<Module>, ModuleError> {
-        let slot = self.slot(name);
+    pub async fn current(&self, name: &str, pin: Option<&Pin>) -> Result<Arc<Plugin>, ModuleError> {
+        let pin = pin.filter(|_| self.uploads.is_some());
+        let slot = self.slot(name, pin);
         let arrived = self.clock.now();
         let mut slot = slot.lock().await;
+        self.go_back(name, pin, &mut slot);
         // Whoever waited while another asked in vain has that answer: one after the other they would wait for minutes.
         let failed_meanwhile = slot.failed.is_some_and(|failed| failed > arrived);
-        if !failed_meanwhile && !slot.fresh(arrived, self.clock.now(), self.refresh) {
-            self.refresh(name, &mut slot).await;
+        let settled = pin.is_some() && slot.good.is_some();
+        if slot.compiling.is_some() {
+            self.finish(name, pin, &mut slot).await;
+        } else if !settled && !failed_meanwhile && !slot.fresh(arrived, self.clock.now(), self.refresh) {
+            self.refresh(name, pin, &mut slot).await;
         }
         match (&slot.good, &slot.trouble) {
             (Some(good), _) => Ok(Arc::clone(good)),
@@ -149,47 +198,229 @@ impl Modules {
         }
     }
 
+    /// Notes what an attempt of `handler` says of the plugin that it ran. True if the plugin was given up for it.
+    pub async fn tell(&self, name: &str, handler: &str, plugin: &Plugin, sign: &Sign) -> bool {
+        let Some(uploads) = &self.uploads else { return false };
+        let told = Told::new(&plugin.module.digest, plugin.version.clone(), plugin.version_id.clone());
+        let after = uploads.rollback_after;
+        let nothing_new = uploads.record(name).is_some_and(|mut record| !record.note(&told, handler, sign, after));
+        if nothing_new {
+            return false;
+        }
+        let noting = |record: &mut Record| record.note(&told, handler, sign, after);
+        let record = uploads.notes.change(&self.note_of(name), noting).await.unwrap_or_else(|error| {
+            tracing::warn!(module = name, %error, "what an attempt says of its module could not be written down for other hosts");
+            let mut record = uploads.record(name).unwrap_or_default();
+            record.note(&told, handler, sign, after);
+            record
+        });
+        let given_up = record.given_up(&told.digest).is_some();
+        uploads.remember(name, record);
+        given_up
+    }
+
+    /// Puts the plugin before in the place of one that was given up, by this host or by another.
+    fn go_back(&self, name: &str, pin: Option<&Pin>, slot: &mut Slot) {
+        let record = self.uploads.as_ref().and_then(|uploads| uploads.record(name));
+        let (None, Some(good), Some(record)) = (pin, &slot.good, record) else { return };
+        let Some(why) = record.given_up(&good.module.digest) else { return };
+        let digest = good.module.digest.clone();
+        let message = format!("{} was given up: {why}", self.source.locate(name));
+        slot.good = slot.previous.take().filter(|before| record.given_up(&before.module.digest).is_none());
+        let back_to = slot.good.as_ref().map(|good| good.module.digest.as_str());
+        tracing::error!(module = name, digest, why, back_to, "a new plugin is given up: the one before it takes its place");
+        if slot.good.is_none() {
+            (slot.asked, slot.known) = (None, None);
+        }
+        slot.refuse(ModuleError { message, passes: false });
+    }
+
     /// Asks the source, and takes what it has if it passes every check.
-    async fn refresh(&self, name: &str, slot: &mut Slot) {
+    async fn refresh(&self, name: &str, pin: Option<&Pin>, slot: &mut Slot) {
         let began = self.clock.now();
-        match self.fetch(name, slot).await {
+        if let Err(trouble) = self.recall(name, pin).await {
+            return self.failed(name, slot, trouble, began);
+        }
+        self.go_back(name, pin, slot);
+        match self.fetch(name, pin, slot).await {
             Ok(Fetched::Unchanged) => slot.trouble = slot.refused.clone(),
-            Ok(Fetched::New { bytes, version }) => {
-                let loaded = self.load(bytes).await;
-                slot.version = Some(version);
-                match loaded {
-                    Ok(module) => {
-                        let (digest, bytes) = (module.digest.as_str(), module.size);
-                        let replaces = slot.good.as_ref().map(|module| module.digest.as_str());
-                        tracing::info!(module = name, digest, bytes, replaces, "module loaded");
-                        slot.good = Some(Arc::new(module));
-                        (slot.refused, slot.trouble) = (None, None);
+            Ok(Fetched::New(upload)) => {
+                let (tag, signature) = (upload.tag.clone(), upload.signature.clone());
+                match self.look_at(name, pin, &upload) {
+                    Ok(version) => {
+                        let known = Known { tag, refused_with: None };
+                        slot.compiling = Some(Compiling::new(&self.compiler, &self.sandbox, upload, version, known));
                     }
                     Err(refusal) => {
-                        let message = format!("{} was refused: it {refusal}", self.source.locate(name));
-                        self.not_taken(name, slot, &message);
-                        let trouble = ModuleError { message, passes: false };
-                        (slot.refused, slot.trouble) = (Some(trouble.clone()), Some(trouble));
+                        slot.known = Some(Known { tag, refused_with: Some(signature) });
+                        self.refused(name, slot, &refusal);
                     }
                 }
             }
-            Err(error) => {
-                self.not_taken(name, slot, &error.message);
-                let SourceError { kind, message } = error;
-                slot.trouble = Some(ModuleError { message, passes: kind == SourceErrorKind::Unavailable });
-                // With nothing to go on with, the next attempt asks again: a passing fault must not outlive itself.
-                if slot.good.is_none() {
-                    slot.failed = Some(self.clock.now());
-                    return;
-                }
+            Err(SourceError { kind, message }) => {
+                let trouble = ModuleError { message, passes: kind == SourceErrorKind::Unavailable };
+                return self.failed(name, slot, trouble, began);
             }
         }
         slot.asked = Some(began);
+        self.finish(name, pin, slot).await;
+    }
+
+    /// Takes what is being compiled, once it is. With a good one to go on with, the first event waits a while, and others not at all.
+    async fn finish(&self, name: &str, pin: Option<&Pin>, slot: &mut Slot) {
+        if let Some(compiling) = &mut slot.compiling {
+            let patience = slot.good.is_some().then_some(PATIENCE);
+            let Some((known, compiled)) = compiling.done(patience).await else {
+                return tracing::info!(module = name, "a new version still compiles: the one in use goes on");
+            };
+            slot.compiling = None;
+            slot.known = Some(known);
+            match compiled {
+                Ok(plugin) => self.take(name, pin, slot, plugin).await,
+                Err(refusal) => self.refused(name, slot, &refusal),
+            }
+        }
+        if slot.good.is_none() && slot.refused.is_some() {
+            self.take_earlier(name, pin, slot).await;
+        }
+    }
+
+    /// Notes that the version which the source has is not taken.
+    fn refused(&self, name: &str, slot: &mut Slot, refusal: &Refusal) {
+        let message = format!("{} was refused: it {refusal}", self.source.locate(name));
+        self.not_taken(name, slot, &message);
+        slot.refuse(ModuleError { message, passes: false });
+    }
+
+    /// Notes that the source, or the record, could not be asked.
+    fn failed(&self, name: &str, slot: &mut Slot, trouble: ModuleError, began: Timestamp) {
+        self.not_taken(name, slot, &trouble.message);
+        slot.trouble = Some(trouble);
+        // With nothing to go on with, the next attempt asks again: a passing fault must not outlive itself.
+        match slot.good {
+            None => slot.failed = Some(self.clock.now()),
+            Some(_) => slot.asked = Some(began),
+        }
+    }
+
+    /// Every check that an upload has to pass before it is compiled. Returns the version it was signed as.
+    fn look_at(&self, name: &str, pin: Option<&Pin>, upload: &Upload) -> Result<Option<Version>, Refusal> {
+        let Some(uploads) = &self.uploads else { return Ok(None) };
+        let digest = sha256(&upload.bytes);
+        if let Some(Pin::Sha256(pinned)) = pin
+            && *pinned != digest
+        {
+            return Err(Refusal::because(format!("has the SHA-256 {digest}, and the handler is pinned to {pinned}")));
+        }
+        let signed = uploads.signers.verify(name, &upload.bytes, upload.signature.as_deref())?;
+        let version = signed.map(|signed| signed.version);
+        if pin.is_some() {
+            return Ok(version);
+        }
+        let record = uploads.record(name).unwrap_or_default();
+        if let (Some(version), Some(newest)) = (&version, &record.newest)
+            && version < newest
+        {
+            return Err(Refusal::because(format!(
+                "is version {version}, and version {newest} was accepted before: sign it with a higher one, or pin the handler to \
+                 sha256 = \"{digest}\" to go back to it"
+            )));
+        }
+        if let Some(why) = record.given_up(&digest) {
+            return Err(Refusal::because(format!(
+                "was given up before: {why}; upload a better one, or pin the handler to sha256 = \"{digest}\" to run it all the same"
+            )));
+        }
+        Ok(version)
+    }
+
+    /// Puts a plugin in the place of the one in use.
+    async fn take(&self, name: &str, pin: Option<&Pin>, slot: &mut Slot, plugin: Plugin) {
+        if let (None, Some(version), Some(uploads)) = (pin, &plugin.version, &self.uploads) {
+            match uploads.notes.change(&self.note_of(name), |record| record.accept(version)).await {
+                Ok(record) => uploads.remember(name, record),
+                Err(error) => {
+                    tracing::warn!(module = name, %version, %error, "the version could not be written down: until it is, an older one is taken too");
+                }
+            }
+        }
+        let (digest, bytes) = (plugin.module.digest.as_str(), plugin.module.size);
+        let (version, version_id) = (plugin.version.as_ref().map(ToString::to_string), plugin.version_id.as_deref());
+        let replaces = slot.good.as_ref().map(|good| good.module.digest.as_str());
+        tracing::info!(module = name, digest, version, version_id, bytes, replaces, "module loaded");
+        let before = slot.good.replace(Arc::new(plugin));
+        slot.previous = before.or_else(|| slot.previous.take());
+        (slot.refused, slot.trouble) = (None, None);
+        slot.said.clear();
+    }
+
+    /// Looks through earlier versions for one that passes every check: the newest was refused, and there is nothing to go on with.
+    async fn take_earlier(&self, name: &str, pin: Option<&Pin>, slot: &mut Slot) {
+        let record = self.uploads.as_ref().filter(|_| pin.is_none()).and_then(|uploads| uploads.record(name));
+        let Some(record) = record else { return };
+        let recorded = record.good().filter_map(|told| told.version_id.clone()).collect::<Vec<_>>();
+        let listed = self.source.earlier(name).await.unwrap_or_else(|error| {
+            tracing::warn!(module = name, %error, "earlier versions of a refused module cannot be looked for");
+            Vec::new()
+        });
+        for version in recorded.into_iter().chain(listed) {
+            if slot.tried.contains(&version) {
+                continue;
+            }
+            let why = match self.earlier(name, &version).await {
+                Ok(plugin) => {
+                    let digest = plugin.module.digest.clone();
+                    let refused = slot.refused.take();
+                    self.take(name, pin, slot, plugin).await;
+                    tracing::error!(module = name, version_id = version, digest, "the newest version was refused: an earlier one is used");
+                    (slot.refused, slot.trouble) = (refused.clone(), refused);
+                    return;
+                }
+                // It may pass; then it is worth another look.
+                Err(Untaken::Source(SourceError { kind: SourceErrorKind::Unavailable, message })) => message,
+                Err(error) => {
+                    slot.tried.insert(version.clone());
+                    error.to_string()
+                }
+            };
+            tracing::warn!(module = name, version_id = version, why, "an earlier version is not taken either");
+        }
+    }
+
+    /// An earlier version, if it passes every check.
+    async fn earlier(&self, name: &str, version_id: &str) -> Result<Plugin, Untaken> {
+        match self.source.fetch(name, Which::Version(version_id), self.max_size).await? {
+            Fetched::Unchanged => Err(Refusal::because("has not changed").into()),
+            Fetched::New(upload) => {
+                let version = self.look_at(name, None, &upload)?;
+                let module = self.compiler.load(&self.sandbox, upload.bytes).await?;
+                Ok(Plugin { module, version, version_id: upload.version_id })
+            }
+        }
+    }
+
+    /// Reads what hosts know of a module.
+    async fn recall(&self, name: &str, pin: Option<&Pin>) -> Result<(), ModuleError> {
+        let (None, Some(uploads)) = (pin, &self.uploads) else { return Ok(()) };
+        let record = uploads.notes.read(&self.note_of(name)).await;
+        let record = record.map_err(|error| ModuleError { message: error.to_string(), passes: true })?;
+        uploads.remember(name, record);
+        Ok(())
+    }
+
+    /// The name of a module's note: readable, and told from the same name in another source.
+    fn note_of(&self, name: &str) -> String {
+        let readable = name.replace(|char: char| !char.is_ascii_alphanumeric(), "-");
+        format!("{readable}-{}", &sha256(self.source.locate(name))[..16])
     }
 
     /// Asks the source: for as long as it takes when there is nothing else, and with `PATIENCE` when there is.
-    async fn fetch(&self, name: &str, slot: &Slot) -> Result<Fetched, SourceError> {
-        let fetch = self.source.fetch(name, slot.version.as_deref(), self.max_size);
+    async fn fetch(&self, name: &str, pin: Option<&Pin>, slot: &Slot) -> Result<Fetched, SourceError> {
+        let which = match pin {
+            Some(Pin::VersionId(version)) => Which::Version(version),
+            _ => Which::Newest(slot.known.as_ref()),
+        };
+        let fetch = self.source.fetch(name, which, self.max_size);
         if slot.good.is_none() {
             return fetch.await;
         }
@@ -201,57 +432,35 @@ impl Modules {
         SourceError { kind: SourceErrorKind::Unavailable, message }
     }
 
-    /// Says loudly that what the source has is not what runs.
-    fn not_taken(&self, name: &str, slot: &Slot, error: &str) {
+    /// Says loudly that what the source has is not what runs: once, since each event would have the same to say.
+    fn not_taken(&self, name: &str, slot: &mut Slot, error: &str) {
+        if slot.said == error {
+            return;
+        }
+        error.clone_into(&mut slot.said);
         let place = self.source.locate(name);
         match &slot.good {
             Some(good) => {
-                let digest = good.digest.as_str();
+                let digest = good.module.digest.as_str();
                 tracing::error!(module = name, place, error, digest, "module not taken: the last good one goes on");
             }
             None => tracing::error!(module = name, place, error, "module not taken, and there is no earlier one"),
         }
     }
 
-    /// Checks, compiles and links, off the threads that serve events.
-    async fn load(&self, bytes: Vec<u8>) -> Result<Module, Refusal> {
-        let sandbox = Arc::clone(&self.sandbox);
-        let loading = tokio::task::spawn_blocking(move || load(&sandbox, &bytes));
-        // A compilation cannot be cancelled: past its time it goes on by itself, and what it makes is thrown away.
-        match tokio::time::timeout(COMPILING, loading).await {
-            Ok(loaded) => loaded.unwrap_or_else(|error| Err(Refusal::because(format!("could not be loaded: {error}")))),
-            Err(_) => Err(Refusal::because(format!("takes longer than {COMPILING:?} to compile: make it smaller"))),
-        }
-    }
-
-    fn slot(&self, name: &str) -> Arc<tokio::sync::Mutex<Slot>> {
+    fn slot(&self, name: &str, pin: Option<&Pin>) -> Arc<tokio::sync::Mutex<Slot>> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        match slots.get(name) {
-            Some(slot) => Arc::clone(slot),
-            None => Arc::clone(slots.entry(name.to_owned()).or_default()),
-        }
+        Arc::clone(slots.entry((name.to_owned(), pin.cloned())).or_default())
     }
 }
 
-/// Checks, compiles and links a module. A large one takes seconds.
-pub fn load(sandbox: &Sandbox, bytes: &[u8]) -> Result<Module, Refusal> {
-    accept::accept(bytes)?;
-    let compiled = sandbox.compile(bytes, sha256(bytes));
-    compiled.map_err(|error| Refusal::because(format!("does not fit this host: {error:#}")))
-}
+impl Uploads {
+    fn record(&self, name: &str) -> Option<Record> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
 
-impl Slot {
-    /// Whether what is here is recent enough to be used without asking, by an event that arrived at `arrived`.
-    ///
-    /// Judged by the clock on the wall: a monotonic one stands still while Lambda keeps the process frozen.
-    fn fresh(&self, arrived: Timestamp, now: Timestamp, refresh: Duration) -> bool {
-        let Some(asked) = self.asked else { return false };
-        let age = now.duration_since(asked);
-        // A clock that was set back makes the age negative: then nothing is known of it.
-        let young = age >= SignedDuration::ZERO && age.unsigned_abs() < refresh;
-        // Whoever waited while another asked for the same has the answer, even with `refresh = "0s"`.
-        let asked_meanwhile = asked >= arrived && asked <= now;
-        young || asked_meanwhile
+    fn remember(&self, name: &str, record: Record) {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), record);
     }
 }
 

@@ -92,8 +92,39 @@ pub struct ModulesPolicy {
     pub refresh: Duration,
     /// `max-size`: the largest module that is downloaded, in bytes.
     pub max_size: u64,
+    /// Whose modules are accepted.
+    pub trust: Trust,
+    /// `rollback-after`: how many attempts in a row a new module may crash before the one before it takes its place; none if never.
+    pub rollback_after: Option<u32>,
+}
+
+/// Whose modules are accepted. Keys are those of minisign, in base64.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Trust {
+    /// `trusted-keys`.
+    pub keys: Vec<String>,
+    /// `revoked-keys`.
+    pub revoked: Vec<String>,
     /// `allow-unsigned`: whether a module without a signature is accepted.
-    pub allow_unsigned: bool,
+    pub unsigned: bool,
+}
+
+/// `sha256` or `version-id`: the one module that a handler runs, whatever is uploaded.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Pin {
+    /// The SHA-256 of the module, in hexadecimal.
+    Sha256(String),
+    /// The id that S3 has given to a version of the object.
+    VersionId(String),
+}
+
+impl std::fmt::Display for Pin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Sha256(digest) => write!(f, "sha256 {digest}"),
+            Self::VersionId(id) => write!(f, "version-id {id}"),
+        }
+    }
 }
 
 impl ModulesPolicy {
@@ -172,6 +203,8 @@ pub struct Handler {
     pub name: String,
     /// `module`: the object's name below the source.
     pub module: String,
+    /// `sha256` or `version-id`; none if it runs what was uploaded last.
+    pub pin: Option<Pin>,
     /// `[handler.event]`.
     pub event: Pattern,
     /// `[handler.finish]`.
@@ -191,6 +224,7 @@ impl Handler {
         Self {
             name: name.to_owned(),
             module: String::new(),
+            pin: None,
             event: Pattern::default(),
             finish,
             limits: Limits::default(),

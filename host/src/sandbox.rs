@@ -6,6 +6,7 @@
 mod attempt;
 pub(crate) mod bounded;
 mod budget;
+mod code;
 mod engine;
 mod failure;
 mod memory;
@@ -16,11 +17,12 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
-use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{Engine, Store, UpdateDeadline};
 
 pub(crate) use attempt::Attempt;
 pub use attempt::Task;
+pub use code::Code;
 pub use engine::Capacity;
 
 use crate::bindings::hostler::handler::types;
@@ -58,6 +60,8 @@ pub enum Pace {
 pub struct Sandbox {
     engine: Engine,
     linker: Linker<Attempt>,
+    /// The address space behind each linear memory, in bytes: code has to be compiled for it.
+    memory: u64,
     /// One permit for each slot of the pool.
     slots: Semaphore,
     pace: Pace,
@@ -108,14 +112,7 @@ impl Sandbox {
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         Handler::add_to_linker::<_, HasSelf<Attempt>>(&mut linker, |attempt| attempt)?;
-        Ok(Self { engine, linker, slots: Semaphore::new(capacity.attempts as usize), pace })
-    }
-
-    /// Compiles and links a component, on this thread: milliseconds for a Rust plugin, seconds for a Python one.
-    pub fn compile(&self, bytes: &[u8], digest: String) -> wasmtime::Result<Module> {
-        let component = Component::new(&self.engine, bytes)?;
-        let pre = HandlerPre::new(self.linker.instantiate_pre(&component)?)?;
-        Ok(Module { digest, size: bytes.len(), pre })
+        Ok(Self { engine, linker, memory: capacity.memory, slots: Semaphore::new(capacity.attempts as usize), pace })
     }
 
     /// Room for one attempt, waited for as long as others have all of it. That is not the handler's time: no budget runs.

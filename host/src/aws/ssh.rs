@@ -5,11 +5,11 @@
 
 mod client_key;
 mod cloud;
-mod console;
+pub(crate) mod console;
 mod cut;
 mod file;
 mod host_keys;
-mod known_hosts;
+pub(crate) mod known_hosts;
 mod node;
 mod peer;
 mod quote;

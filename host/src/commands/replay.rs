@@ -123,7 +123,7 @@ impl Arguments {
                 dispatch.jitter = Jitter::Tenth;
             }
             // Without it every attempt would fail, which says nothing of the recording.
-            dispatch.modules.current(&handler.module).await.context("no plugin to replay with")?;
+            dispatch.modules.current(&handler.module, handler.pin.as_ref()).await.context("no plugin to replay with")?;
             if let Some(item) = &recorded.header.resumed {
                 dispatch.ledger.restore(item).await?;
             }

@@ -12,6 +12,7 @@ use super::{Dispatch, DispatchError, Step, after, time_between, told};
 use crate::event::Event;
 use crate::ledger::{Held, Item, LedgerError};
 use crate::outcome::{Decision, Failure, Outcome};
+use crate::modules::{Plugin, Sign};
 use crate::policy::Handler;
 use crate::recording::Recorder;
 use crate::sandbox::{Module, Report, Slot, Task};
@@ -202,10 +203,15 @@ impl<'a> Work<'a> {
     /// One run of the handler, with its line in the log. Also names the module that ran.
     async fn attempt(&self) -> (Outcome, String) {
         let (module, outcome, report) = match self.ready().await {
-            Ok((module, slot)) => {
-                let report = self.until_cut(self.run(slot, &module)).await;
+            Ok((plugin, slot)) => {
+                let report = self.until_cut(self.run(slot, &plugin.module)).await;
                 let ended = || Outcome::Failed(Failure::HostEnds);
-                (module.digest.clone(), report.as_ref().map_or_else(ended, |report| report.outcome.clone()), report)
+                let outcome = report.as_ref().map_or_else(ended, |report| report.outcome.clone());
+                if let (None, Some(sign)) = (&self.handler.pin, Sign::of(&outcome)) {
+                    let (module, handler) = (&self.handler.module, &self.handler.name);
+                    self.dispatch.modules.tell(module, handler, &plugin, &sign).await;
+                }
+                (plugin.module.digest.clone(), outcome, report)
             }
             Err(Failure::NoRoom) => return (Outcome::Failed(Failure::NoRoom), String::new()),
             Err(failure) => (String::new(), Outcome::Failed(failure), None),
@@ -216,16 +222,16 @@ impl<'a> Work<'a> {
     }
 
     /// The module to run, and room to run it.
-    async fn ready(&self) -> Result<(Arc<Module>, Slot<'_>), Failure> {
-        let module = self.until_stop(self.dispatch.modules.current(&self.handler.module)).await;
-        let module = module.ok_or(Failure::HostEnds)?.map_err(|error| {
+    async fn ready(&self) -> Result<(Arc<Plugin>, Slot<'_>), Failure> {
+        let current = self.dispatch.modules.current(&self.handler.module, self.handler.pin.as_ref());
+        let plugin = self.until_stop(current).await.ok_or(Failure::HostEnds)?.map_err(|error| {
             let why = error.to_string();
             if error.passes { Failure::NoSource(why) } else { Failure::NoModule(why) }
         })?;
         let slot = self.until_stop(self.dispatch.sandbox.slot()).await.ok_or(Failure::NoRoom)?;
         // One that comes late is of no use any more.
         let too_late = time_to_stop(self.door_closes).is_some_and(|left| left < LEAST_WALL);
-        if too_late { Err(Failure::NoRoom) } else { Ok((module, slot)) }
+        if too_late { Err(Failure::NoRoom) } else { Ok((plugin, slot)) }
     }
 
     async fn run(&self, slot: Slot<'_>, module: &Module) -> Report {

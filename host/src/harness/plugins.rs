@@ -7,8 +7,8 @@ use std::sync::{Arc, Weak};
 use async_trait::async_trait;
 
 use super::case::Case;
-use crate::modules::{self, Fetched, Modules, Refusal, Source, SourceError, SourceErrorKind};
-use crate::sandbox::{Capacity, Module, Pace, Sandbox};
+use crate::modules::{self, Fetched, Modules, Plugin, Refusal, Source, SourceError, SourceErrorKind, Which};
+use crate::sandbox::{Capacity, Pace, Sandbox};
 use crate::sim::World;
 
 /// Attempts of one case side by side. On a thread of its own, under virtual time, none may wait for another's: time would run
@@ -18,9 +18,9 @@ const ATTEMPTS_PER_CASE: u32 = 64;
 /// Plugins, by where they come from. Those of the same content are one.
 pub struct Plugins {
     sandbox: Arc<Sandbox>,
-    by_path: HashMap<PathBuf, Arc<Module>>,
+    by_path: HashMap<PathBuf, Arc<Plugin>>,
     /// Those that a path holds: while files are watched, each change of a plugin is another module.
-    by_digest: HashMap<String, Weak<Module>>,
+    by_digest: HashMap<String, Weak<Plugin>>,
 }
 
 /// Why the plugins cannot be used.
@@ -50,24 +50,25 @@ impl Plugins {
     /// Takes the module of the plugin at `path`, in place of any it had: with the checks of production.
     pub fn take(&mut self, path: &Path, bytes: &[u8]) -> Result<(), PluginError> {
         let digest = crate::digest::sha256(bytes);
-        let module = match self.by_digest.get(&digest).and_then(Weak::upgrade) {
+        let plugin = match self.by_digest.get(&digest).and_then(Weak::upgrade) {
             Some(known) => known,
             None => {
                 let refused = |why: Refusal| PluginError::Refused { path: path.to_owned(), why: why.to_string() };
-                let module = Arc::new(modules::load(&self.sandbox, bytes).map_err(refused)?);
-                self.by_digest.insert(digest, Arc::downgrade(&module));
-                module
+                let module = modules::load(&self.sandbox, bytes).map_err(refused)?;
+                let plugin = Arc::new(Plugin { module, version: None, version_id: None });
+                self.by_digest.insert(digest, Arc::downgrade(&plugin));
+                plugin
             }
         };
-        self.by_path.insert(path.to_owned(), module);
-        self.by_digest.retain(|_, module| module.strong_count() > 0);
+        self.by_path.insert(path.to_owned(), plugin);
+        self.by_digest.retain(|_, plugin| plugin.strong_count() > 0);
         Ok(())
     }
 
     /// Why the host would refuse a plugin of this case, whose policy says how large one may be.
     pub fn refused(&self, case: &Case) -> Option<PluginError> {
         case.plugins.values().find_map(|path| {
-            let why = case.policy.modules.too_large(self.by_path.get(path)?.size as u64)?;
+            let why = case.policy.modules.too_large(self.by_path.get(path)?.module.size as u64)?;
             Some(PluginError::Refused { path: path.clone(), why })
         })
     }
@@ -89,11 +90,15 @@ struct Nowhere;
 
 #[async_trait]
 impl Source for Nowhere {
-    async fn fetch(&self, module: &str, _: Option<&str>, _: u64) -> Result<Fetched, SourceError> {
+    async fn fetch(&self, module: &str, _: Which<'_>, _: u64) -> Result<Fetched, SourceError> {
         let message = format!(
             "the case does not say which plugin {module} is; write plugins = {{ {module:?} = \"…\" }}, the folder of its package"
         );
         Err(SourceError { kind: SourceErrorKind::NotFound, message })
+    }
+
+    async fn earlier(&self, _: &str) -> Result<Vec<String>, SourceError> {
+        Ok(Vec::new())
     }
 
     fn locate(&self, module: &str) -> String {

@@ -242,7 +242,7 @@ pub(super) trait Object: Serialize + DeserializeOwned + Default + Clone + Send {
     fn belongs_to(&self, key: &str) -> bool;
 }
 
-fn mark(generation: &mut u64, writes: &mut Vec<String>, nonce: &str) {
+pub(super) fn mark(generation: &mut u64, writes: &mut Vec<String>, nonce: &str) {
     *generation = generation.wrapping_add(1);
     if writes.len() >= WRITES_REMEMBERED {
         writes.remove(0);

@@ -6,12 +6,14 @@ use std::path::{Component, Path, PathBuf};
 
 use async_trait::async_trait;
 
-use super::{Fetched, Source, SourceError, SourceErrorKind};
+use super::signature::SIGNATURE_BYTES;
+use super::{Fetched, Source, SourceError, SourceErrorKind, Upload, Which};
 use crate::digest::sha256;
 
 /// A folder of modules, `source = "dir:PATH"`.
 ///
-/// The version of a module is the SHA-256 of its content, so a file written again with the same bytes is no new version.
+/// The signature of a module is the file beside it whose name ends in `.minisig` too. A file written again with the same bytes is no
+/// new version.
 /// A module's name cannot lead out of the folder: neither by `..`, nor by an absolute path, nor through a symbolic link.
 #[derive(Debug, Clone)]
 pub struct DirSource {
@@ -27,13 +29,24 @@ impl DirSource {
 
 #[async_trait]
 impl Source for DirSource {
-    async fn fetch(&self, module: &str, known: Option<&str>, max_size: u64) -> Result<Fetched, SourceError> {
-        let (folder, module, known) = (self.folder.clone(), module.to_owned(), known.map(str::to_owned));
+    async fn fetch(&self, module: &str, which: Which<'_>, max_size: u64) -> Result<Fetched, SourceError> {
+        let known = match which {
+            Which::Newest(known) => known.map(|known| known.tag.clone()),
+            Which::Version(version) => {
+                let message = format!("a folder keeps no versions, so there is no {version} of {}", self.locate(module));
+                return Err(SourceError { kind: SourceErrorKind::NotFound, message });
+            }
+        };
+        let (folder, module) = (self.folder.clone(), module.to_owned());
         let place = self.locate(&module);
         let read = tokio::task::spawn_blocking(move || {
             let bytes = read(&folder, &module, max_size)?;
-            let version = sha256(&bytes);
-            Ok(if known.as_deref() == Some(&version) { Fetched::Unchanged } else { Fetched::New { bytes, version } })
+            let signature = signature(&folder, &module)?;
+            let tag = format!("{} {}", sha256(&bytes), signature.as_ref().map(sha256).unwrap_or_default());
+            if known.as_ref() == Some(&tag) {
+                return Ok(Fetched::Unchanged);
+            }
+            Ok(Fetched::New(Upload { bytes, signature, tag, version_id: None }))
         });
         read.await.unwrap_or_else(|error| {
             Err(SourceError {
@@ -43,8 +56,22 @@ impl Source for DirSource {
         })
     }
 
+    async fn earlier(&self, _: &str) -> Result<Vec<String>, SourceError> {
+        Ok(Vec::new())
+    }
+
     fn locate(&self, module: &str) -> String {
         self.folder.join(module).display().to_string()
+    }
+}
+
+/// The signature beside a module; none if there is none.
+fn signature(folder: &Path, module: &str) -> Result<Option<String>, SourceError> {
+    match read(folder, &format!("{module}.minisig"), SIGNATURE_BYTES) {
+        // Whatever it says instead of text is no signature, and is told as such.
+        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        Err(error) if error.kind == SourceErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -66,8 +93,12 @@ impl OneFile {
 
 #[async_trait]
 impl Source for OneFile {
-    async fn fetch(&self, _: &str, known: Option<&str>, max_size: u64) -> Result<Fetched, SourceError> {
-        self.folder.fetch(&self.file, known, max_size).await
+    async fn fetch(&self, _: &str, which: Which<'_>, max_size: u64) -> Result<Fetched, SourceError> {
+        self.folder.fetch(&self.file, which, max_size).await
+    }
+
+    async fn earlier(&self, _: &str) -> Result<Vec<String>, SourceError> {
+        self.folder.earlier(&self.file).await
     }
 
     fn locate(&self, _: &str) -> String {
@@ -151,6 +182,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::modules::Known;
 
     const PLENTY: u64 = 1 << 20;
 
@@ -165,7 +197,7 @@ mod tests {
     }
 
     async fn refused(source: &DirSource, module: &str) -> (SourceErrorKind, String) {
-        let error = source.fetch(module, None, PLENTY).await.unwrap_err();
+        let error = source.fetch(module, Which::Newest(None), PLENTY).await.unwrap_err();
         let full = source.locate(module);
         assert!(error.message.contains(&full), "{error} does not name {full}");
         (error.kind, error.message)
@@ -174,13 +206,20 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_module_is_fetched_again_only_when_its_content_differs() {
         let (root, source) = folder();
-        let Fetched::New { bytes, version } = source.fetch("drain.wasm", None, PLENTY).await.unwrap() else { panic!() };
-        assert_eq!(bytes, b"first");
+        let fetch = async |known: Option<&Known>| match source.fetch("drain.wasm", Which::Newest(known), PLENTY).await {
+            Ok(Fetched::New(upload)) => Some(upload),
+            Ok(Fetched::Unchanged) => None,
+            Err(error) => panic!("{error}"),
+        };
+        let first = fetch(None).await.unwrap();
+        assert_eq!((&first.bytes[..], &first.signature), (&b"first"[..], &None));
+        let known = Known { tag: first.tag, refused_with: None };
         fs::write(root.path().join("dist/drain.wasm"), b"first").unwrap();
-        assert_eq!(source.fetch("drain.wasm", Some(&version), PLENTY).await, Ok(Fetched::Unchanged));
+        assert_eq!(fetch(Some(&known)).await, None);
+        fs::write(root.path().join("dist/drain.wasm.minisig"), b"signed").unwrap();
+        assert_eq!(fetch(Some(&known)).await.unwrap().signature.as_deref(), Some("signed"));
         fs::write(root.path().join("dist/drain.wasm"), b"other").unwrap();
-        let again = source.fetch("drain.wasm", Some(&version), PLENTY).await.unwrap();
-        assert!(matches!(again, Fetched::New { bytes, .. } if bytes == b"other"));
+        assert_eq!(fetch(Some(&known)).await.unwrap().bytes, b"other");
     }
 
     #[tokio::test(start_paused = true)]
@@ -220,14 +259,14 @@ mod tests {
             assert_eq!(kind, SourceErrorKind::Denied, "{name}: {message}");
             assert!(message.contains("secret.wasm, outside the folder of modules"), "{message}");
         }
-        assert!(source.fetch("alias.wasm", None, PLENTY).await.is_ok());
+        assert!(source.fetch("alias.wasm", Which::Newest(None), PLENTY).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_large_module_is_not_read() {
         let (_root, source) = folder();
-        assert!(source.fetch("drain.wasm", None, 5).await.is_ok());
-        let error = source.fetch("drain.wasm", None, 4).await.unwrap_err();
+        assert!(source.fetch("drain.wasm", Which::Newest(None), 5).await.is_ok());
+        let error = source.fetch("drain.wasm", Which::Newest(None), 4).await.unwrap_err();
         assert_eq!(error.kind, SourceErrorKind::TooLarge);
         assert!(error.message.contains("has 5 bytes, and max-size allows 4"), "{error}");
     }

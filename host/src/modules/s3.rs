@@ -10,13 +10,22 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 use bytesize::ByteSize;
 
-use super::{Fetched, Source, SourceError, SourceErrorKind};
+use super::{Fetched, Source, SourceError, SourceErrorKind, Upload, Which};
 use crate::aws::body::{BodyError, read_body};
 use crate::aws::error::Call;
 use crate::ports::PortErrorKind;
 
 /// For the body of one object. The largest plugins (Python, JavaScript) have 20 MB, which is 3 Mbit/s; meanwhile the module in use works on.
 const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The key of an object's metadata that holds its signature: `x-amz-meta-minisig`, what minisign writes to a file, in base64.
+const SIGNATURE: &str = "minisig";
+
+/// How many versions of an object are listed.
+const EARLIER: i32 = 20;
+
+/// What S3 calls the version of an object that was written while its bucket kept none.
+const UNVERSIONED: &str = "null";
 
 /// A bucket of modules.
 #[derive(Debug, Clone)]
@@ -31,6 +40,52 @@ impl S3Source {
     /// The modules in `bucket` whose keys begin with `prefix`.
     pub fn new(client: Client, bucket: &str, prefix: &str) -> Self {
         Self { client, bucket: bucket.to_owned(), prefix: prefix.to_owned() }
+    }
+
+    fn key(&self, module: &str) -> String {
+        format!("{}{module}", self.prefix)
+    }
+
+    /// An object, or one version of it, unless it is still the one with the ETag `known`.
+    async fn get(
+        &self,
+        module: &str,
+        known: Option<&str>,
+        version: Option<&str>,
+        max_size: u64,
+    ) -> Result<Fetched, SourceError> {
+        let result = self
+            .client
+            .get_object()
+            .bucket(&self.bucket)
+            .key(self.key(module))
+            .set_version_id(version.map(str::to_owned))
+            .set_if_none_match(known.filter(|etag| !etag.is_empty()).map(str::to_owned))
+            .send()
+            .await;
+        let object = match result {
+            Ok(object) => object,
+            Err(error) if error.raw_response().is_some_and(|response| response.status().as_u16() == 304) => {
+                return Ok(Fetched::Unchanged);
+            }
+            Err(error) => return Err(self.refused(module, &error)),
+        };
+        let tag = object.e_tag().unwrap_or_default().to_owned();
+        let version_id = object.version_id().filter(|id| *id != UNVERSIONED).map(str::to_owned);
+        let signature = object.metadata().and_then(|metadata| metadata.get(SIGNATURE)).map(|text| decoded(text));
+        let read = read_body(object.body, object.content_length, max_size, DOWNLOAD_TIMEOUT).await;
+        let bytes = read.map_err(|error| self.unread(module, max_size, error))?;
+        Ok(Fetched::New(Upload { bytes, signature, tag, version_id }))
+    }
+
+    /// The signature that the newest version has now.
+    async fn signature(&self, module: &str) -> Result<Option<String>, SourceError> {
+        let head = self.client.head_object().bucket(&self.bucket).key(self.key(module)).send().await;
+        let head = head.map_err(|error| SourceError {
+            kind: SourceErrorKind::Unavailable,
+            message: Call::new("s3:GetObject", self.locate(module)).failed(&error).message,
+        })?;
+        Ok(head.metadata().and_then(|metadata| metadata.get(SIGNATURE)).map(|text| decoded(text)))
     }
 
     /// Why S3 did not hand out `module`, with the remedy.
@@ -99,31 +154,48 @@ impl S3Source {
 
 #[async_trait]
 impl Source for S3Source {
-    async fn fetch(&self, module: &str, known: Option<&str>, max_size: u64) -> Result<Fetched, SourceError> {
-        let result = self
-            .client
-            .get_object()
-            .bucket(&self.bucket)
-            .key(format!("{}{module}", self.prefix))
-            .set_if_none_match(known.filter(|etag| !etag.is_empty()).map(str::to_owned))
-            .send()
-            .await;
-        let object = match result {
-            Ok(object) => object,
-            Err(error) if error.raw_response().is_some_and(|response| response.status().as_u16() == 304) => {
-                return Ok(Fetched::Unchanged);
-            }
-            Err(error) => return Err(self.refused(module, &error)),
+    async fn fetch(&self, module: &str, which: Which<'_>, max_size: u64) -> Result<Fetched, SourceError> {
+        let (known, version) = match which {
+            Which::Newest(known) => (known, None),
+            Which::Version(version) => (None, Some(version)),
         };
-        let version = object.e_tag().unwrap_or_default().to_owned();
-        let read = read_body(object.body, object.content_length, max_size, DOWNLOAD_TIMEOUT).await;
-        let bytes = read.map_err(|error| self.unread(module, max_size, error))?;
-        Ok(Fetched::New { bytes, version })
+        let fetched = self.get(module, known.map(|known| known.tag.as_str()), version, max_size).await?;
+        let signature = known.and_then(|known| known.refused_with.as_ref());
+        match (fetched, signature) {
+            // S3 compares contents. What is signed after it was uploaded has the same, and other metadata.
+            (Fetched::Unchanged, Some(signature)) if self.signature(module).await? != *signature => {
+                self.get(module, None, None, max_size).await
+            }
+            (fetched, _) => Ok(fetched),
+        }
+    }
+
+    async fn earlier(&self, module: &str) -> Result<Vec<String>, SourceError> {
+        let key = self.key(module);
+        let listed = self.client.list_object_versions().bucket(&self.bucket).prefix(&key).max_keys(EARLIER).send().await;
+        let listed = listed.map_err(|error| {
+            let failed = Call::new("s3:ListBucketVersions", format!("s3://{}", self.bucket)).failed(&error);
+            let denied = failed.kind == PortErrorKind::Denied;
+            let kind = if denied { SourceErrorKind::Denied } else { SourceErrorKind::Unavailable };
+            SourceError { kind, message: failed.message }
+        })?;
+        // The keys that begin with this one come after it, and within a key the newest comes first.
+        let versions = listed.versions().iter().filter(|version| version.key() == Some(&key));
+        let earlier = versions.filter(|version| version.is_latest() != Some(true));
+        let named = earlier.filter_map(|version| version.version_id()).filter(|id| *id != UNVERSIONED);
+        Ok(named.map(str::to_owned).collect())
     }
 
     fn locate(&self, module: &str) -> String {
-        format!("s3://{}/{}{module}", self.bucket, self.prefix)
+        format!("s3://{}/{}", self.bucket, self.key(module))
     }
+}
+
+/// The signature in an object's metadata. What is no text in base64 is none of ours, and is told as such.
+fn decoded(metadata: &str) -> String {
+    use base64::Engine as _;
+    let decoded = base64::engine::general_purpose::STANDARD.decode(metadata).ok();
+    decoded.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_else(|| metadata.to_owned())
 }
 
 #[cfg(test)]
@@ -140,6 +212,7 @@ mod tests {
 
     use super::*;
     use crate::aws::fake::{Fake, Reply};
+    use crate::modules::Known;
 
     const MAX_SIZE: u64 = 32 * 1024 * 1024;
 
@@ -148,7 +221,8 @@ mod tests {
     }
 
     async fn fetch(fake: &Fake, known: Option<&str>, max_size: u64) -> Result<Fetched, SourceError> {
-        source(fake).fetch("a.wasm", known, max_size).await
+        let known = known.map(|tag| Known { tag: tag.to_owned(), refused_with: None });
+        source(fake).fetch("a.wasm", Which::Newest(known.as_ref()), max_size).await
     }
 
     fn s3_error(status: u16, code: &str, message: &str) -> Reply {
@@ -190,8 +264,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_module_comes_with_its_etag() {
         let fake = Fake::always(Reply::new(200, "bytes").header("etag", "\"v1\"").header("content-length", "5"));
-        let expected = Fetched::New { bytes: b"bytes".to_vec(), version: "\"v1\"".into() };
-        assert_eq!(fetch(&fake, None, MAX_SIZE).await, Ok(expected));
+        let expected = Upload { bytes: b"bytes".to_vec(), signature: None, tag: "\"v1\"".into(), version_id: None };
+        assert_eq!(fetch(&fake, None, MAX_SIZE).await, Ok(Fetched::New(expected)));
         let call = &fake.calls()[0];
         assert!(call.uri.contains("modules") && call.uri.contains("/plugins/a.wasm"), "{}", call.uri);
         assert_eq!(call.if_none_match, None);

@@ -5,11 +5,32 @@ use async_trait::async_trait;
 /// A place that holds modules by name.
 #[async_trait]
 pub trait Source: Send + Sync {
-    /// Fetches `module` unless it is still the version named `known`. Never reads more than `max_size` bytes.
-    async fn fetch(&self, module: &str, known: Option<&str>, max_size: u64) -> Result<Fetched, SourceError>;
+    /// Fetches a version of `module`. Never reads more than `max_size` bytes of it.
+    async fn fetch(&self, module: &str, which: Which<'_>, max_size: u64) -> Result<Fetched, SourceError>;
+
+    /// The versions of `module` before the newest, the newest of them first: some twenty, and none where nothing is kept of them.
+    async fn earlier(&self, module: &str) -> Result<Vec<String>, SourceError>;
 
     /// Where `module` is, for people: `s3://bucket/prefix/module` or a path.
     fn locate(&self, module: &str) -> String;
+}
+
+/// Which version of a module is wanted.
+#[derive(Debug, Clone, Copy)]
+pub enum Which<'a> {
+    /// The newest, unless it is still the one that is known.
+    Newest(Option<&'a Known>),
+    /// The one that the source calls so.
+    Version(&'a str),
+}
+
+/// The version that the source had last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// Its [`Upload::tag`].
+    pub tag: String,
+    /// Its signature, where another one makes a difference though the module is the same: it was refused for the one it had.
+    pub refused_with: Option<Option<String>>,
 }
 
 /// What a source had.
@@ -18,12 +39,20 @@ pub enum Fetched {
     /// Still the version that is known.
     Unchanged,
     /// Another version.
-    New {
-        /// The module.
-        bytes: Vec<u8>,
-        /// Names the version: the ETag, or its like. Opaque.
-        version: String,
-    },
+    New(Upload),
+}
+
+/// A module as somebody has uploaded it. Nothing of it can be trusted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upload {
+    /// The module.
+    pub bytes: Vec<u8>,
+    /// Its signature, as minisign writes it to a file; none if it has none.
+    pub signature: Option<String>,
+    /// Tells it from others: the ETag, or its like. Opaque.
+    pub tag: String,
+    /// What the source calls this version, where it keeps several.
+    pub version_id: Option<String>,
 }
 
 /// Why a module could not be fetched. The message names the place and what would mend it.

@@ -13,9 +13,10 @@ use super::file::{
     GrantsSection, HandlerSection, LimitsSection, ModulesSection, SshSection,
 };
 use super::pattern::EventPattern;
+use super::texts::{PublicKey, Sha256, VersionId};
 use super::{
     AutoScalingGrant, CommandPattern, Ec2Grant, EcsGrant, Finish, Grants, Handler, HostKeys, Instances, LARGEST_MODULE,
-    Limits, Mistakes, ModulesPolicy, NamePatterns, Pattern, Policy, SshGrant,
+    Limits, Location, Mistakes, ModulesPolicy, NamePatterns, Pattern, Pin, Policy, SshGrant, Trust,
 };
 use crate::digest::sha256;
 use crate::reading::units::{Size, Time};
@@ -56,7 +57,9 @@ fn policy(reading: &mut Reading<'_>, file: File) -> Option<Policy> {
     }
     let written = reading.required(0, "handler", file.handler, "at least one [[handler]]");
     let mut handlers = Vec::new();
-    let mut seen = Seen::default();
+    let in_folder = modules.as_ref().is_some_and(|modules| matches!(modules.source, Location::Dir(_)));
+    let rollback_after = modules.as_ref().and_then(|modules| modules.rollback_after);
+    let mut seen = Seen { in_folder, rollback_after, ..Seen::default() };
     for section in written.map(|handlers| handlers.0).unwrap_or_default() {
         if let Some(handler) = handler(reading, section, &mut seen) {
             handlers.push(Arc::new(handler));
@@ -75,26 +78,60 @@ fn modules(reading: &mut Reading<'_>, At { at, value }: Section<ModulesSection>)
     let refresh =
         reading.within("refresh", section.refresh, Time::seconds(10), Time::seconds(0)..=Time::seconds(86_400));
     let max_size = reading.within("max-size", section.max_size, Size::mib(32), Size::kib(1)..=Size(LARGEST_MODULE));
-    if let Some(keys) = section.trusted_keys {
-        reading.findings.warn(keys.at, "these keys are not used by this version: it verifies no signatures");
-    }
-    let verifies_none = "this version verifies no signatures, so it takes plugins from whoever can write to the source: \
-                         write allow-unsigned = true to accept that";
-    match section.allow_unsigned {
-        Some(At { value: false, at }) => reading.findings.mistake(at, verifies_none),
-        Some(At { value: true, .. }) => {}
-        None => {
-            let example =
-                format!("allow-unsigned = true, since {}", verifies_none.split(": write").next().unwrap_or_default());
-            reading.required(at, "allow-unsigned", None::<()>, &example);
-        }
-    }
-    Some(ModulesPolicy { source: source?, refresh: refresh.0, max_size: max_size.0, allow_unsigned: true })
+    let rollback_after = reading.count("rollback-after", section.rollback_after, 3, 0..=100);
+    let trust = trust(reading, at, section.trusted_keys, section.revoked_keys, section.allow_unsigned);
+    let rollback_after = (rollback_after > 0).then_some(rollback_after);
+    Some(ModulesPolicy { source: source?, refresh: refresh.0, max_size: max_size.0, trust: trust?, rollback_after })
 }
 
-/// What earlier handlers have taken.
+fn trust(
+    reading: &mut Reading<'_>,
+    at: usize,
+    trusted: Option<At<Vec<At<PublicKey>>>>,
+    revoked: Option<At<Vec<At<PublicKey>>>>,
+    unsigned: Option<At<bool>>,
+) -> Option<Trust> {
+    let lost = trusted.as_ref().is_some_and(|keys| reading.lost_part(keys.at));
+    let keys_at = trusted.as_ref().map_or(at, |keys| keys.at);
+    let trusted = trusted.map(|keys| keys.value).unwrap_or_default();
+    let revoked = revoked.map(|keys| keys.value).unwrap_or_default();
+    for key in &trusted {
+        if let Some(revoked) = revoked.iter().find(|revoked| revoked.value.0 == key.value.0) {
+            let message = format!("the key on line {} is trusted: remove it there", reading.findings.line(key.at));
+            reading.findings.mistake(revoked.at, message);
+        }
+    }
+    let text = |keys: Vec<At<PublicKey>>| keys.into_iter().map(|key| key.value.0).collect::<Vec<_>>();
+    let trust = Trust {
+        keys: text(trusted),
+        revoked: text(revoked),
+        unsigned: unsigned.as_ref().is_some_and(|unsigned| unsigned.value),
+    };
+    match unsigned {
+        Some(At { value: true, at }) if !trust.keys.is_empty() => {
+            let message = "a plugin without a signature is taken from whoever can write to the source: whoever is no signer \
+                           leaves it out, so remove this line once all plugins are signed";
+            reading.findings.warn(at, message);
+        }
+        Some(At { value: true, .. }) => {}
+        _ if lost => return None,
+        _ if trust.keys.is_empty() => {
+            let message = "no plugin can be accepted: name who may sign them, trusted-keys = [\"RW…\"] (`hostler keygen` makes a \
+                           key), or write allow-unsigned = true to take them from whoever can write to the source";
+            reading.findings.mistake(keys_at, message);
+            return None;
+        }
+        _ => {}
+    }
+    Some(trust)
+}
+
+/// What was said before a handler: of modules, and by earlier handlers.
 #[derive(Debug, Default)]
 struct Seen {
+    /// Whether modules come from a folder.
+    in_folder: bool,
+    rollback_after: Option<u32>,
     /// The line of each name.
     names: HashMap<String, usize>,
     patterns: Vec<(String, Pattern)>,
@@ -114,7 +151,18 @@ fn handler(reading: &mut Reading<'_>, At { at, value }: Section<HandlerSection>,
         }
     }
     let event = event.map(|event| (event.at, EventPattern::read(event.at, &event.value, reading)));
+    let pin = pin(reading, section.sha256, section.version_id, seen.in_folder);
     let finish = finish(reading, section.finish);
+    if let (None, Some(after)) = (&pin, seen.rollback_after)
+        && after >= finish.max_attempts
+    {
+        let message = format!(
+            "an event is given up after {} attempts that fail, before a broken plugin is given up for the one before it, which \
+             takes {after}: raise max-attempts in [handler.finish], or lower rollback-after in [modules]",
+            finish.max_attempts
+        );
+        reading.findings.warn(at, message);
+    }
     let limits = limits(reading, section.limits);
     let grants = grants(reading, at, section.grants);
     let config = section.config.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect();
@@ -122,7 +170,26 @@ fn handler(reading: &mut Reading<'_>, At { at, value }: Section<HandlerSection>,
     let (name, (event_at, event)) = (name?.value.0, event?);
     probably_not_meant(reading, event_at, &event, seen);
     seen.patterns.push((name.clone(), event.clone()));
-    Some(Handler { name, module: module?.0, event, finish, limits, grants: grants?, config })
+    Some(Handler { name, module: module?.0, pin, event, finish, limits, grants: grants?, config })
+}
+
+fn pin(
+    reading: &mut Reading<'_>,
+    sha256: Option<At<Sha256>>,
+    version_id: Option<At<VersionId>>,
+    in_folder: bool,
+) -> Option<Pin> {
+    if let (Some(version_id), true) = (&version_id, in_folder) {
+        let message = "modules come from a folder, which has no versions: pin the handler with sha256 = \"…\"";
+        reading.findings.mistake(version_id.at, message);
+    }
+    if let (Some(sha256), Some(version_id)) = (&sha256, &version_id) {
+        let line = reading.findings.line(sha256.at);
+        let message = format!("the handler is pinned already, with sha256 on line {line}: leave one of them out");
+        reading.findings.mistake(version_id.at, message);
+    }
+    let sha256 = sha256.map(|digest| Pin::Sha256(digest.value.0));
+    sha256.or_else(|| version_id.map(|id| Pin::VersionId(id.value.0)))
 }
 
 fn finish(reading: &mut Reading<'_>, section: Option<Section<FinishSection>>) -> Finish {

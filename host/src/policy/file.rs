@@ -11,7 +11,9 @@ use serde::de::{self, Deserializer, Visitor};
 use serde_json::Value;
 
 use super::pattern::EventPattern;
-use super::texts::{ClusterPattern, GroupPattern, HandlerName, Loopback, ModuleName, PublicKey, QueueUrl, User};
+use super::texts::{
+    ClusterPattern, GroupPattern, HandlerName, Loopback, ModuleName, PublicKey, QueueUrl, Sha256, User, VersionId,
+};
 use super::{ClientKey, CommandPattern, HostKeys, Instances, Location, OnFailure};
 use crate::reading::units::{Size, Time};
 use crate::reading::{At, Section, Tables};
@@ -59,11 +61,15 @@ pub(super) struct ModulesSection {
     pub(super) refresh: Option<At<Time>>,
     /// The largest module that is accepted: 32MiB unless said otherwise, at most 512MiB.
     pub(super) max_size: Option<At<Size>>,
-    /// Minisign public keys of those who may sign plugins. This version verifies no signatures.
-    pub(super) trusted_keys: Option<At<Vec<PublicKey>>>,
-    /// Accept plugins without a verified signature. Has to be true: this version verifies none.
-    #[schemars(required)]
+    /// Minisign public keys of those who may sign plugins. A plugin that none of them has signed is refused.
+    pub(super) trusted_keys: Option<At<Vec<At<PublicKey>>>>,
+    /// Minisign public keys that were trusted once: what they have signed is refused, and the log says why.
+    pub(super) revoked_keys: Option<At<Vec<At<PublicKey>>>>,
+    /// Accept plugins without a signature, from whoever can write to the source: false unless said otherwise.
     pub(super) allow_unsigned: Option<At<bool>>,
+    /// After how many attempts in a row that trap, or spend a budget, a new plugin is given up for the one before it: 3 unless said
+    /// otherwise, at most 100; 0 for never.
+    pub(super) rollback_after: Option<At<i64>>,
 }
 
 /// The durable record of work items.
@@ -135,6 +141,10 @@ pub(super) struct HandlerSection {
     /// The module below modules.source.
     #[schemars(required)]
     pub(super) module: Option<ModuleName>,
+    /// Runs nothing but the module with this SHA-256, however old it is.
+    pub(super) sha256: Option<At<Sha256>>,
+    /// Runs nothing but this version of the object, in a bucket with versions, however old it is.
+    pub(super) version_id: Option<At<VersionId>>,
     /// Which events it takes.
     #[schemars(required)]
     pub(super) event: Option<At<EventPattern>>,

@@ -122,6 +122,26 @@ text! {
 }
 
 text! {
+    /// The SHA-256 of a module, in hexadecimal.
+    Sha256, "^[0-9a-f]{64}$", |text| {
+        let sound = text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        sound.then_some(()).ok_or_else(|| {
+            "not a SHA-256: write the 64 digits 0-9 and a-f that sha256sum prints, and the log has as `module`".to_owned()
+        })
+    }
+}
+
+text! {
+    /// The id that S3 has given to a version of an object.
+    VersionId, r"^[!-~]{1,1024}$", |text| {
+        let sound = (1..=1024).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+        sound.then_some(()).ok_or_else(|| {
+            "not the id of a version: write what `aws s3api list-object-versions` gives as VersionId".to_owned()
+        })
+    }
+}
+
+text! {
     /// The URL of an SQS queue.
     QueueUrl, r"^(https://[^/\s]+|http://127\.0\.0\.1(:[0-9]+)?)/[0-9]{12}/[A-Za-z0-9_-]{1,80}$", |text| {
         let error = |why: &str| Err(format!("{text:?} is not the URL of a queue: {why}"));

@@ -57,24 +57,30 @@ pub(super) fn build(capacity: Capacity) -> wasmtime::Result<Engine> {
         .linear_memory_keep_resident(MEMORY_KEPT)
         .table_keep_resident(TABLE_KEPT)
         .max_memory_size(usize::try_from(capacity.memory)?);
-    let mut config = settings();
-    config.memory_reservation(capacity.memory).allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
-    Engine::new(&config).or_else(|error| {
+    let mut pooled = settings(capacity.memory);
+    pooled.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    Engine::new(&pooled).or_else(|error| {
         tracing::warn!(
             %error,
             attempts = capacity.attempts,
             memory = capacity.memory,
             "no pool for instances on this machine: each attempt allocates its own, which is slower"
         );
-        Engine::new(&settings())
+        compiling(capacity.memory)
     })
 }
 
-/// What holds with and without a pool.
-fn settings() -> Config {
+/// An engine without a pool: the code that it compiles runs in one with a pool too, if both reserve as much `memory`.
+pub(super) fn compiling(memory: u64) -> wasmtime::Result<Engine> {
+    Engine::new(&settings(memory))
+}
+
+/// What holds with and without a pool. `memory` is the address space that code expects behind a linear memory, in bytes.
+fn settings(memory: u64) -> Config {
     let mut config = Config::new();
     config
         .wasm_component_model(true)
+        .memory_reservation(memory)
         .concurrency_support(false)
         .epoch_interruption(true)
         .cranelift_opt_level(OptLevel::Speed)

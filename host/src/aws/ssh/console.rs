@@ -11,7 +11,7 @@ use super::trust::HostKey;
 /// The host keys in a console output; none when it holds no complete block.
 ///
 /// Of several blocks of a kind the last counts: it is what the instance said last.
-pub(super) fn host_keys(output: &str) -> Vec<HostKey> {
+pub(crate) fn host_keys(output: &str) -> Vec<HostKey> {
     let mut keys = block(output, "SSH HOST KEY KEYS", whole_key);
     for print in block(output, "SSH HOST KEY FINGERPRINTS", fingerprint) {
         if !keys.contains(&print) {

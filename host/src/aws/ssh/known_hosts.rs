@@ -12,7 +12,7 @@ use crate::ports::InstanceId;
 
 /// What a file says about one instance.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Known {
+pub(crate) struct Known {
     /// Its host keys.
     pub(super) keys: Vec<KeyData>,
     /// Authorities whose host certificates it may present.
@@ -22,7 +22,7 @@ pub(super) struct Known {
 }
 
 /// Reads what `text` says about `instance` on `port`; an error is a line that names the instance and makes no sense.
-pub(super) fn read(text: &str, instance: &InstanceId, port: u16) -> Result<Known, String> {
+pub(crate) fn read(text: &str, instance: &InstanceId, port: u16) -> Result<Known, String> {
     let mut known = Known::default();
     let names = [instance.as_str().to_owned(), format!("[{instance}]:{port}")];
     for (number, line) in (1..).zip(text.lines()) {

@@ -31,7 +31,7 @@ const QUOTED_CHARS: usize = 64;
 
 /// One known host key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct HostKey {
+pub(crate) struct HostKey {
     pub(super) algorithm: Algorithm,
     pub(super) fingerprint: Fingerprint,
 }

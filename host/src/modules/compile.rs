@@ -1,0 +1,230 @@
+//! From bytes to a module, in a child process.
+//!
+//! Whoever uploads a module writes the input of parsers and of a compiler, which takes seconds and hundreds of megabytes for modules
+//! that are meant well and cannot be stopped. So another process of this program does it: one that has no credentials, no environment
+//! and bounds on its time and memory, and that ends when nobody waits for it any more.
+
+use std::ffi::OsString;
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::Command;
+
+use super::{Refusal, accept};
+use crate::digest::sha256;
+use crate::sandbox::{Code, Module, Sandbox};
+use crate::telemetry::visible;
+
+/// How long a module may take to compile: a Python one, the slowest that is meant well, takes about ten seconds.
+const TIME: Duration = Duration::from_secs(40);
+
+/// The most memory that compiling may take, in bytes, where the machine has twice that: a Python module takes 400 MB.
+const MEMORY: u64 = 1 << 30;
+
+/// How many threads compile one module.
+const THREADS: u32 = 4;
+
+/// The most code that a module may become, in bytes: that of a Python one has 60 MB.
+const CODE_BYTES: u64 = 256 << 20;
+
+/// The most that a child may say, in bytes.
+const WORDS_BYTES: u64 = 64 << 10;
+
+/// The child's exit code for a module that it refuses.
+pub const REFUSED: u8 = 3;
+
+/// Who makes modules of bytes.
+#[derive(Debug, Clone)]
+pub enum Compiler {
+    /// This process: for modules that whoever runs it has built, and under virtual time, which passes while a child works.
+    Here,
+    /// A child of it for each module.
+    Child(Child),
+}
+
+/// How a child is started, and what it may take.
+#[derive(Debug, Clone)]
+pub struct Child {
+    program: PathBuf,
+    time: Duration,
+    memory: u64,
+}
+
+impl Compiler {
+    /// A child of the program that runs.
+    pub fn child() -> Self {
+        // The program that runs, whatever an upgrade has put in its place meanwhile: its code would not fit.
+        let running = PathBuf::from("/proc/self/exe");
+        let program = if running.exists() { Ok(running) } else { std::env::current_exe() };
+        Self::Child(Child::of(program.unwrap_or_else(|_| "hostler".into())))
+    }
+
+    /// Checks, compiles and links a module. May be dropped: a child then ends.
+    pub async fn load(&self, sandbox: &Arc<Sandbox>, bytes: Vec<u8>) -> Result<Module, Refusal> {
+        let sandbox = Arc::clone(sandbox);
+        let loading = match self {
+            Self::Here => tokio::task::spawn_blocking(move || load(&sandbox, &bytes)),
+            Self::Child(child) => {
+                let code = child.compile(&bytes, sandbox.memory()).await?;
+                tokio::task::spawn_blocking(move || {
+                    sandbox.load(&code, sha256(&bytes), bytes.len()).map_err(|error| misfit(&error))
+                })
+            }
+        };
+        loading.await.unwrap_or_else(|error| Err(Refusal::because(format!("could not be loaded: {error}"))))
+    }
+}
+
+/// Checks, compiles and links a module, in this process and on this thread. A large one takes seconds.
+pub fn load(sandbox: &Sandbox, bytes: &[u8]) -> Result<Module, Refusal> {
+    accept::accept(bytes)?;
+    sandbox.compile(bytes, sha256(bytes)).map_err(|error| misfit(&error))
+}
+
+fn misfit(error: &wasmtime::Error) -> Refusal {
+    Refusal::because(format!("does not fit this host: {error:#}"))
+}
+
+impl Child {
+    /// The program at `program`, under the bounds that hold for modules from outside.
+    pub fn of(program: PathBuf) -> Self {
+        Self { program, time: TIME, memory: MEMORY.min(memory_of_the_machine() / 2) }
+    }
+
+    /// The same with other bounds.
+    #[must_use]
+    pub fn bounded(self, time: Duration, memory: u64) -> Self {
+        Self { time, memory, ..self }
+    }
+
+    async fn compile(&self, bytes: &[u8], reserved: u64) -> Result<Code, Refusal> {
+        let failed = |error: io::Error| Refusal::because(format!("could not be compiled: {error}"));
+        let mut child = Command::new(&self.program)
+            .args(self.arguments(reserved))
+            .env_clear()
+            .env("RAYON_NUM_THREADS", THREADS.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(failed)?;
+        let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (Some(mut input), Some(output), Some(words)) = pipes else {
+            return Err(Refusal::because("could not be compiled: its compiler has no pipes"));
+        };
+        let work = async {
+            let ((), output, words, status) = tokio::try_join!(
+                async {
+                    // A child that ends early has its reasons, and tells them elsewhere.
+                    let _ = input.write_all(bytes).await;
+                    drop(input);
+                    Ok(())
+                },
+                bounded(output, CODE_BYTES),
+                bounded(words, WORDS_BYTES),
+                child.wait(),
+            )?;
+            Ok((output, words, status))
+        };
+        match tokio::time::timeout(self.time, work).await {
+            Ok(Ok((output, words, status))) => self.answer(output, &words, status),
+            Ok(Err(error)) => Err(failed(error)),
+            Err(_) => Err(Refusal::because(format!("takes longer than {:?} to compile: make it smaller", self.time))),
+        }
+    }
+
+    fn arguments(&self, reserved: u64) -> [OsString; 4] {
+        let cpu = self.time.as_secs().saturating_mul(THREADS.into()).saturating_add(1);
+        ["compile-module".into(), reserved.to_string().into(), self.memory.to_string().into(), cpu.to_string().into()]
+    }
+
+    /// What the child has come to.
+    fn answer(&self, output: Vec<u8>, words: &[u8], status: ExitStatus) -> Result<Code, Refusal> {
+        // It is not read further, so that the child has failed to write.
+        if output.len() as u64 > CODE_BYTES {
+            let most = ByteSize::b(CODE_BYTES);
+            return Err(Refusal::because(format!("becomes more than {most} of code: make it smaller")));
+        }
+        if status.success() {
+            #[expect(unsafe_code, reason = "a child of this program has compiled it, and the pipe is ours alone")]
+            return Ok(unsafe { Code::from_this_program(output) });
+        }
+        if status.code() == Some(REFUSED.into())
+            && let Ok(reasons) = serde_json::from_slice::<Vec<String>>(&output)
+        {
+            return Err(Refusal { reasons });
+        }
+        let words = String::from_utf8_lossy(words);
+        if words.contains("memory allocation of") {
+            let most = ByteSize::b(self.memory);
+            return Err(Refusal::because(format!("takes more than {most} of memory to compile: make it smaller")));
+        }
+        let last = words.lines().rfind(|line| !line.trim().is_empty()).map(visible).unwrap_or_default();
+        Err(Refusal::because(format!("is more than the compiler can take ({status}): {last}")))
+    }
+}
+
+/// In bytes; in a Lambda function, that of the function.
+#[cfg(target_os = "linux")]
+fn memory_of_the_machine() -> u64 {
+    let info = rustix::system::sysinfo();
+    u64::try_from(info.totalram).unwrap_or(u64::MAX).saturating_mul(u64::from(info.mem_unit))
+}
+
+/// Unknown.
+#[cfg(not(target_os = "linux"))]
+fn memory_of_the_machine() -> u64 {
+    u64::MAX
+}
+
+/// All that comes, and one byte of what is too much.
+async fn bounded(pipe: impl AsyncRead + Unpin, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    pipe.take(most.saturating_add(1)).read_to_end(&mut bytes).await?;
+    Ok(bytes)
+}
+
+/// The child's side: a module comes in, and code or the reasons against it go out. Returns the exit code.
+///
+/// `reserved` is the address space behind a linear memory, `memory` the most that may be taken, both in bytes; `cpu` is in seconds.
+pub fn serve(input: impl Read, mut output: impl Write, reserved: u64, memory: u64, cpu: u64) -> io::Result<u8> {
+    confine(memory, cpu)?;
+    let mut bytes = Vec::new();
+    let mut input = input;
+    input.read_to_end(&mut bytes)?;
+    let compiled = accept::accept(&bytes).and_then(|_| Code::compile(&bytes, reserved).map_err(|error| misfit(&error)));
+    match compiled {
+        Ok(code) => {
+            output.write_all(code.as_bytes())?;
+            Ok(0)
+        }
+        Err(refusal) => {
+            output.write_all(&serde_json::to_vec(&refusal.reasons)?)?;
+            Ok(REFUSED)
+        }
+    }
+}
+
+/// Takes from this process what compiling has no need of.
+fn confine(memory: u64, cpu: u64) -> io::Result<()> {
+    let to = |resource, most: u64| {
+        let allowed = getrlimit(resource).maximum.map_or(most, |allowed| allowed.min(most));
+        setrlimit(resource, Rlimit { current: Some(allowed), maximum: Some(allowed) })
+    };
+    to(Resource::Data, memory)?;
+    to(Resource::Cpu, cpu)?;
+    to(Resource::Core, 0)?;
+    to(Resource::Fsize, 0)?;
+    #[cfg(target_os = "linux")]
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+    // Whoever serves events comes first.
+    let _ = rustix::process::nice(10);
+    Ok(())
+}

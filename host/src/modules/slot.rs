@@ -1,0 +1,109 @@
+//! What a process knows of one module: the version in use, the one before it, and what became of the newest.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::task::JoinSet;
+
+use super::{Compiler, Known, ModuleError, Plugin, Refusal, Upload, Version};
+use crate::sandbox::{Module, Sandbox};
+
+/// What is known of one module. Locked while it is fetched, so that there is one fetch at a time.
+#[derive(Default)]
+pub(super) struct Slot {
+    /// The last version that passed every check.
+    pub(super) good: Option<Arc<Plugin>>,
+    /// The one before it, to go back to.
+    pub(super) previous: Option<Arc<Plugin>>,
+    /// The version the source had last, good or refused: a refused one is not downloaded and compiled again.
+    pub(super) known: Option<Known>,
+    /// A version that has passed all other checks.
+    pub(super) compiling: Option<Compiling>,
+    /// Why that version was refused, if it was.
+    pub(super) refused: Option<ModuleError>,
+    /// Earlier versions that were looked at in vain.
+    pub(super) tried: HashSet<String>,
+    /// When the source was asked last.
+    pub(super) asked: Option<Timestamp>,
+    /// When it last failed, while there was nothing to go on with.
+    pub(super) failed: Option<Timestamp>,
+    /// Why the version the source has is not the one in use: refused, or the source failed.
+    pub(super) trouble: Option<ModuleError>,
+    /// What was said last about a version that is not taken: it is said once.
+    pub(super) said: String,
+}
+
+/// A module on its way to be taken. Whoever waits for it may go: the work goes on, and ends with the slot.
+pub(super) struct Compiling {
+    known: Known,
+    version: Option<Version>,
+    version_id: Option<String>,
+    /// One task.
+    work: JoinSet<Result<Module, Refusal>>,
+    /// Whether an event has waited as long as it should.
+    waited: bool,
+}
+
+impl Slot {
+    /// Notes why the newest version is not in use.
+    pub(super) fn refuse(&mut self, trouble: ModuleError) {
+        (self.refused, self.trouble) = (Some(trouble.clone()), Some(trouble));
+    }
+
+    /// Whether what is here is recent enough to be used without asking, by an event that arrived at `arrived`.
+    ///
+    /// Judged by the clock on the wall: a monotonic one stands still while Lambda keeps the process frozen.
+    pub(super) fn fresh(&self, arrived: Timestamp, now: Timestamp, refresh: Duration) -> bool {
+        let Some(asked) = self.asked else { return false };
+        let age = now.duration_since(asked);
+        // A clock that was set back makes the age negative: then nothing is known of it.
+        let young = age >= SignedDuration::ZERO && age.unsigned_abs() < refresh;
+        // Whoever waited while another asked for the same has the answer, even with `refresh = "0s"`.
+        let asked_meanwhile = asked >= arrived && asked <= now;
+        young || asked_meanwhile
+    }
+}
+
+impl Compiling {
+    /// Begins with `upload`, which was signed as `version`. `known` is what is known of the source with it.
+    pub(super) fn new(
+        compiler: &Compiler,
+        sandbox: &Arc<Sandbox>,
+        upload: Upload,
+        version: Option<Version>,
+        known: Known,
+    ) -> Self {
+        let (compiler, sandbox) = (compiler.clone(), Arc::clone(sandbox));
+        let mut work = JoinSet::new();
+        work.spawn(async move { compiler.load(&sandbox, upload.bytes).await });
+        Self { known, version, version_id: upload.version_id, work, waited: false }
+    }
+
+    /// What has come of it; none if that takes longer than `patience`, or an event has had that much before.
+    pub(super) async fn done(&mut self, patience: Option<Duration>) -> Option<(Known, Result<Plugin, Refusal>)> {
+        let joined = match patience {
+            None => self.work.join_next().await,
+            Some(patience) => {
+                let patience = if self.waited { Duration::ZERO } else { patience };
+                match tokio::time::timeout(patience, self.work.join_next()).await {
+                    Ok(joined) => joined,
+                    Err(_) => {
+                        self.waited = true;
+                        return None;
+                    }
+                }
+            }
+        };
+        let lost = |why: String| Err(Refusal::because(format!("could not be compiled: {why}")));
+        let compiled = match joined {
+            Some(Ok(compiled)) => compiled,
+            Some(Err(error)) => lost(error.to_string()),
+            None => lost("nobody is at it".to_owned()),
+        };
+        let (version, version_id) = (self.version.take(), self.version_id.take());
+        let plugin = compiled.map(|module| Plugin { module, version, version_id });
+        Some((self.known.clone(), plugin))
+    }
+}
