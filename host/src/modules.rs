@@ -219,6 +219,12 @@ impl Modules {
         given_up
     }
 
+    /// Whether a version of a module is not to be run again, as far as this host has read.
+    pub fn has_given_up(&self, name: &str, digest: &str) -> bool {
+        let record = self.uploads.as_ref().and_then(|uploads| uploads.record(name));
+        record.is_some_and(|record| record.given_up(digest).is_some())
+    }
+
     /// Puts the plugin before in the place of one that was given up, by this host or by another.
     fn go_back(&self, name: &str, pin: Option<&Pin>, slot: &mut Slot) {
         let record = self.uploads.as_ref().and_then(|uploads| uploads.record(name));

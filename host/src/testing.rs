@@ -1,5 +1,6 @@
 //! What unit tests build on: tiny guests, an event, a handler, and ports that stand still.
 
+pub(crate) mod bucket;
 pub(crate) mod guests;
 
 use std::sync::{Arc, Mutex};

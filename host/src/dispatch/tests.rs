@@ -1,5 +1,6 @@
 mod changed;
 mod finish;
+mod given_up;
 mod judge;
 mod leases;
 mod model;
@@ -15,7 +16,7 @@ use super::*;
 use crate::event::LifecycleAction;
 use crate::ledger::tests::scripted::Scripted;
 use crate::lifecycle::{Answer, Completion, HookTimes, LifecycleResult};
-use crate::modules::{Fetched, Source, SourceError, SourceErrorKind};
+use crate::modules::{Fetched, Source, SourceError, SourceErrorKind, Upload, Which};
 use crate::outcome::Decision;
 use crate::ports::{AccountId, InstanceId, PortError, PortErrorKind, Region};
 use crate::sandbox::{Capacity, Pace};
@@ -86,12 +87,18 @@ struct Only(Option<Vec<u8>>);
 
 #[async_trait]
 impl Source for Only {
-    async fn fetch(&self, _: &str, known: Option<&str>, _: u64) -> Result<Fetched, SourceError> {
+    async fn fetch(&self, _: &str, which: Which<'_>, _: u64) -> Result<Fetched, SourceError> {
         match &self.0 {
-            Some(_) if known.is_some() => Ok(Fetched::Unchanged),
-            Some(bytes) => Ok(Fetched::New { bytes: bytes.clone(), version: "1".into() }),
+            Some(_) if matches!(which, Which::Newest(Some(_))) => Ok(Fetched::Unchanged),
+            Some(bytes) => {
+                Ok(Fetched::New(Upload { bytes: bytes.clone(), signature: None, tag: "1".into(), version_id: None }))
+            }
             None => Err(SourceError { kind: SourceErrorKind::NotFound, message: "there is no such object".into() }),
         }
+    }
+
+    async fn earlier(&self, _: &str) -> Result<Vec<String>, SourceError> {
+        Ok(Vec::new())
     }
 
     fn locate(&self, module: &str) -> String {
@@ -120,7 +127,8 @@ fn over_it(
 ) -> Host {
     let policy = policy(sections);
     let sandbox = Arc::new(Sandbox::new(Capacity { attempts: 2, memory: 64 << 20 }, Pace::Virtual).expect("a sandbox"));
-    let modules = Modules::new(Arc::new(Only(guest)), Arc::clone(&sandbox), Arc::clone(&ports.clock), &policy.modules);
+    let clock = Arc::clone(&ports.clock);
+    let modules = Modules::of_this_machine(Arc::new(Only(guest)), Arc::clone(&sandbox), clock, &policy.modules);
     let place = Place {
         account: AccountId::parse("123456789012").expect("an account"),
         region: Region::parse("eu-central-1").expect("a region"),

@@ -11,8 +11,8 @@ use super::judge::{Jitter, MOST_INTERRUPTIONS, Verdict, judge};
 use super::{Dispatch, DispatchError, Step, after, time_between, told};
 use crate::event::Event;
 use crate::ledger::{Held, Item, LedgerError};
-use crate::outcome::{Decision, Failure, Outcome};
 use crate::modules::{Plugin, Sign};
+use crate::outcome::{Decision, Failure, Outcome};
 use crate::policy::Handler;
 use crate::recording::Recorder;
 use crate::sandbox::{Module, Report, Slot, Task};
@@ -90,8 +90,18 @@ impl<'a> Work<'a> {
             let now = self.dispatch.ports.clock.now();
             return self.give_back(now, Failure::NoRoom.to_string()).await;
         }
+        let forgiven = self.has_given_up(&module);
+        if forgiven || self.item.told.iter().rev().nth(1).is_some_and(|before| self.has_given_up(&before.module)) {
+            // They were the failures of that plugin: another takes its place.
+            self.item.failures = 0;
+        }
         self.tell(&outcome, module);
         match outcome {
+            Outcome::Failed(failure) if forgiven && !last => {
+                let now = self.dispatch.ports.clock.now();
+                self.item.interrupted = 0;
+                self.give_back(now, format!("{failure}; the plugin is given up, and the next attempt runs the one before it")).await
+            }
             // An attempt that was cut short, by the door or by the end of the process, is not the handler's failure.
             Outcome::Failed(failure) if self.is_cut_short() => self.cut_short(&failure).await,
             outcome => self.go_on(outcome, last).await,
@@ -106,6 +116,11 @@ impl<'a> Work<'a> {
         }
         (self.item.interrupted >= MOST_INTERRUPTIONS)
             .then(|| format!("{MOST_INTERRUPTIONS} attempts in a row ended with their host, or with their door's time"))
+    }
+
+    /// Whether the plugin with this digest is not to be run again.
+    fn has_given_up(&self, digest: &str) -> bool {
+        self.handler.pin.is_none() && self.dispatch.modules.has_given_up(&self.handler.module, digest)
     }
 
     /// Writes down what follows from an attempt.

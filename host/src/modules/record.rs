@@ -116,14 +116,17 @@ impl Record {
             Sign::Worked => known.crashes.remove(handler).is_some(),
             Sign::Crashed(_) if known.worked.contains(handler) || known.given_up.is_some() => false,
             Sign::Crashed(why) => {
+                let Some(after) = after else { return false };
                 let crashes = known.crashes.entry(handler.to_owned()).or_default();
-                *crashes = crashes.saturating_add(1);
+                let counts = *crashes < after;
+                *crashes = after.min(crashes.saturating_add(1));
                 // With nothing to go back to, it is all there is.
-                if others && after.is_some_and(|after| *crashes >= after) {
+                let too_many = others && *crashes >= after;
+                if too_many {
                     known.given_up = Some(format!("{crashes} attempts of handler {handler:?} in a row crashed; the last: {why}"));
                     self.newest = self.good().filter_map(|good| good.version.clone()).max();
                 }
-                true
+                counts || too_many
             }
         }
     }
@@ -141,7 +144,10 @@ impl Record {
         let place = self.digests.iter().position(|known| known.digest == told.digest);
         let place = place.unwrap_or_else(|| {
             if self.digests.len() >= DIGESTS {
-                self.digests.remove(0);
+                // Never the one to go back to.
+                let kept = self.good().next().map(|good| good.digest.clone());
+                let oldest = self.digests.iter().position(|told| Some(&told.digest) != kept.as_ref());
+                self.digests.remove(oldest.unwrap_or_default());
             }
             self.digests.push(told.clone());
             self.digests.len() - 1
@@ -209,6 +215,35 @@ mod tests {
             record.note(&told("old", "1"), "other", &crash(), Some(3));
         }
         assert!(record.given_up("new").is_some() && record.given_up("old").is_none());
+    }
+
+    #[test]
+    fn the_one_to_go_back_to_is_never_forgotten() {
+        let mut record = record();
+        for number in 0..DIGESTS * 2 {
+            record.note(&told(&format!("new {number}"), "2"), "h", &crash(), Some(3));
+        }
+        assert_eq!((record.digests.len(), record.good().next().map(|good| good.digest.as_str())), (DIGESTS, Some("old")));
+    }
+
+    #[test]
+    fn what_is_known_already_need_not_be_written_again() {
+        let mut record = Record::default();
+        let mut new = |sign: &Sign| record.note(&told("first", "1"), "h", sign, Some(2));
+        assert_eq!([new(&crash()), new(&crash()), new(&crash())], [true, true, false]);
+        assert_eq!([new(&Sign::Worked), new(&Sign::Worked)], [true, false]);
+        assert_eq!([new(&Sign::Ended), new(&Sign::Ended), new(&crash())], [true, false, false]);
+    }
+
+    #[test]
+    fn what_says_more_of_the_world_than_of_the_module_is_no_sign() {
+        let waiting = |during| Outcome::Failed(Failure::Budget(BudgetSpent { budget: "wall", limit: "5m".into(), during }));
+        assert_eq!(Sign::of(&waiting(Some("ecs.describe"))), None);
+        assert!(matches!(Sign::of(&waiting(Some(SLEEP))), Some(Sign::Crashed(_))));
+        assert!(matches!(Sign::of(&waiting(None)), Some(Sign::Crashed(_))));
+        assert!(matches!(Sign::of(&Outcome::Failed(Failure::Trap("unreachable".into()))), Some(Sign::Crashed(_))));
+        assert_eq!(Sign::of(&Outcome::Failed(Failure::NoModule("gone".into()))), None);
+        assert_eq!(Sign::of(&Outcome::Done), Some(Sign::Ended));
     }
 
     #[test]

@@ -3,6 +3,8 @@ use std::collections::VecDeque;
 use async_trait::async_trait;
 
 use super::*;
+use crate::ledger::{Ledger, MemoryStore};
+use crate::ports::{AccountId, Place, Region};
 use crate::sandbox::{Capacity, Pace};
 use crate::testing::{VirtualClock, guests, policy};
 
@@ -15,11 +17,18 @@ struct Scripted {
 
 #[async_trait]
 impl Source for Scripted {
-    async fn fetch(&self, _: &str, known: Option<&str>, _: u64) -> Result<Fetched, SourceError> {
+    async fn fetch(&self, _: &str, which: Which<'_>, _: u64) -> Result<Fetched, SourceError> {
         // As a real source would, it lets others run before it answers.
         tokio::task::yield_now().await;
-        self.asked.lock().unwrap().push(known.map(str::to_owned));
+        self.asked.lock().unwrap().push(match which {
+            Which::Newest(known) => known.map(|known| known.tag.clone()),
+            Which::Version(version) => Some(version.to_owned()),
+        });
         self.answers.lock().unwrap().pop_front().expect("asked more often than the script says")
+    }
+
+    async fn earlier(&self, _: &str) -> Result<Vec<String>, SourceError> {
+        Ok(Vec::new())
     }
 
     fn locate(&self, module: &str) -> String {
@@ -29,8 +38,8 @@ impl Source for Scripted {
 
 const REFUSED: &str = "s3://bucket/m.wasm was refused: it is empty";
 
-fn new(bytes: Vec<u8>, version: &str) -> Result<Fetched, SourceError> {
-    Ok(Fetched::New { bytes, version: version.into() })
+fn new(bytes: Vec<u8>, tag: &str) -> Result<Fetched, SourceError> {
+    Ok(Fetched::New(Upload { bytes, signature: None, tag: tag.into(), version_id: None }))
 }
 
 fn down() -> Result<Fetched, SourceError> {
@@ -39,9 +48,21 @@ fn down() -> Result<Fetched, SourceError> {
 
 fn modules<const N: usize>(answers: [Result<Fetched, SourceError>; N]) -> (Arc<Scripted>, Modules) {
     let source = Arc::new(Scripted { answers: Mutex::new(answers.into()), ..Scripted::default() });
+    (Arc::clone(&source), of(source))
+}
+
+/// The modules of a source under a policy that takes unsigned ones.
+fn of(source: Arc<dyn Source>) -> Modules {
     let sandbox = Sandbox::new(Capacity { attempts: 1, memory: 1 << 20 }, Pace::Virtual).expect("a sandbox");
-    let clock = Arc::new(VirtualClock::new());
-    (Arc::clone(&source), Modules::new(source, Arc::new(sandbox), clock, &policy("").modules))
+    let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new());
+    let notes = ledger(&clock).notes("modules");
+    Modules::new(source, (Arc::new(sandbox), Compiler::Here), clock, &policy("").modules, notes)
+}
+
+/// An empty one.
+fn ledger(clock: &Arc<dyn Clock>) -> Ledger {
+    let place = Place { account: AccountId::parse("123456789012").unwrap(), region: Region::parse("eu-central-1").unwrap() };
+    Ledger::new(Arc::new(MemoryStore::new(Arc::clone(clock))), Arc::clone(clock), place, "this host")
 }
 
 async fn refresh_is_due() {
@@ -51,30 +72,30 @@ async fn refresh_is_due() {
 #[tokio::test(start_paused = true)]
 async fn within_refresh_the_source_is_not_asked() {
     let (source, modules) = modules([new(guests::done(), "1"), Ok(Fetched::Unchanged)]);
-    let first = modules.current("m").await.unwrap();
+    let first = modules.current("m", None).await.unwrap();
     tokio::time::advance(Duration::from_secs(9)).await;
-    assert!(Arc::ptr_eq(&first, &modules.current("m").await.unwrap()));
+    assert!(Arc::ptr_eq(&first, &modules.current("m", None).await.unwrap()));
     tokio::time::advance(Duration::from_secs(1)).await;
-    assert!(Arc::ptr_eq(&first, &modules.current("m").await.unwrap()));
+    assert!(Arc::ptr_eq(&first, &modules.current("m", None).await.unwrap()));
     assert_eq!(*source.asked.lock().unwrap(), [None, Some("1".to_owned())]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_new_version_replaces_the_one_in_use() {
     let (_, modules) = modules([new(guests::done(), "1"), new(guests::abandon(), "2")]);
-    let first = modules.current("m").await.unwrap();
+    let first = modules.current("m", None).await.unwrap();
     refresh_is_due().await;
-    let second = modules.current("m").await.unwrap();
-    assert_ne!(first.digest, second.digest);
+    let second = modules.current("m", None).await.unwrap();
+    assert_ne!(first.module.digest, second.module.digest);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_version_leaves_the_last_good_one_and_is_not_fetched_again() {
     let (source, modules) = modules([new(guests::done(), "1"), new(b"garbage".to_vec(), "2"), Ok(Fetched::Unchanged)]);
-    let good = modules.current("m").await.unwrap();
+    let good = modules.current("m", None).await.unwrap();
     for _ in 0..2 {
         refresh_is_due().await;
-        assert!(Arc::ptr_eq(&good, &modules.current("m").await.unwrap()));
+        assert!(Arc::ptr_eq(&good, &modules.current("m", None).await.unwrap()));
     }
     assert_eq!(source.asked.lock().unwrap().last().unwrap().as_deref(), Some("2"));
 }
@@ -82,9 +103,9 @@ async fn a_refused_version_leaves_the_last_good_one_and_is_not_fetched_again() {
 #[tokio::test(start_paused = true)]
 async fn while_the_source_is_down_the_last_good_one_goes_on() {
     let (_, modules) = modules([new(guests::done(), "1"), down()]);
-    let good = modules.current("m").await.unwrap();
+    let good = modules.current("m", None).await.unwrap();
     refresh_is_due().await;
-    assert!(Arc::ptr_eq(&good, &modules.current("m").await.unwrap()));
+    assert!(Arc::ptr_eq(&good, &modules.current("m", None).await.unwrap()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -92,7 +113,7 @@ async fn without_a_good_one_the_error_says_where_and_why() {
     let unchanged = || Ok(Fetched::Unchanged);
     let (_, modules) = modules([new(Vec::new(), "1"), unchanged(), down(), unchanged()]);
     for expected in [REFUSED, REFUSED, "S3 does not answer", REFUSED] {
-        let error = modules.current("m.wasm").await.unwrap_err().to_string();
+        let error = modules.current("m.wasm", None).await.unwrap_err().to_string();
         assert!(error.starts_with(expected), "{error}");
         refresh_is_due().await;
     }
@@ -105,7 +126,7 @@ async fn events_that_come_together_fetch_once() {
     let mut asking = tokio::task::JoinSet::new();
     for _ in 0..10 {
         let modules = Arc::clone(&modules);
-        asking.spawn(async move { modules.current("m").await.unwrap().digest.clone() });
+        asking.spawn(async move { modules.current("m", None).await.unwrap().module.digest.clone() });
     }
     assert_eq!(asking.join_all().await.len(), 10);
     assert_eq!(source.asked.lock().unwrap().len(), 1);
@@ -114,9 +135,9 @@ async fn events_that_come_together_fetch_once() {
 #[tokio::test(start_paused = true)]
 async fn a_passing_fault_of_the_source_does_not_outlive_itself() {
     let (_, modules) = modules([down(), new(guests::done(), "1")]);
-    modules.current("m").await.unwrap_err();
+    modules.current("m", None).await.unwrap_err();
     // No time has passed: with nothing to go on with, `refresh` does not keep the source from being asked.
-    modules.current("m").await.unwrap();
+    modules.current("m", None).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -125,10 +146,14 @@ async fn whoever_waits_while_the_source_fails_has_that_answer_and_does_not_ask_i
 
     #[async_trait]
     impl Source for Slow {
-        async fn fetch(&self, _: &str, _: Option<&str>, _: u64) -> Result<Fetched, SourceError> {
+        async fn fetch(&self, _: &str, _: Which<'_>, _: u64) -> Result<Fetched, SourceError> {
             *self.0.lock().unwrap() += 1;
             tokio::time::sleep(Duration::from_secs(30)).await;
             down()
+        }
+
+        async fn earlier(&self, _: &str) -> Result<Vec<String>, SourceError> {
+            Ok(Vec::new())
         }
 
         fn locate(&self, module: &str) -> String {
@@ -136,18 +161,17 @@ async fn whoever_waits_while_the_source_fails_has_that_answer_and_does_not_ask_i
         }
     }
 
-    let (_, modules) = modules([]);
     let source = Arc::new(Slow(Mutex::new(0)));
-    let modules = Arc::new(Modules { source: source.clone(), ..modules });
+    let modules = Arc::new(of(source.clone()));
     let began = tokio::time::Instant::now();
     let mut asking = tokio::task::JoinSet::new();
     for _ in 0..16 {
         let modules = Arc::clone(&modules);
-        asking.spawn(async move { modules.current("m").await.unwrap_err().passes });
+        asking.spawn(async move { modules.current("m", None).await.unwrap_err().passes });
     }
     assert_eq!(asking.join_all().await, [true; 16]);
     assert_eq!((began.elapsed().as_secs(), *source.0.lock().unwrap()), (30, 1));
-    modules.current("m").await.unwrap_err();
+    modules.current("m", None).await.unwrap_err();
     assert_eq!(*source.0.lock().unwrap(), 2, "a fault that passes must not outlive itself");
 }
 
@@ -157,7 +181,7 @@ async fn a_silent_source_is_not_waited_for_when_there_is_a_good_module() {
 
     #[async_trait]
     impl Source for Silent {
-        async fn fetch(&self, _: &str, _: Option<&str>, _: u64) -> Result<Fetched, SourceError> {
+        async fn fetch(&self, _: &str, _: Which<'_>, _: u64) -> Result<Fetched, SourceError> {
             let first = self.0.lock().unwrap().take();
             match first {
                 Some(fetched) => Ok(fetched),
@@ -165,19 +189,20 @@ async fn a_silent_source_is_not_waited_for_when_there_is_a_good_module() {
             }
         }
 
+        async fn earlier(&self, _: &str) -> Result<Vec<String>, SourceError> {
+            Ok(Vec::new())
+        }
+
         fn locate(&self, module: &str) -> String {
             module.to_owned()
         }
     }
 
-    let source = Silent(Mutex::new(new(guests::done(), "1").ok()));
-    let sandbox = Sandbox::new(Capacity { attempts: 1, memory: 1 << 20 }, Pace::Virtual).expect("a sandbox");
-    let clock = Arc::new(VirtualClock::new());
-    let modules = Modules::new(Arc::new(source), Arc::new(sandbox), clock, &policy("").modules);
-    let good = modules.current("m").await.unwrap();
+    let modules = of(Arc::new(Silent(Mutex::new(new(guests::done(), "1").ok()))));
+    let good = modules.current("m", None).await.unwrap();
     refresh_is_due().await;
     let asked = tokio::time::Instant::now();
-    assert!(Arc::ptr_eq(&good, &modules.current("m").await.unwrap()));
+    assert!(Arc::ptr_eq(&good, &modules.current("m", None).await.unwrap()));
     assert_eq!(asked.elapsed(), PATIENCE);
 }
 
@@ -205,8 +230,6 @@ async fn a_source_that_is_missing_or_forbidden_is_found_at_the_start() {
 
 #[tokio::test(start_paused = true)]
 async fn a_folder_of_modules_that_is_not_there_is_named() {
-    let sandbox = Sandbox::new(Capacity { attempts: 1, memory: 1 << 20 }, Pace::Virtual).expect("a sandbox");
-    let (source, clock) = (Arc::new(DirSource::new("/no/such/folder")), Arc::new(VirtualClock::new()));
-    let modules = Modules::new(source, Arc::new(sandbox), clock, &policy("").modules);
+    let modules = of(Arc::new(DirSource::new("/no/such/folder")));
     insta::assert_snapshot!(modules.check(["a.wasm"]).await.unwrap_err(), @"/no/such/folder/a.wasm is not there, nor is its folder; correct `source` in [modules], or make the folder");
 }

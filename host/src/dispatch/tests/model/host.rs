@@ -18,10 +18,10 @@ use crate::dispatch::tests::Only;
 use crate::dispatch::{Closing, Dispatch, Hooks, Jitter, Step, time_between};
 use crate::event::Event;
 use crate::ledger::Ledger;
-use crate::modules::Modules;
+use crate::modules::{Modules, Plugin};
 use crate::policy::Policy;
 use crate::ports::{AccountId, Place, Region};
-use crate::sandbox::{Capacity, Module, Pace, Sandbox};
+use crate::sandbox::{Capacity, Pace, Sandbox};
 use crate::sweep::Sweep;
 use crate::testing::{guests, policy, silent};
 
@@ -40,7 +40,7 @@ pub(super) const MOST_OFF: i64 = 2_400;
 /// What all hosts of all runs share: what takes long to make.
 pub(super) struct Workshop {
     sandbox: Arc<Sandbox>,
-    module: Arc<Module>,
+    plugin: Arc<Plugin>,
     policy: Policy,
 }
 
@@ -49,7 +49,8 @@ impl Workshop {
         let capacity = Capacity { attempts: 16, memory: 64 << 20 };
         let sandbox = Arc::new(Sandbox::new(capacity, Pace::Virtual).expect("a sandbox"));
         let module = sandbox.compile(&guests::drains_and_looks_again(170, 3), "digest".to_owned());
-        Self { module: Arc::new(module.expect("a module")), sandbox, policy: Self::policy() }
+        let plugin = Plugin { module: module.expect("a module"), version: None, version_id: None };
+        Self { plugin: Arc::new(plugin), sandbox, policy: Self::policy() }
     }
 
     fn policy() -> Policy {
@@ -165,7 +166,7 @@ fn process(workshop: &Workshop, reach: &Reach) -> Arc<Dispatch> {
     let reached = Arc::new(reach.clone());
     let clock: Arc<dyn Clock> = reach.clock.clone();
     let sandbox = Arc::clone(&workshop.sandbox);
-    let known = [("module.wasm".to_owned(), Arc::clone(&workshop.module))];
+    let known = [("module.wasm".to_owned(), Arc::clone(&workshop.plugin))];
     let place = Place {
         account: AccountId::parse("123456789012").expect("an account"),
         region: Region::parse("eu-central-1").expect("a region"),

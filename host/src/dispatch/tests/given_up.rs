@@ -1,0 +1,128 @@
+//! A new plugin that crashes, and the one before it.
+
+use super::*;
+use crate::modules::Compiler;
+use crate::testing::bucket::Bucket;
+
+const PATIENT: &str = "[handler.finish]\nmax-attempts = 9";
+
+/// A host whose plugins others upload to `bucket`.
+fn host_of(bucket: &Arc<Bucket>, sections: &str) -> Host {
+    uploaded(host(None, sections), bucket)
+}
+
+/// The same host, or the next process of it, with plugins from `bucket`.
+fn uploaded(host: Host, bucket: &Arc<Bucket>) -> Host {
+    let Host { dispatch, recorder, store } = host;
+    let compiler = (Arc::clone(&dispatch.sandbox), Compiler::Here);
+    let (clock, notes) = (Arc::clone(&dispatch.ports.clock), dispatch.ledger.notes("modules"));
+    let modules = Modules::new(bucket.clone(), compiler, clock, &dispatch.policy.modules, notes);
+    Host { dispatch: Dispatch { modules, ..dispatch }, recorder, store }
+}
+
+/// A termination of the same instance, the `number`th.
+fn another(number: u32) -> Event {
+    let mut event = terminating();
+    event.id = format!("event-{number}");
+    event.lifecycle_action.as_mut().unwrap().token = Some(format!("token-{number}"));
+    event
+}
+
+/// Lets the host see what was uploaded.
+async fn refresh_is_due() {
+    tokio::time::advance(Duration::from_secs(11)).await;
+}
+
+async fn crashes_after_it_worked(bucket: &Arc<Bucket>, crashing: &[u8], sections: &str) -> (Host, Worked) {
+    bucket.put(&guests::done(), None);
+    let host = host_of(bucket, sections);
+    assert_eq!(host.work(another(1)).await.attempts, 1);
+    bucket.put(crashing, None);
+    refresh_is_due().await;
+    let worked = host.work(another(2)).await;
+    (host, worked)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_plugin_that_crashes_is_given_up_for_the_one_before_it_and_never_taken_again() {
+    for crashing in [guests::drain_or_trap(INSTANCE), guests::spin(), guests::deep()] {
+        let bucket = Bucket::unversioned();
+        let (host, worked) = crashes_after_it_worked(&bucket, &crashing, PATIENT).await;
+        assert_eq!((worked.attempts, worked.decision), (4, Decision::Done), "three, and the one before it");
+        for number in 3..6 {
+            refresh_is_due().await;
+            assert_eq!(host.work(another(number)).await.attempts, 1, "it flaps");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_failures_of_a_plugin_that_is_given_up_do_not_count() {
+    // The third would be the last.
+    let (_, worked) = crashes_after_it_worked(&Bucket::unversioned(), &guests::spin(), "[handler.finish]\nmax-attempts = 3").await;
+    assert_eq!((worked.attempts, worked.decision), (4, Decision::Done));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_failures_before_another_host_gave_it_up_do_not_count_either() {
+    let bucket = Bucket::unversioned();
+    bucket.put(&guests::done(), None);
+    let sections = "[handler.finish]\nmax-attempts = 3";
+    let host = host_of(&bucket, sections);
+    host.work(another(1)).await;
+    bucket.put(&guests::spin(), None);
+    refresh_is_due().await;
+    // Two failures here, and the third in the work on another instance's event.
+    let event = another(2);
+    for _ in 0..2 {
+        assert!(matches!(host.dispatch.step(&event, None).await, Ok(Step::Later { .. })));
+        refresh_is_due().await;
+    }
+    let elsewhere = InstanceId::parse("i-0123456789abcdef1").unwrap();
+    let mut other = Event { instance: Some(elsewhere.clone()), ..another(3) };
+    other.lifecycle_action.as_mut().unwrap().instance = elsewhere;
+    assert!(matches!(host.dispatch.step(&other, None).await, Ok(Step::Later { .. })));
+    assert_eq!(host.work(event).await.decision, Decision::Done);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_starts_after_it_goes_back_too_where_versions_are_kept() {
+    let bucket = Bucket::versioned();
+    let (host, _) = crashes_after_it_worked(&bucket, &guests::spin(), PATIENT).await;
+    let next = uploaded(host.restarted(guests::done(), PATIENT), &bucket);
+    assert_eq!(next.work(another(3)).await.attempts, 1);
+    assert_eq!(*bucket.asked.lock().unwrap(), ["v1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_starts_after_it_says_what_to_do_where_none_are_kept() {
+    let bucket = Bucket::unversioned();
+    let (host, _) = crashes_after_it_worked(&bucket, &guests::spin(), "[handler.finish]\nmax-attempts = 3").await;
+    let next = uploaded(host.restarted(guests::done(), "[handler.finish]\nmax-attempts = 3"), &bucket);
+    let Decision::GaveUp { why } = next.work(another(3)).await.decision else { panic!("it did not give up") };
+    assert!(why.contains("was given up before: 3 attempts of handler \"under-test\" in a row crashed"), "{why}");
+    assert!(why.contains("upload a better one, or pin the handler to sha256 = "), "{why}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_nothing_to_go_back_to_a_plugin_that_crashes_stays() {
+    let bucket = Bucket::versioned();
+    bucket.put(&guests::spin(), None);
+    let host = host_of(&bucket, "[handler.finish]\nmax-attempts = 5");
+    let Decision::GaveUp { why } = host.work(another(1)).await.decision else { panic!("it did not give up") };
+    assert!(why.starts_with("5 attempts in a row failed"), "{why}");
+    // And a better one is taken.
+    bucket.put(&guests::done(), None);
+    refresh_is_due().await;
+    assert_eq!(host.work(another(2)).await.attempts, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_works_is_not_given_up_for_what_it_does_once_later() {
+    let bucket = Bucket::unversioned();
+    let (host, worked) = crashes_after_it_worked(&bucket, &guests::traps_once(), PATIENT).await;
+    assert_eq!((worked.attempts, worked.decision), (2, Decision::Done));
+    for number in 3..8 {
+        assert_eq!(host.work(another(number)).await.attempts, 2, "it is still the new one");
+    }
+}

@@ -1,0 +1,71 @@
+//! A source of modules like a bucket: what was uploaded last is the newest, and versions are kept or not.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+
+use crate::modules::{Fetched, Source, SourceError, SourceErrorKind, Upload, Which};
+
+/// One module's versions, the oldest first.
+pub(crate) struct Bucket {
+    versioned: bool,
+    uploads: Mutex<Vec<Upload>>,
+    /// Which versions were asked for, other than the newest.
+    pub(crate) asked: Mutex<Vec<String>>,
+}
+
+impl Bucket {
+    /// A bucket that keeps versions.
+    pub(crate) fn versioned() -> Arc<Self> {
+        Self::of(true)
+    }
+
+    /// A bucket that has what was uploaded last, and nothing else.
+    pub(crate) fn unversioned() -> Arc<Self> {
+        Self::of(false)
+    }
+
+    fn of(versioned: bool) -> Arc<Self> {
+        Arc::new(Self { versioned, uploads: Mutex::default(), asked: Mutex::default() })
+    }
+
+    /// Uploads a module; its version is called `v1`, `v2` and so on.
+    pub(crate) fn put(&self, bytes: &[u8], signature: Option<&str>) {
+        let mut uploads = self.uploads.lock().unwrap();
+        let number = uploads.len() + 1;
+        let version_id = self.versioned.then(|| format!("v{number}"));
+        let signature = signature.map(str::to_owned);
+        uploads.push(Upload { bytes: bytes.to_vec(), signature, tag: format!("tag {number}"), version_id });
+    }
+}
+
+#[async_trait]
+impl Source for Bucket {
+    async fn fetch(&self, module: &str, which: Which<'_>, _: u64) -> Result<Fetched, SourceError> {
+        let uploads = self.uploads.lock().unwrap();
+        let upload = match which {
+            Which::Newest(known) => {
+                let newest = uploads.last();
+                if newest.is_some_and(|newest| known.is_some_and(|known| known.tag == newest.tag)) {
+                    return Ok(Fetched::Unchanged);
+                }
+                newest
+            }
+            Which::Version(id) => {
+                self.asked.lock().unwrap().push(id.to_owned());
+                uploads.iter().find(|upload| upload.version_id.as_deref() == Some(id))
+            }
+        };
+        let missing = || SourceError { kind: SourceErrorKind::NotFound, message: format!("there is no {which:?} of {module}") };
+        upload.cloned().map(Fetched::New).ok_or_else(missing)
+    }
+
+    async fn earlier(&self, _: &str) -> Result<Vec<String>, SourceError> {
+        let uploads = self.uploads.lock().unwrap();
+        Ok(uploads.iter().rev().skip(1).filter_map(|upload| upload.version_id.clone()).collect())
+    }
+
+    fn locate(&self, module: &str) -> String {
+        format!("s3://bucket/{module}")
+    }
+}
