@@ -22,7 +22,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 pub use accept::Refusal;
-pub use compile::{Compiler, load};
+pub use compile::{Child, CompileError, Compiler, load};
 pub use dir::{DirSource, OneFile};
 pub use record::{Record, Sign, Told};
 #[cfg(feature = "live")]
@@ -91,6 +91,19 @@ enum Untaken {
     Source(#[from] SourceError),
     #[error("it {0}")]
     Refused(#[from] Refusal),
+    #[error(transparent)]
+    Compiler(#[from] CompileError),
+}
+
+impl Untaken {
+    /// Whether it may be otherwise the next time.
+    fn passes(&self) -> bool {
+        match self {
+            Self::Source(error) => error.kind == SourceErrorKind::Unavailable,
+            Self::Compiler(error) => matches!(error, CompileError::Failed(_)),
+            Self::Refused(_) => false,
+        }
+    }
 }
 
 /// How long the source, or the compiler, is waited for when there is a good module to go on with. A module of 32 MiB takes about a second
@@ -255,7 +268,9 @@ impl Modules {
                 match self.look_at(name, pin, &upload) {
                     Ok(version) => {
                         let known = Known { tag, refused_with: None };
-                        slot.compiling = Some(Compiling::new(&self.compiler, &self.sandbox, upload, version, known));
+                        let (compiler, sandbox) = (self.compiler.clone(), Arc::clone(&self.sandbox));
+                        let work = async move { compiler.load(&sandbox, upload.bytes).await };
+                        slot.compiling = Some(Compiling::new(known, (version, upload.version_id), work));
                     }
                     Err(refusal) => {
                         slot.known = Some(Known { tag, refused_with: Some(signature) });
@@ -280,10 +295,20 @@ impl Modules {
                 return tracing::info!(module = name, "a new version still compiles: the one in use goes on");
             };
             slot.compiling = None;
-            slot.known = Some(known);
             match compiled {
-                Ok(plugin) => self.take(name, pin, slot, plugin).await,
-                Err(refusal) => self.refused(name, slot, &refusal),
+                Ok(plugin) => {
+                    slot.known = Some(known);
+                    self.take(name, pin, slot, plugin).await;
+                }
+                Err(CompileError::Refused(refusal)) => {
+                    slot.known = Some(known);
+                    self.refused(name, slot, &refusal);
+                }
+                Err(error @ CompileError::Failed(_)) => {
+                    let message = format!("{} is not taken yet: {error}", self.source.locate(name));
+                    let began = self.clock.now();
+                    return self.failed(name, slot, ModuleError { message, passes: true }, began);
+                }
             }
         }
         if slot.good.is_none() && slot.refused.is_some() {
@@ -383,7 +408,7 @@ impl Modules {
                     return;
                 }
                 // It may pass; then it is worth another look.
-                Err(Untaken::Source(SourceError { kind: SourceErrorKind::Unavailable, message })) => message,
+                Err(error) if error.passes() => error.to_string(),
                 Err(error) => {
                     slot.tried.insert(version.clone());
                     error.to_string()

@@ -9,8 +9,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use hostler::sandbox::{Capacity, Pace, Sandbox};
-use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
-use wit_parser::Resolve;
+
+#[path = "../../src/testing/guests.rs"]
+mod guests;
 
 /// A real plugin, as it is released.
 pub(crate) const PLUGIN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../plugins/dist/asg-lifecycle.wasm");
@@ -29,18 +30,11 @@ pub(crate) fn plugin() -> Vec<u8> {
     std::fs::read(PLUGIN).expect("the plugin can be read")
 }
 
-/// A guest of `tests/guests/hostile/`, wrapped as a component.
+/// A guest of `tests/guests/hostile/`.
 pub(crate) fn hostile(name: &str) -> Vec<u8> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let guests = root.join("tests/guests/hostile");
-    let mut resolve = Resolve::default();
-    resolve.push_path(root.join("wit")).expect("the contract resolves");
-    let (package, _) = resolve.push_path(guests.join("hostile.wit")).expect("what is taken of WASI resolves");
-    let world = resolve.select_world(&[package], Some("hostile")).expect("it has its world");
-    let mut core = wat::parse_file(guests.join(name).with_extension("wat")).expect("the guest is well formed");
-    embed_component_metadata(&mut core, &resolve, world, StringEncoding::UTF8).expect("metadata fits a core module");
-    let mut encoder = ComponentEncoder::default().module(&core).expect("the core module fits the world");
-    encoder.encode().expect("the component encodes")
+    let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/guests/hostile");
+    let text = std::fs::read_to_string(guests.join(name).with_extension("wat")).expect("the guest can be read");
+    guests::hostile(&text)
 }
 
 /// Compiling the plugin: what everything else can be compared with on any machine.

@@ -39,6 +39,17 @@ const WORDS_BYTES: u64 = 64 << 10;
 /// The child's exit code for a module that it refuses.
 pub const REFUSED: u8 = 3;
 
+/// Why there is no module.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CompileError {
+    /// It is refused, and would be the next time.
+    #[error("it {0}")]
+    Refused(#[from] Refusal),
+    /// This machine could not compile it now.
+    #[error("it could not be compiled: {0}")]
+    Failed(String),
+}
+
 /// Who makes modules of bytes.
 #[derive(Debug, Clone)]
 pub enum Compiler {
@@ -54,6 +65,7 @@ pub struct Child {
     program: PathBuf,
     time: Duration,
     memory: u64,
+    code: u64,
 }
 
 impl Compiler {
@@ -66,7 +78,7 @@ impl Compiler {
     }
 
     /// Checks, compiles and links a module. May be dropped: a child then ends.
-    pub async fn load(&self, sandbox: &Arc<Sandbox>, bytes: Vec<u8>) -> Result<Module, Refusal> {
+    pub async fn load(&self, sandbox: &Arc<Sandbox>, bytes: Vec<u8>) -> Result<Module, CompileError> {
         let sandbox = Arc::clone(sandbox);
         let loading = match self {
             Self::Here => tokio::task::spawn_blocking(move || load(&sandbox, &bytes)),
@@ -77,7 +89,7 @@ impl Compiler {
                 })
             }
         };
-        loading.await.unwrap_or_else(|error| Err(Refusal::because(format!("could not be loaded: {error}"))))
+        Ok(loading.await.map_err(|error| CompileError::Failed(error.to_string()))??)
     }
 }
 
@@ -94,17 +106,17 @@ fn misfit(error: &wasmtime::Error) -> Refusal {
 impl Child {
     /// The program at `program`, under the bounds that hold for modules from outside.
     pub fn of(program: PathBuf) -> Self {
-        Self { program, time: TIME, memory: MEMORY.min(memory_of_the_machine() / 2) }
+        Self { program, time: TIME, memory: MEMORY.min(memory_of_the_machine() / 2), code: CODE_BYTES }
     }
 
-    /// The same with other bounds.
+    /// The same with other bounds, on the memory that compiling takes and the code that comes of it in bytes.
     #[must_use]
-    pub fn bounded(self, time: Duration, memory: u64) -> Self {
-        Self { time, memory, ..self }
+    pub fn bounded(self, time: Duration, memory: u64, code: u64) -> Self {
+        Self { time, memory, code, ..self }
     }
 
-    async fn compile(&self, bytes: &[u8], reserved: u64) -> Result<Code, Refusal> {
-        let failed = |error: io::Error| Refusal::because(format!("could not be compiled: {error}"));
+    async fn compile(&self, bytes: &[u8], reserved: u64) -> Result<Code, CompileError> {
+        let failed = |error: io::Error| CompileError::Failed(format!("{}: {error}", self.program.display()));
         let mut child = Command::new(&self.program)
             .args(self.arguments(reserved))
             .env_clear()
@@ -117,7 +129,7 @@ impl Child {
             .map_err(failed)?;
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (Some(mut input), Some(output), Some(words)) = pipes else {
-            return Err(Refusal::because("could not be compiled: its compiler has no pipes"));
+            return Err(CompileError::Failed("its compiler has no pipes".to_owned()));
         };
         let work = async {
             let ((), output, words, status) = tokio::try_join!(
@@ -127,16 +139,16 @@ impl Child {
                     drop(input);
                     Ok(())
                 },
-                bounded(output, CODE_BYTES),
+                bounded(output, self.code),
                 bounded(words, WORDS_BYTES),
                 child.wait(),
             )?;
             Ok((output, words, status))
         };
         match tokio::time::timeout(self.time, work).await {
-            Ok(Ok((output, words, status))) => self.answer(output, &words, status),
+            Ok(Ok((output, words, status))) => Ok(self.answer(output, &words, status)?),
             Ok(Err(error)) => Err(failed(error)),
-            Err(_) => Err(Refusal::because(format!("takes longer than {:?} to compile: make it smaller", self.time))),
+            Err(_) => Err(Refusal::because(format!("takes longer than {:?} to compile: make it smaller", self.time)).into()),
         }
     }
 
@@ -148,8 +160,8 @@ impl Child {
     /// What the child has come to.
     fn answer(&self, output: Vec<u8>, words: &[u8], status: ExitStatus) -> Result<Code, Refusal> {
         // It is not read further, so that the child has failed to write.
-        if output.len() as u64 > CODE_BYTES {
-            let most = ByteSize::b(CODE_BYTES);
+        if output.len() as u64 > self.code {
+            let most = ByteSize::b(self.code);
             return Err(Refusal::because(format!("becomes more than {most} of code: make it smaller")));
         }
         if status.success() {

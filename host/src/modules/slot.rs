@@ -7,8 +7,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinSet;
 
-use super::{Compiler, Known, ModuleError, Plugin, Refusal, Upload, Version};
-use crate::sandbox::{Module, Sandbox};
+use super::{CompileError, Known, ModuleError, Plugin, Version};
+use crate::sandbox::Module;
 
 /// What is known of one module. Locked while it is fetched, so that there is one fetch at a time.
 #[derive(Default)]
@@ -37,11 +37,12 @@ pub(super) struct Slot {
 
 /// A module on its way to be taken. Whoever waits for it may go: the work goes on, and ends with the slot.
 pub(super) struct Compiling {
+    /// What will be known of the source.
     known: Known,
-    version: Option<Version>,
-    version_id: Option<String>,
+    /// What it was signed as, and what its source calls it.
+    named: (Option<Version>, Option<String>),
     /// One task.
-    work: JoinSet<Result<Module, Refusal>>,
+    work: JoinSet<Result<Module, CompileError>>,
     /// Whether an event has waited as long as it should.
     waited: bool,
 }
@@ -67,42 +68,34 @@ impl Slot {
 }
 
 impl Compiling {
-    /// Begins with `upload`, which was signed as `version`. `known` is what is known of the source with it.
+    /// Begins with `work`, whose end makes `known` what is known of the source.
     pub(super) fn new(
-        compiler: &Compiler,
-        sandbox: &Arc<Sandbox>,
-        upload: Upload,
-        version: Option<Version>,
         known: Known,
+        named: (Option<Version>, Option<String>),
+        work: impl Future<Output = Result<Module, CompileError>> + Send + 'static,
     ) -> Self {
-        let (compiler, sandbox) = (compiler.clone(), Arc::clone(sandbox));
-        let mut work = JoinSet::new();
-        work.spawn(async move { compiler.load(&sandbox, upload.bytes).await });
-        Self { known, version, version_id: upload.version_id, work, waited: false }
+        let mut tasks = JoinSet::new();
+        tasks.spawn(work);
+        Self { known, named, work: tasks, waited: false }
     }
 
     /// What has come of it; none if that takes longer than `patience`, or an event has had that much before.
-    pub(super) async fn done(&mut self, patience: Option<Duration>) -> Option<(Known, Result<Plugin, Refusal>)> {
+    pub(super) async fn done(&mut self, patience: Option<Duration>) -> Option<(Known, Result<Plugin, CompileError>)> {
         let joined = match patience {
             None => self.work.join_next().await,
             Some(patience) => {
                 let patience = if self.waited { Duration::ZERO } else { patience };
-                match tokio::time::timeout(patience, self.work.join_next()).await {
-                    Ok(joined) => joined,
-                    Err(_) => {
-                        self.waited = true;
-                        return None;
-                    }
-                }
+                let joined = tokio::time::timeout(patience, self.work.join_next()).await.ok();
+                self.waited |= joined.is_none();
+                joined?
             }
         };
-        let lost = |why: String| Err(Refusal::because(format!("could not be compiled: {why}")));
         let compiled = match joined {
             Some(Ok(compiled)) => compiled,
-            Some(Err(error)) => lost(error.to_string()),
-            None => lost("nobody is at it".to_owned()),
+            Some(Err(error)) => Err(CompileError::Failed(error.to_string())),
+            None => Err(CompileError::Failed("nobody is at it".to_owned())),
         };
-        let (version, version_id) = (self.version.take(), self.version_id.take());
+        let (version, version_id) = std::mem::take(&mut self.named);
         let plugin = compiled.map(|module| Plugin { module, version, version_id });
         Some((self.known.clone(), plugin))
     }

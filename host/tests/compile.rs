@@ -1,0 +1,136 @@
+//! Modules that are compiled in a child process, within its bounds.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics, and says where")]
+
+#[expect(dead_code, reason = "the library's tests take the others")]
+#[path = "../src/testing/guests.rs"]
+mod guests;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hostler::modules::{Child, CompileError, Compiler};
+use hostler::sandbox::{Capacity, Module, Pace, Sandbox};
+use tempfile::TempDir;
+
+/// More than any test needs.
+const LONG: Duration = Duration::from_secs(300);
+const PLENTY: u64 = 1 << 30;
+
+fn hostler() -> Child {
+    Child::of(env!("CARGO_BIN_EXE_hostler").into())
+}
+
+async fn compile(child: Child, bytes: Vec<u8>) -> Result<Module, CompileError> {
+    let sandbox = Sandbox::new(Capacity { attempts: 1, memory: 16 << 20 }, Pace::Real).unwrap();
+    Compiler::Child(child).load(&Arc::new(sandbox), bytes).await
+}
+
+async fn refused(child: Child, bytes: Vec<u8>) -> String {
+    match compile(child, bytes).await {
+        Err(error @ CompileError::Refused(_)) => error.to_string(),
+        other => panic!("it was not refused: {other:?}"),
+    }
+}
+
+/// A program that does what `script` says instead of compiling, and its folder, which is `$0`'s.
+///
+/// Another process writes it: a file that this one has open cannot be run, and its children have it open for a moment.
+fn program(script: &str) -> (Child, TempDir) {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("program");
+    let write = "printf '#!/bin/sh\n%s\n' \"$2\" >\"$1\" && chmod +x \"$1\"";
+    let written = Command::new("sh").args(["-c", write, "sh"]).arg(&path).arg(script).status().unwrap();
+    assert!(written.success());
+    (Child::of(path), folder)
+}
+
+/// A plugin with so many functions that nobody calls, each of some work for a compiler.
+fn large(functions: usize) -> Vec<u8> {
+    let work = (0..40).fold("(local.get 0)".to_owned(), |work, _| format!("(i32.xor {work} (i32.load (local.get 0)))"));
+    let functions = format!("(func (param i32) (result i32) {work})").repeat(functions);
+    guests::guest_with(&functions, "", "i32.const 1024")
+}
+
+#[tokio::test]
+async fn a_plugin_is_compiled_by_a_child_and_one_that_is_refused_has_its_reasons_from_there() {
+    let module = compile(hostler(), guests::done()).await.unwrap();
+    assert_eq!(module.digest.len(), 64);
+    let garbage = refused(hostler(), b"#!/bin/sh\nreboot".to_vec()).await;
+    assert!(garbage.starts_with("it is not WebAssembly"), "{garbage}");
+}
+
+#[tokio::test]
+async fn compiling_takes_no_more_memory_than_it_may() {
+    let large = large(3_000);
+    assert!(compile(hostler().bounded(LONG, PLENTY, PLENTY), large.clone()).await.is_ok());
+    let refusal = refused(hostler().bounded(LONG, 24 << 20, PLENTY), large).await;
+    assert_eq!(refusal, "it takes more than 24.0 MiB of memory to compile: make it smaller");
+}
+
+#[tokio::test]
+async fn compiling_takes_no_longer_than_it_may() {
+    let (child, _folder) = program("exec sleep 1000");
+    let refusal = refused(child.bounded(Duration::from_millis(100), PLENTY, PLENTY), guests::done()).await;
+    assert_eq!(refusal, "it takes longer than 100ms to compile: make it smaller");
+}
+
+#[tokio::test]
+async fn what_becomes_too_much_code_is_refused() {
+    let refusal = refused(hostler().bounded(LONG, PLENTY, 1 << 10), guests::done()).await;
+    assert_eq!(refusal, "it becomes more than 1.0 KiB of code: make it smaller");
+    // One that says much else is not listened to for ever either.
+    let (child, _folder) = program("exec yes >&2");
+    let refusal = refused(child.bounded(LONG, PLENTY, PLENTY), guests::done()).await;
+    assert!(refusal.starts_with("it is more than the compiler can take ("), "{refusal}");
+}
+
+#[tokio::test]
+async fn a_compiler_that_crashes_takes_nobody_along() {
+    let (child, _folder) = program("kill -SEGV $$");
+    let refusal = refused(child, guests::done()).await;
+    assert!(refusal.starts_with("it is more than the compiler can take (signal: 11 (SIGSEGV)"), "{refusal}");
+}
+
+#[tokio::test]
+async fn a_child_has_nothing_of_the_hosts_environment() {
+    assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some());
+    let (child, folder) = program("tr '\\0' '\\n' </proc/$$/environ >\"$(dirname \"$0\")/environment\"; exit 1");
+    refused(child, guests::done()).await;
+    assert_eq!(fs::read_to_string(folder.path().join("environment")).unwrap(), "RAYON_NUM_THREADS=4\n");
+}
+
+#[tokio::test]
+async fn a_child_ends_when_nobody_waits_for_it_any_more() {
+    let (child, folder) = program("echo $$ >\"$0.part\" && mv \"$0.part\" \"$0.pid\"; exec sleep 1000");
+    let pid = folder.path().join("program.pid");
+    let compiling = tokio::spawn(compile(child, guests::done()));
+    let pid = until(|| fs::read_to_string(&pid).ok()).await;
+    compiling.abort();
+    let state = Path::new("/proc").join(pid.trim()).join("stat");
+    // Gone, or dead and not yet buried.
+    until(|| fs::read_to_string(&state).map_or(Some(()), |stat| stat.contains(") Z ").then_some(()))).await;
+}
+
+#[tokio::test]
+async fn a_compiler_that_cannot_be_started_says_nothing_of_the_module() {
+    match compile(Child::of("/no/such/program".into()), guests::done()).await {
+        Err(error @ CompileError::Failed(_)) => {
+            assert!(error.to_string().starts_with("it could not be compiled: /no/such/program: No such file"), "{error}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What there is at last.
+async fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
+    loop {
+        match look() {
+            Some(found) => return found,
+            None => tokio::task::yield_now().await,
+        }
+    }
+}
