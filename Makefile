@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos check bench model fuzz dist sbom build browser emulators guest python sshd
+.PHONY: help demo test chaos check bench model fuzz dist sbom build browser emulators guest minisign python sshd
 .PHONY: check-format check-lints check-guests check-docs check-dependencies check-spelling
 
 # Absolute, since tests run in the folders of their packages.
@@ -45,7 +45,7 @@ demo: guest
 	@$(TARGET)/debug/hostler run --policy host/demo/hostler.toml --event host/demo/terminate.json --world host/demo/world.toml
 
 # In the profile of the release binary, so that nothing is compiled twice.
-test: build browser emulators sshd
+test: build browser emulators minisign sshd
 	@echo '==> building the guests of the tests'
 	@$(HOSTLER) build $(TEST_GUESTS) --out $(TARGET)/guests
 	@echo '==> testing the plugins natively, apart from the host: its features must not leak into them'
@@ -189,6 +189,10 @@ python:
 sshd:
 	@if ! PATH="$$PATH:/usr/sbin" command -v sshd >/dev/null || ! command -v ssh >/dev/null; then \
 	echo '==> installing sshd'; $(call apt-get,openssh-server openssh-client); fi
+
+# The ordinary tool for signatures, which ours have to go together with.
+minisign:
+	@if ! command -v minisign >/dev/null; then echo '==> installing minisign'; $(call apt-get,minisign); fi
 
 # It looks at the page of a run as a reader would. Any of these will do.
 browser:

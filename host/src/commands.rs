@@ -7,16 +7,20 @@ pub mod compile_module;
 pub mod decide;
 mod desk;
 pub mod inspect;
+pub mod keygen;
 #[cfg(feature = "live")]
 pub mod lambda;
 mod module_file;
 pub mod new;
+mod passphrase;
 pub mod policy;
 pub mod replay;
 pub mod retry;
 pub mod run;
+pub mod sign;
 pub mod status;
 pub mod test;
+pub mod verify;
 mod wait;
 pub mod why;
 
@@ -64,6 +68,9 @@ enum Command {
     Build(build::Arguments),
     Inspect(inspect::Arguments),
     Check(check::Arguments),
+    Keygen(keygen::Arguments),
+    Sign(sign::Arguments),
+    Verify(verify::Arguments),
     #[command(hide = true)]
     CompileModule(compile_module::Arguments),
 }
@@ -88,10 +95,13 @@ pub fn run_from_arguments() -> ExitCode {
         Command::Test(arguments) => return arguments.run(),
         Command::Build(arguments) => return arguments.run(),
         Command::New(arguments) => return arguments.run(),
+        Command::Keygen(arguments) => return arguments.run(),
+        Command::Sign(arguments) => return arguments.run(),
         Command::CompileModule(arguments) => return arguments.run(),
         Command::Policy(command) => command.run(out),
         Command::Inspect(arguments) => arguments.run(out),
         Command::Check(arguments) => arguments.run(out),
+        Command::Verify(arguments) => arguments.run(out),
     };
     // Nobody is left to be told when standard output is closed.
     printed.map_or(ExitCode::FAILURE, ExitCode::from)

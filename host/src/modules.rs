@@ -10,9 +10,11 @@ mod record;
 #[cfg(feature = "live")]
 mod s3;
 pub mod signature;
+pub mod signing;
 mod slot;
 mod source;
 mod surface;
+mod uploads;
 mod version;
 
 use std::collections::{BTreeSet, HashMap};
@@ -27,10 +29,10 @@ pub use dir::{DirSource, OneFile};
 pub use record::{Record, Sign, Told};
 #[cfg(feature = "live")]
 pub use s3::S3Source;
-use signature::Signers;
 use slot::{Compiling, Slot};
 pub use source::{Fetched, Known, Source, SourceError, SourceErrorKind, Upload, Which};
 pub use surface::Surface;
+use uploads::Uploads;
 pub use version::Version;
 
 use crate::clock::Clock;
@@ -51,16 +53,6 @@ pub struct Modules {
     /// None if whoever runs this host has built them.
     uploads: Option<Uploads>,
     slots: Mutex<HashMap<(String, Option<Pin>), Arc<tokio::sync::Mutex<Slot>>>>,
-}
-
-/// What is asked, and known, of modules that others upload.
-struct Uploads {
-    signers: Signers,
-    rollback_after: Option<u32>,
-    /// What all hosts know of modules.
-    notes: Notes<Record>,
-    /// The same, as this one has read it last.
-    records: Mutex<HashMap<String, Record>>,
 }
 
 /// A module that was accepted, and what is known of where it came from.
@@ -119,9 +111,8 @@ impl Modules {
         policy: &ModulesPolicy,
         notes: Notes<Record>,
     ) -> Self {
-        let (signers, rollback_after) = (Signers::new(&policy.trust), policy.rollback_after);
-        let uploads = Uploads { signers, rollback_after, notes, records: Mutex::default() };
-        Self { compiler, uploads: Some(uploads), ..Self::of_this_machine(source, sandbox, clock, policy) }
+        let uploads = Some(Uploads::new(policy, notes));
+        Self { compiler, uploads, ..Self::of_this_machine(source, sandbox, clock, policy) }
     }
 
     /// Modules that whoever runs this host has built: signed or not, whatever a handler is pinned to, and compiled in this process.
@@ -274,9 +265,14 @@ impl Modules {
                     }
                     Err(refusal) => {
                         slot.known = Some(Known { tag, refused_with: Some(signature) });
-                        self.refused(name, slot, &refusal);
+                        self.refused(name, pin, slot, &refusal);
                     }
                 }
+            }
+            Err(SourceError { kind: SourceErrorKind::TooLarge, message }) => {
+                slot.refusals += u64::from(slot.said != message);
+                self.not_taken(name, slot, &message);
+                slot.refuse(ModuleError { message, passes: false });
             }
             Err(SourceError { kind, message }) => {
                 let trouble = ModuleError { message, passes: kind == SourceErrorKind::Unavailable };
@@ -302,7 +298,7 @@ impl Modules {
                 }
                 Err(CompileError::Refused(refusal)) => {
                     slot.known = Some(known);
-                    self.refused(name, slot, &refusal);
+                    self.refused(name, pin, slot, &refusal);
                 }
                 Err(error @ CompileError::Failed(_)) => {
                     let message = format!("{} is not taken yet: {error}", self.source.locate(name));
@@ -317,9 +313,13 @@ impl Modules {
     }
 
     /// Notes that the version which the source has is not taken.
-    fn refused(&self, name: &str, slot: &mut Slot, refusal: &Refusal) {
+    fn refused(&self, name: &str, pin: Option<&Pin>, slot: &mut Slot, refusal: &Refusal) {
         let message = format!("{} was refused: it {refusal}", self.source.locate(name));
-        self.not_taken(name, slot, &message);
+        slot.refusals += 1;
+        // That the newest is another than the pinned one is as it should be, if that one is found.
+        if !matches!(pin, Some(Pin::Sha256(_))) {
+            self.not_taken(name, slot, &message);
+        }
         slot.refuse(ModuleError { message, passes: false });
     }
 
@@ -336,33 +336,7 @@ impl Modules {
 
     /// Every check that an upload has to pass before it is compiled. Returns the version it was signed as.
     fn look_at(&self, name: &str, pin: Option<&Pin>, upload: &Upload) -> Result<Option<Version>, Refusal> {
-        let Some(uploads) = &self.uploads else { return Ok(None) };
-        let digest = sha256(&upload.bytes);
-        if let Some(Pin::Sha256(pinned)) = pin
-            && *pinned != digest
-        {
-            return Err(Refusal::because(format!("has the SHA-256 {digest}, and the handler is pinned to {pinned}")));
-        }
-        let signed = uploads.signers.verify(name, &upload.bytes, upload.signature.as_deref())?;
-        let version = signed.map(|signed| signed.version);
-        if pin.is_some() {
-            return Ok(version);
-        }
-        let record = uploads.record(name).unwrap_or_default();
-        if let (Some(version), Some(newest)) = (&version, &record.newest)
-            && version < newest
-        {
-            return Err(Refusal::because(format!(
-                "is version {version}, and version {newest} was accepted before: sign it with a higher one, or pin the handler to \
-                 sha256 = \"{digest}\" to go back to it"
-            )));
-        }
-        if let Some(why) = record.given_up(&digest) {
-            return Err(Refusal::because(format!(
-                "was given up before: {why}; upload a better one, or pin the handler to sha256 = \"{digest}\" to run it all the same"
-            )));
-        }
-        Ok(version)
+        self.uploads.as_ref().map_or(Ok(None), |uploads| uploads.look_at(name, pin, upload))
     }
 
     /// Puts a plugin in the place of the one in use.
@@ -387,8 +361,8 @@ impl Modules {
 
     /// Looks through earlier versions for one that passes every check: the newest was refused, and there is nothing to go on with.
     async fn take_earlier(&self, name: &str, pin: Option<&Pin>, slot: &mut Slot) {
-        let record = self.uploads.as_ref().filter(|_| pin.is_none()).and_then(|uploads| uploads.record(name));
-        let Some(record) = record else { return };
+        let (Some(uploads), None | Some(Pin::Sha256(_))) = (&self.uploads, pin) else { return };
+        let record = if pin.is_none() { uploads.record(name).unwrap_or_default() } else { Record::default() };
         let recorded = record.good().filter_map(|told| told.version_id.clone()).collect::<Vec<_>>();
         let listed = self.source.earlier(name).await.unwrap_or_else(|error| {
             tracing::warn!(module = name, %error, "earlier versions of a refused module cannot be looked for");
@@ -398,12 +372,15 @@ impl Modules {
             if slot.tried.contains(&version) {
                 continue;
             }
-            let why = match self.earlier(name, &version).await {
+            let why = match self.earlier(name, pin, &version).await {
                 Ok(plugin) => {
                     let digest = plugin.module.digest.clone();
                     let refused = slot.refused.take();
                     self.take(name, pin, slot, plugin).await;
-                    tracing::error!(module = name, version_id = version, digest, "the newest version was refused: an earlier one is used");
+                    match pin {
+                        None => tracing::error!(module = name, version_id = version, digest, "the newest version was refused: an earlier one is used"),
+                        Some(_) => tracing::info!(module = name, version_id = version, digest, "the pinned version is an earlier one"),
+                    }
                     (slot.refused, slot.trouble) = (refused.clone(), refused);
                     return;
                 }
@@ -414,16 +391,22 @@ impl Modules {
                     error.to_string()
                 }
             };
-            tracing::warn!(module = name, version_id = version, why, "an earlier version is not taken either");
+            if pin.is_none() {
+                tracing::warn!(module = name, version_id = version, why, "an earlier version is not taken either");
+            }
+        }
+        if let (Some(_), Some(trouble)) = (pin, &slot.trouble) {
+            let message = trouble.message.clone();
+            self.not_taken(name, slot, &message);
         }
     }
 
     /// An earlier version, if it passes every check.
-    async fn earlier(&self, name: &str, version_id: &str) -> Result<Plugin, Untaken> {
+    async fn earlier(&self, name: &str, pin: Option<&Pin>, version_id: &str) -> Result<Plugin, Untaken> {
         match self.source.fetch(name, Which::Version(version_id), self.max_size).await? {
             Fetched::Unchanged => Err(Refusal::because("has not changed").into()),
             Fetched::New(upload) => {
-                let version = self.look_at(name, None, &upload)?;
+                let version = self.look_at(name, pin, &upload)?;
                 let module = self.compiler.load(&self.sandbox, upload.bytes).await?;
                 Ok(Plugin { module, version, version_id: upload.version_id })
             }
@@ -469,29 +452,19 @@ impl Modules {
             return;
         }
         error.clone_into(&mut slot.said);
-        let place = self.source.locate(name);
+        let (place, refused) = (self.source.locate(name), slot.refusals);
         match &slot.good {
             Some(good) => {
                 let digest = good.module.digest.as_str();
-                tracing::error!(module = name, place, error, digest, "module not taken: the last good one goes on");
+                tracing::error!(module = name, place, error, refused, digest, "module not taken: the last good one goes on");
             }
-            None => tracing::error!(module = name, place, error, "module not taken, and there is no earlier one"),
+            None => tracing::error!(module = name, place, error, refused, "module not taken, and there is no earlier one"),
         }
     }
 
     fn slot(&self, name: &str, pin: Option<&Pin>) -> Arc<tokio::sync::Mutex<Slot>> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(slots.entry((name.to_owned(), pin.cloned())).or_default())
-    }
-}
-
-impl Uploads {
-    fn record(&self, name: &str) -> Option<Record> {
-        self.records.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
-    }
-
-    fn remember(&self, name: &str, record: Record) {
-        self.records.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), record);
     }
 }
 

@@ -3,7 +3,7 @@
 //! [`Stack`] is AWS: `ministack` (S3, SQS, STS, Lambda), `moto` (ECS, EC2), and Auto Scaling of our own, since neither of the
 //! two checks what it is told. A [`Storm`] in front of them makes it the AWS of a bad day. A [`Fleet`] is what a test has of it
 //! for itself. [`Node`] is a node's sshd, and [`Metadata`] what a node is told. [`Agent`] is the host as a process that lives,
-//! [`Function`] the host as a Lambda function, and [`Browser`] a reader of pages. A test writes its policy of the pieces in
+//! [`Function`] the host as a Lambda function, [`Browser`] a reader of pages, and [`Signer`] an author of plugins. A test writes its policy of the pieces in
 //! [`policy`] and of its own, and sends what is in [`events`].
 //! `make test` installs and builds what they run.
 //!
@@ -24,6 +24,7 @@ mod node;
 pub mod policy;
 mod process;
 mod queue;
+mod signer;
 mod stack;
 
 use std::path::{Path, PathBuf};
@@ -40,6 +41,7 @@ pub use microburst::Microburst;
 pub use node::Node;
 pub use process::{Process, poll};
 pub use queue::Queue;
+pub use signer::{Signer, hostler, renamed};
 pub use stack::{ACCOUNT, Emulator, REGION, Stack, signed};
 
 /// The root of the repository.

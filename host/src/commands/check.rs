@@ -10,13 +10,15 @@ use serde_json::json;
 
 use super::module_file::ModuleFile;
 use super::policy::{PolicyFile, counted, read_policy};
+use super::verify;
+use crate::modules::signature::Signers;
 use crate::modules::{self, Surface};
 use crate::policy::{Handler, Lack, Need, Policy, Power};
 use crate::sandbox::{Capacity, Pace, Sandbox};
 
 /// Compares a plugin with a policy: is it accepted, which handlers use it, and do they grant what it imports?
 ///
-/// The plugin is checked and compiled as the host does it before the first event. A handler uses it when its `module` is the file's
+/// The plugin is checked and compiled as the host does it before the first event; its signature is that in FILE.wasm.minisig. A handler uses it when its `module` is the file's
 /// name, or the end of its path. What only a call can tell (which clusters, groups, commands and instances) is not judged here.
 ///
 /// A plugin that imports every host function there is, as those of Python and JavaScript do, need not call them all. What it lacks
@@ -149,6 +151,11 @@ fn refused(file: &ModuleFile, policy: &Policy) -> anyhow::Result<Vec<String>> {
     let sandbox = Sandbox::new(Capacity { attempts: 1, memory: policy.most_memory() }, Pace::Virtual)
         .map_err(|error| anyhow::anyhow!("cannot start the sandbox: {error:#}"))?;
     if let Err(refusal) = modules::load(&sandbox, &file.bytes) {
+        reasons.extend(refusal.reasons);
+    }
+    let name = verify::used_as(policy, &file.path).unwrap_or(&file.module);
+    let signature = verify::beside(&file.path)?;
+    if let Err(refusal) = Signers::new(&policy.modules.trust).verify(name, &file.bytes, signature.as_deref()) {
         reasons.extend(refusal.reasons);
     }
     Ok(reasons)

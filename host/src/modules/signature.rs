@@ -13,7 +13,7 @@ use crate::policy::Trust;
 use crate::telemetry::visible;
 
 /// The largest signature that is looked at, in bytes; an ordinary one has 300.
-pub(super) const SIGNATURE_BYTES: u64 = 8 << 10;
+pub(crate) const SIGNATURE_BYTES: u64 = 8 << 10;
 
 /// Who may sign modules.
 #[derive(Debug)]
@@ -99,7 +99,19 @@ impl Key {
     }
 }
 
+/// Whether a text is a public key of minisign's, in base64.
+pub(crate) fn is_public_key(text: &str) -> bool {
+    Key::of(text).is_some()
+}
+
 impl KeyId {
+    /// That of a public key.
+    pub(super) fn of(key: &minisign::PublicKey) -> Self {
+        let mut id = Self([0; 8]);
+        id.0.iter_mut().zip(key.keynum()).for_each(|(to, from)| *to = *from);
+        id
+    }
+
     /// It follows the two letters of the algorithm, in keys and signatures alike.
     fn of_base64(text: &str) -> Option<Self> {
         use base64::Engine as _;
@@ -149,4 +161,126 @@ fn version_of(module: &str, comment: &str) -> Result<Version, Refusal> {
         ));
     };
     written.parse().map_err(|error| Refusal::because(format!("was signed as version {}: {error}", visible(written))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::modules::signing::{NewKeys, SecretKey};
+
+    const MODULE: &[u8] = b"a module";
+
+    struct Signer {
+        keys: NewKeys,
+        key: SecretKey,
+    }
+
+    impl Signer {
+        fn new() -> Self {
+            let keys = NewKeys::make(None).unwrap();
+            let key = SecretKey::read(&keys.secret, None).unwrap();
+            Self { keys, key }
+        }
+
+        fn sign(&self, file: &str, version: Option<&str>) -> String {
+            let version = version.map(|version| version.parse().unwrap());
+            self.key.sign(MODULE, file, version.as_ref(), "2026-01-15T03:00:00Z".parse().unwrap()).unwrap()
+        }
+
+        /// The signature with this trusted comment, as an ordinary minisign might write it.
+        fn comment(&self, trusted: &str) -> String {
+            let key = minisign::SecretKeyBox::from_string(&self.keys.secret).unwrap().into_unencrypted_secret_key().unwrap();
+            minisign::sign(None, &key, MODULE, Some(trusted), None).unwrap().into_string()
+        }
+    }
+
+    fn signers(trusted: &[&Signer], revoked: &[&Signer]) -> Signers {
+        let keys = |signers: &[&Signer]| signers.iter().map(|signer| signer.keys.trusted.clone()).collect();
+        Signers::new(&Trust { keys: keys(trusted), revoked: keys(revoked), unsigned: false })
+    }
+
+    /// Why it is refused, with the ids of `signers` as A, B and so on.
+    fn refused(by: &Signers, module: &str, bytes: &[u8], signature: Option<&str>, named: &[&Signer]) -> String {
+        let refusal = by.verify(module, bytes, signature).unwrap_err().to_string();
+        named.iter().zip('A'..).fold(refusal, |text, (signer, name)| text.replace(&signer.keys.id.to_string(), &name.to_string()))
+    }
+
+    #[test]
+    fn whoever_is_trusted_may_sign() {
+        let (one, other) = (Signer::new(), Signer::new());
+        let trusted = signers(&[&one, &other], &[]);
+        for signer in [&one, &other] {
+            let signed = trusted.verify("team/a.wasm", MODULE, Some(&signer.sign("a.wasm", Some("1.4")))).unwrap().unwrap();
+            assert_eq!((signed.by, signed.version.to_string()), (signer.keys.id, "1.4".to_owned()));
+        }
+    }
+
+    #[test]
+    fn whoever_is_not_trusted_or_no_more_is_refused() {
+        let (one, other) = (Signer::new(), Signer::new());
+        let text = refused(&signers(&[&one], &[]), "a.wasm", MODULE, Some(&other.sign("a.wasm", None)), &[&one, &other]);
+        insta::assert_snapshot!(text, @"is signed by key B, and the policy trusts A: sign it with one of these, or add that key to trusted-keys");
+        // Revoked is revoked, though somebody has forgotten to trust it no more.
+        for trusted in [signers(&[&one], &[&other]), signers(&[&one, &other], &[&other])] {
+            let text = refused(&trusted, "a.wasm", MODULE, Some(&other.sign("a.wasm", None)), &[&one, &other]);
+            assert_eq!(text, "is signed by key B, which is revoked: sign it with another");
+        }
+    }
+
+    #[test]
+    fn what_is_no_signature_is_refused_and_says_what_to_do() {
+        let one = Signer::new();
+        let trusted = signers(&[&one], &[]);
+        let none = refused(&trusted, "a.wasm", MODULE, None, &[]);
+        insta::assert_snapshot!(none, @"is not signed, and the policy takes signed modules only: sign it with `hostler sign`, which says how it is uploaded with its signature");
+        let good = one.sign("a.wasm", None);
+        let cut = &good[..good.len() / 2];
+        let long = format!("{good}{}", "\n".repeat(usize::try_from(SIGNATURE_BYTES).unwrap()));
+        for text in ["", "text", "\u{fffd}\n\u{fffd}\n\u{fffd}\n\u{fffd}", cut, &long] {
+            let refusal = refused(&trusted, "a.wasm", MODULE, Some(text), &[]);
+            assert_eq!(refusal, "has a signature that is none of minisign's: sign it again with `hostler sign`", "{text:?}");
+        }
+        for (changed, signature) in [(&b"a Module"[..], good.clone()), (MODULE, good.replace("file:a.wasm", "file:b.wasm"))] {
+            let text = refused(&trusted, "b.wasm", changed, Some(&signature), &[&one]);
+            assert_eq!(text, "is not what key A has signed: module and signature do not belong together, or one of them was changed");
+        }
+    }
+
+    #[test]
+    fn a_signature_is_good_for_its_file_alone() {
+        let one = Signer::new();
+        let trusted = signers(&[&one], &[]);
+        let refused = |module: &str, signature: String| refused(&trusted, module, MODULE, Some(&signature), &[&one]);
+        insta::assert_snapshot!(refused("b.wasm", one.sign("a.wasm", None)), @"was signed as a.wasm, and is no b.wasm");
+        assert!(trusted.verify("team/a.wasm", MODULE, Some(&one.sign("team/a.wasm", None))).is_ok());
+        insta::assert_snapshot!(refused("other/a.wasm", one.sign("team/a.wasm", None)), @"was signed as team/a.wasm, and is no other/a.wasm");
+        insta::assert_snapshot!(refused("a.wasm", one.comment("timestamp:1")), @"has a signature that names no file, and would be as good for any other module: sign it with `hostler sign`, or with file:a.wasm in the trusted comment");
+    }
+
+    #[test]
+    fn a_signature_says_which_version_it_is_of() {
+        let one = Signer::new();
+        let trusted = signers(&[&one], &[]);
+        let version = |comment: &str| trusted.verify("a.wasm", MODULE, Some(&one.comment(comment)));
+        for (comment, expected) in [
+            ("timestamp:1768446000\tfile:a.wasm\thashed", "1768446000"),
+            ("timestamp:1768446000\tfile:a.wasm\tversion:1.4.2\thashed", "1.4.2"),
+            ("version:7 file:a.wasm", "7"),
+        ] {
+            assert_eq!(version(comment).unwrap().unwrap().version.to_string(), expected, "{comment:?}");
+        }
+        insta::assert_snapshot!(version("file:a.wasm").unwrap_err(), @"has a signature without version: or timestamp: in its trusted comment, so that nobody could tell it from an older one: sign it with `hostler sign`");
+        insta::assert_snapshot!(version("file:a.wasm\tversion:1.x").unwrap_err(), @"was signed as version 1.x: a version is one to four whole numbers with dots between them, such as 7 or 1.4.2");
+    }
+
+    #[test]
+    fn where_nobody_is_trusted_no_signature_says_anything() {
+        let anybody = Signers::new(&Trust { unsigned: true, ..Trust::default() });
+        assert_eq!(anybody.verify("a.wasm", MODULE, Some("text")), Ok(None));
+        let one = Signer::new();
+        let both = Signers::new(&Trust { keys: vec![one.keys.trusted.clone()], unsigned: true, ..Trust::default() });
+        assert_eq!(both.verify("a.wasm", MODULE, None), Ok(None));
+        // What is signed has to be signed well.
+        assert!(both.verify("a.wasm", b"changed", Some(&one.sign("a.wasm", None))).is_err());
+    }
 }

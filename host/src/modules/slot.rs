@@ -23,6 +23,8 @@ pub(super) struct Slot {
     pub(super) compiling: Option<Compiling>,
     /// Why that version was refused, if it was.
     pub(super) refused: Option<ModuleError>,
+    /// How many versions were refused.
+    pub(super) refusals: u64,
     /// Earlier versions that were looked at in vain.
     pub(super) tried: HashSet<String>,
     /// When the source was asked last.

@@ -1,9 +1,11 @@
+mod versions;
+
 use std::collections::VecDeque;
 
 use async_trait::async_trait;
 
 use super::*;
-use crate::ledger::{Ledger, MemoryStore};
+use crate::ledger::{Ledger, MemoryStore, Store};
 use crate::ports::{AccountId, Place, Region};
 use crate::sandbox::{Capacity, Pace};
 use crate::testing::{VirtualClock, guests, policy};
@@ -61,8 +63,12 @@ fn of(source: Arc<dyn Source>) -> Modules {
 
 /// An empty one.
 fn ledger(clock: &Arc<dyn Clock>) -> Ledger {
+    ledger_over(Arc::new(MemoryStore::new(Arc::clone(clock))), clock)
+}
+
+fn ledger_over(store: Arc<dyn Store>, clock: &Arc<dyn Clock>) -> Ledger {
     let place = Place { account: AccountId::parse("123456789012").unwrap(), region: Region::parse("eu-central-1").unwrap() };
-    Ledger::new(Arc::new(MemoryStore::new(Arc::clone(clock))), Arc::clone(clock), place, "this host")
+    Ledger::new(store, Arc::clone(clock), place, "this host")
 }
 
 async fn refresh_is_due() {

@@ -1,7 +1,7 @@
 //! An instance in a cluster and in a group, for an agent that is on it or elsewhere.
 
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hostler_tests::{Agent, Fleet, Instance, Refusal, events, guest, plugin, policy, poll};
@@ -33,6 +33,11 @@ impl Scene {
         let instance = fleet.launch(Ipv4Addr::LOCALHOST);
         let folder = fleet.stack.folder(&fleet.bucket);
         Self { fleet, instance, folder }
+    }
+
+    /// What the test writes, and the agents.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// A policy with a ledger in `store`, and with these sections.

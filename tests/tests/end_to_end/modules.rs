@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use hostler_tests::http::Response;
-use hostler_tests::{Emulator, Function, events, guest, plugin, policy};
+use hostler_tests::{Emulator, Function, events, guest, plugin, policy, renamed};
 
 use crate::scene::{HOOK, MODULE, Scene, attempts, end, processes};
 
@@ -117,19 +117,4 @@ fn when_s3_does_not_answer_the_event_waits_until_its_deadline_and_is_given_up_wi
     assert_eq!((decision, lifecycle), ("gave-up", "abandon"));
     assert!(why.starts_with("the deadline"), "{why}");
     assert!(why.contains(&format!("s3://{}/plugins/{MODULE}.wasm", scene.fleet.bucket)), "{why}");
-}
-
-/// A component with an import called otherwise: names are text, and one of the same length leaves the rest where it is.
-fn renamed(component: &[u8], from: &str, to: &str) -> Vec<u8> {
-    assert_eq!(from.len(), to.len());
-    let mut renamed = component.to_vec();
-    let mut found = 0;
-    for at in 0..=component.len() - from.len() {
-        if component[at..].starts_with(from.as_bytes()) {
-            renamed[at..at + to.len()].copy_from_slice(to.as_bytes());
-            found += 1;
-        }
-    }
-    assert!(found > 0, "the component does not import {from}");
-    renamed
 }

@@ -1,0 +1,106 @@
+//! `hostler verify`: who has signed a plugin, as what, and would a host take it for that?
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::Args;
+
+use super::module_file::ModuleFile;
+use super::policy::read_policy;
+use crate::files::{self, ReadError};
+use crate::modules::signature::{SIGNATURE_BYTES, Signers, is_public_key};
+use crate::policy::{Policy, Trust};
+
+/// Looks at the signature of a plugin, as a host does before it takes it.
+///
+/// It is that in FILE.wasm.minisig, made by `hostler sign` or by minisign. What is trusted is what a policy trusts, or one key.
+#[derive(Debug, Args)]
+#[command(after_help = HELP)]
+pub struct Arguments {
+    /// The component
+    #[arg(value_name = "FILE.wasm")]
+    pub file: PathBuf,
+    /// The policy that says who is trusted
+    #[arg(long, value_name = "FILE", required_unless_present = "key", conflicts_with = "key")]
+    pub policy: Option<PathBuf>,
+    /// The public key that is trusted: RW…, or the file that it is in
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
+    /// What it has to be signed as. Else the `module` of the policy's handler that uses it, or the file's name
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+}
+
+const HELP: &str = "\
+Exit codes:
+  0  it is signed by somebody who is trusted, as what it is; or it need not be signed
+  1  it is not
+  2  a file cannot be read, or the policy has mistakes";
+
+/// The largest file of a public key, in bytes.
+const KEY_BYTES: u64 = 4 << 10;
+
+impl Arguments {
+    /// Runs the command and returns its exit code. What it has to say goes to `out`.
+    pub fn run(&self, out: &mut dyn Write) -> io::Result<u8> {
+        match self.look(out) {
+            Ok(code) => Ok(code),
+            Err(error) => {
+                writeln!(out, "{}", crate::telemetry::visible_lines(&format!("{error:#}")))?;
+                Ok(super::check::BAD_INPUT)
+            }
+        }
+    }
+
+    fn look(&self, out: &mut dyn Write) -> anyhow::Result<u8> {
+        let file = ModuleFile::read(&self.file)?;
+        let signature = beside(&self.file)?;
+        let (trust, used) = match &self.policy {
+            Some(path) => {
+                let policy = read_policy(path)?;
+                let used = used_as(&policy, &file.path).map(str::to_owned);
+                (policy.modules.trust, used)
+            }
+            None => (Trust { keys: vec![self.trusted()?], ..Trust::default() }, None),
+        };
+        let name = self.name.clone().or(used).unwrap_or(file.module);
+        let shown = self.file.display();
+        match Signers::new(&trust).verify(&name, &file.bytes, signature.as_deref()) {
+            Ok(Some(signed)) => writeln!(out, "{shown} is signed by key {} as {name}, version {}", signed.by, signed.version)?,
+            Ok(None) => writeln!(out, "{shown} need not be signed: the policy says allow-unsigned = true")?,
+            Err(refusal) => {
+                writeln!(out, "{shown} {refusal}")?;
+                return Ok(super::check::MISFIT);
+            }
+        }
+        Ok(super::check::FITS)
+    }
+
+    /// The key that `--key` names, as a policy would.
+    fn trusted(&self) -> anyhow::Result<String> {
+        let Some(key) = &self.key else { bail!("say who is trusted: --policy FILE or --key KEY") };
+        if is_public_key(key) {
+            return Ok(key.clone());
+        }
+        let text = files::read_text(Path::new(key), KEY_BYTES);
+        let text = text.with_context(|| format!("{key} is neither a public key, which begins with RW, nor a file that can be read"))?;
+        let line = text.lines().nth(1).map(str::trim_end).filter(|line| is_public_key(line));
+        line.map(str::to_owned).with_context(|| format!("there is no public key of minisign's in {key}"))
+    }
+}
+
+/// What the first handler that uses the file at `path` calls it.
+pub(super) fn used_as<'p>(policy: &'p Policy, path: &Path) -> Option<&'p str> {
+    policy.handlers.iter().map(|handler| handler.module.as_str()).find(|module| path.ends_with(module))
+}
+
+/// The signature beside a module; none if there is none.
+pub(super) fn beside(module: &Path) -> anyhow::Result<Option<String>> {
+    let path = module.with_added_extension("minisig");
+    match files::read_text(&path, SIGNATURE_BYTES) {
+        Ok(text) => Ok(Some(text)),
+        Err(ReadError::System(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot read the signature in {}", path.display())),
+    }
+}

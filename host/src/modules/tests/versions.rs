@@ -1,0 +1,158 @@
+//! Signed modules: which version is taken, and which is not.
+
+use super::*;
+use crate::ledger::tests::scripted::Scripted;
+use crate::modules::signing::{NewKeys, SecretKey};
+use crate::policy::Policy;
+use crate::testing::bucket::Bucket;
+
+/// Hosts of one ledger whose policy trusts one key, and whoever has that.
+struct Signed {
+    bucket: Arc<Bucket>,
+    key: SecretKey,
+    policy: Policy,
+    clock: Arc<dyn Clock>,
+    store: Arc<Scripted>,
+    ledger: Ledger,
+}
+
+impl Signed {
+    fn new(bucket: Arc<Bucket>) -> Self {
+        let keys = NewKeys::make(None).unwrap();
+        let text = format!(
+            "[modules]\nsource = \"dir:unused\"\nrefresh = \"10s\"\ntrusted-keys = [\"{}\"]\n[[handler]]\nname = \"h\"\n\
+             module = \"m.wasm\"\nevent.source = [\"aws.ec2\"]\n",
+            keys.trusted
+        );
+        let policy = Policy::parse("hostler.toml", &text).unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new());
+        let store = Arc::new(Scripted::default());
+        let ledger = ledger_over(store.clone(), &clock);
+        Self { bucket, key: SecretKey::read(&keys.secret, None).unwrap(), policy, clock, store, ledger }
+    }
+
+    /// A process of a host.
+    fn host(&self) -> Modules {
+        let sandbox = Sandbox::new(Capacity { attempts: 1, memory: 1 << 20 }, Pace::Virtual).expect("a sandbox");
+        let compiler = (Arc::new(sandbox), Compiler::Here);
+        let notes = self.ledger.notes("modules");
+        Modules::new(self.bucket.clone(), compiler, Arc::clone(&self.clock), &self.policy.modules, notes)
+    }
+
+    fn upload(&self, module: &[u8], version: &str) {
+        let version = version.parse().unwrap();
+        let signature = self.key.sign(module, "m.wasm", Some(&version), self.clock.now()).unwrap();
+        self.bucket.put(module, Some(&signature));
+    }
+}
+
+/// The digest of what is run after a refresh.
+async fn digest(modules: &Modules, pin: Option<&Pin>) -> Result<String, String> {
+    refresh_is_due().await;
+    let plugin = modules.current("m.wasm", pin).await;
+    plugin.map(|plugin| plugin.module.digest.clone()).map_err(|error| error.to_string())
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_older_version_is_refused_by_every_host_and_the_newer_goes_on() {
+    let signed = Signed::new(Bucket::unversioned());
+    let (old, new) = (guests::done(), guests::abandon());
+    signed.upload(&new, "2.0");
+    let host = signed.host();
+    assert_eq!(digest(&host, None).await, Ok(sha256(&new)));
+    signed.upload(&old, "1.9.9");
+    assert_eq!(digest(&host, None).await, Ok(sha256(&new)));
+    // A process that has not seen the newer one.
+    let refusal = digest(&signed.host(), None).await.unwrap_err();
+    assert!(refusal.contains("is version 1.9.9, and version 2.0 was accepted before: sign it with a higher one, or pin"), "{refusal}");
+    signed.upload(&old, "2");
+    assert_eq!(digest(&host, None).await, Ok(sha256(&old)), "it is as new");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_module_without_its_signature_leaves_the_signed_one_in_use() {
+    let signed = Signed::new(Bucket::unversioned());
+    signed.upload(&guests::done(), "1");
+    let host = signed.host();
+    digest(&host, None).await.unwrap();
+    signed.bucket.put(&guests::abandon(), None);
+    assert_eq!(digest(&host, None).await, Ok(sha256(&guests::done())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cold_start_with_a_refused_newest_takes_the_newest_that_passes_where_versions_are_kept() {
+    let signed = Signed::new(Bucket::versioned());
+    signed.upload(&guests::done(), "1");
+    signed.upload(&guests::abandon(), "2");
+    signed.bucket.put(&guests::spin(), None);
+    signed.bucket.put(b"garbage", None);
+    let host = signed.host();
+    for _ in 0..3 {
+        assert_eq!(digest(&host, None).await, Ok(sha256(&guests::abandon())));
+    }
+    assert_eq!(*signed.bucket.asked.lock().unwrap(), ["v3", "v2"], "each is looked at once");
+    signed.upload(&guests::spin(), "3");
+    assert_eq!(digest(&host, None).await, Ok(sha256(&guests::spin())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pin_is_kept_whatever_is_uploaded_and_however_old_it_is() {
+    let signed = Signed::new(Bucket::versioned());
+    signed.upload(&guests::done(), "1");
+    signed.upload(&guests::abandon(), "2");
+    let host = signed.host();
+    assert_eq!(digest(&host, None).await, Ok(sha256(&guests::abandon())));
+    let version = Pin::VersionId("v1".to_owned());
+    assert_eq!(digest(&host, Some(&version)).await, Ok(sha256(&guests::done())));
+    let content = Pin::Sha256(sha256(&guests::abandon()));
+    assert_eq!(digest(&host, Some(&content)).await, Ok(sha256(&guests::abandon())));
+    signed.upload(&guests::spin(), "3");
+    assert_eq!(digest(&host, Some(&content)).await, Ok(sha256(&guests::abandon())));
+    assert_eq!(digest(&host, None).await, Ok(sha256(&guests::spin())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_finds_what_it_is_pinned_to_among_earlier_versions() {
+    let signed = Signed::new(Bucket::versioned());
+    signed.upload(&guests::done(), "1");
+    signed.upload(&guests::abandon(), "2");
+    let pin = Pin::Sha256(sha256(&guests::done()));
+    assert_eq!(digest(&signed.host(), Some(&pin)).await, Ok(sha256(&guests::done())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pinned_module_has_to_be_signed_too() {
+    let signed = Signed::new(Bucket::unversioned());
+    signed.bucket.put(&guests::done(), None);
+    let pin = Pin::Sha256(sha256(&guests::done()));
+    let refusal = digest(&signed.host(), Some(&pin)).await.unwrap_err();
+    assert!(refusal.contains("is not signed, and the policy takes signed modules only"), "{refusal}");
+    let other = Pin::Sha256(sha256("other"));
+    let refusal = digest(&signed.host(), Some(&other)).await.unwrap_err();
+    assert!(refusal.contains("has the SHA-256 ") && refusal.contains("and the handler is pinned to "), "{refusal}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_built_here_need_be_neither_signed_nor_what_is_pinned() {
+    let signed = Signed::new(Bucket::unversioned());
+    signed.bucket.put(&guests::done(), None);
+    let sandbox = Sandbox::new(Capacity { attempts: 1, memory: 1 << 20 }, Pace::Virtual).expect("a sandbox");
+    let (clock, policy) = (Arc::clone(&signed.clock), &signed.policy.modules);
+    let modules = Modules::of_this_machine(signed.bucket.clone(), Arc::new(sandbox), clock, policy);
+    let pin = Pin::Sha256(sha256("other"));
+    assert_eq!(digest(&modules, Some(&pin)).await, Ok(sha256(&guests::done())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_record_no_newer_version_is_taken_and_the_one_in_use_goes_on() {
+    let signed = Signed::new(Bucket::unversioned());
+    signed.upload(&guests::done(), "1");
+    let host = signed.host();
+    digest(&host, None).await.unwrap();
+    signed.upload(&guests::abandon(), "2");
+    signed.store.unreadable.lock().unwrap().extend([true, true]);
+    assert_eq!(digest(&host, None).await, Ok(sha256(&guests::done())));
+    let error = signed.host().current("m.wasm", None).await.unwrap_err();
+    assert!(error.passes, "{error}");
+    assert_eq!(digest(&host, None).await, Ok(sha256(&guests::abandon())));
+}

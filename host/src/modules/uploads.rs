@@ -1,0 +1,65 @@
+//! What is asked, and known, of modules that others upload.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use super::signature::Signers;
+use super::{Record, Refusal, Upload, Version};
+use crate::digest::sha256;
+use crate::ledger::Notes;
+use crate::policy::{ModulesPolicy, Pin};
+
+/// Whose modules are taken, and what hosts have told of them.
+pub(super) struct Uploads {
+    signers: Signers,
+    pub(super) rollback_after: Option<u32>,
+    /// What all hosts know of modules.
+    pub(super) notes: Notes<Record>,
+    /// The same, as this one has read it last.
+    records: Mutex<HashMap<String, Record>>,
+}
+
+impl Uploads {
+    pub(super) fn new(policy: &ModulesPolicy, notes: Notes<Record>) -> Self {
+        let (signers, rollback_after) = (Signers::new(&policy.trust), policy.rollback_after);
+        Self { signers, rollback_after, notes, records: Mutex::default() }
+    }
+
+    /// Every check that an upload has to pass before it is compiled. Returns the version it was signed as.
+    pub(super) fn look_at(&self, name: &str, pin: Option<&Pin>, upload: &Upload) -> Result<Option<Version>, Refusal> {
+        let digest = sha256(&upload.bytes);
+        if let Some(Pin::Sha256(pinned)) = pin
+            && *pinned != digest
+        {
+            return Err(Refusal::because(format!("has the SHA-256 {digest}, and the handler is pinned to {pinned}")));
+        }
+        let signed = self.signers.verify(name, &upload.bytes, upload.signature.as_deref())?;
+        let version = signed.map(|signed| signed.version);
+        if pin.is_some() {
+            return Ok(version);
+        }
+        let record = self.record(name).unwrap_or_default();
+        if let (Some(version), Some(newest)) = (&version, &record.newest)
+            && version < newest
+        {
+            return Err(Refusal::because(format!(
+                "is version {version}, and version {newest} was accepted before: sign it with a higher one, or pin the handler to \
+                 sha256 = \"{digest}\" to go back to it"
+            )));
+        }
+        if let Some(why) = record.given_up(&digest) {
+            return Err(Refusal::because(format!(
+                "was given up before: {why}; upload a better one, or pin the handler to sha256 = \"{digest}\" to run it all the same"
+            )));
+        }
+        Ok(version)
+    }
+
+    pub(super) fn record(&self, name: &str) -> Option<Record> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    pub(super) fn remember(&self, name: &str, record: Record) {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), record);
+    }
+}

@@ -1,0 +1,77 @@
+//! Whoever signs plugins: a key of its own, and the host's own commands.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use crate::host;
+use crate::http::Request;
+use crate::stack::Stack;
+
+/// A pair of keys in a folder.
+#[derive(Debug)]
+pub struct Signer {
+    folder: PathBuf,
+    /// The line of a policy's `[modules]` that trusts it.
+    pub trusted: String,
+}
+
+impl Signer {
+    /// Makes the keys, in a folder of its own.
+    pub fn new(folder: &Path) -> Self {
+        std::fs::create_dir_all(folder).expect("a folder can be made");
+        let said = said(&hostler(folder, &["keygen", "--unencrypted"]));
+        let trusted = said.lines().map(str::trim).find(|line| line.starts_with("trusted-keys"));
+        let trusted = trusted.unwrap_or_else(|| panic!("keygen names no key: {said}")).to_owned();
+        Self { folder: folder.to_owned(), trusted }
+    }
+
+    /// Signs a module as `name` in a version: what S3 takes as its metadata `minisig`.
+    pub fn sign(&self, module: &[u8], name: &str, version: &str) -> String {
+        std::fs::write(self.folder.join(name), module).expect("a module can be written");
+        let said = said(&hostler(&self.folder, &["sign", name, "--version", version]));
+        let metadata = said.split("--metadata minisig=").nth(1).map(str::trim);
+        metadata.unwrap_or_else(|| panic!("sign does not say how to upload: {said}")).to_owned()
+    }
+}
+
+impl Stack {
+    /// Puts an object with a signature.
+    pub fn put_signed(&self, bucket: &str, key: &str, body: impl Into<Vec<u8>>, minisig: &str) {
+        let request = Request::new("PUT", &format!("/{bucket}/{key}"), body).header("x-amz-meta-minisig", minisig);
+        let response = self.ministack("s3", request);
+        assert_eq!(response.status, 200, "{}", response.text());
+    }
+
+    /// Has a bucket keep versions from now on.
+    pub fn keep_versions(&self, bucket: &str) {
+        let configuration = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
+        let response = self.ministack("s3", Request::new("PUT", &format!("/{bucket}?versioning"), configuration));
+        assert_eq!(response.status, 200, "{}", response.text());
+    }
+}
+
+/// Runs the host in a folder.
+pub fn hostler(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(host());
+    command.current_dir(folder).args(arguments).env_remove("AWS_LAMBDA_RUNTIME_API");
+    command.output().expect("the host starts")
+}
+
+/// What a program said that did well.
+fn said(output: &Output) -> String {
+    let (out, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{error}{out}");
+    out.into_owned()
+}
+
+/// The same component with another text in the place of one of that length.
+pub fn renamed(component: &[u8], from: &str, to: &str) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let mut renamed = component.to_vec();
+    let found: Vec<_> = (0..component.len()).filter(|at| component[*at..].starts_with(from.as_bytes())).collect();
+    assert!(!found.is_empty(), "there is no {from:?} in the component");
+    for at in found {
+        renamed[at..at + to.len()].copy_from_slice(to.as_bytes());
+    }
+    renamed
+}

@@ -1,0 +1,198 @@
+//! Keys and signatures go both ways between `hostler` and the ordinary minisign, and nothing passes that should not.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use hostler_tests::{Signer, guest, hostler};
+use tempfile::TempDir;
+
+/// A folder with a plugin in it.
+struct Desk(TempDir);
+
+impl Desk {
+    fn new() -> Self {
+        let desk = Self(TempDir::new().expect("a folder can be made"));
+        fs::write(desk.path().join("probe.wasm"), guest("probe")).expect("a plugin can be written");
+        desk
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn hostler(&self, arguments: &[&str]) -> Output {
+        hostler(self.path(), arguments)
+    }
+
+    fn minisign(&self, arguments: &[&str]) -> Output {
+        let mut minisign = Command::new("minisign");
+        minisign.current_dir(self.path()).args(arguments).output().expect("there is minisign: `make test` installs it")
+    }
+
+    /// A file of the folder.
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path().join(name)).expect("the file is there")
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path().join(name);
+        fs::write(&path, text).expect("a file can be written");
+        path
+    }
+
+    /// A policy that trusts and revokes these keys.
+    fn policy(&self, trusted: &str, revoked: &str) {
+        let text = format!(
+            "[modules]\nsource = \"dir:.\"\ntrusted-keys = [{trusted}]\nrevoked-keys = [{revoked}]\n\
+             [[handler]]\nname = \"h\"\nmodule = \"probe.wasm\"\nevent.source = [\"aws.ec2\"]\n"
+        );
+        self.write("hostler.toml", &text);
+    }
+
+    /// The public key in a file, in quotes.
+    fn key(&self, file: &str) -> String {
+        format!("{:?}", self.read(file).lines().nth(1).expect("the key is the second line"))
+    }
+}
+
+/// What a program said, with its exit status.
+fn told(output: &Output) -> (Option<i32>, String) {
+    let text = [&output.stdout[..], &output.stderr[..]].concat();
+    (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+}
+
+fn succeeds(output: &Output) -> String {
+    let (status, text) = told(output);
+    assert_eq!(status, Some(0), "{text}");
+    text
+}
+
+#[test]
+fn what_hostler_signs_minisign_verifies() {
+    let desk = Desk::new();
+    succeeds(&desk.hostler(&["keygen", "--unencrypted"]));
+    let said = succeeds(&desk.hostler(&["sign", "probe.wasm", "--version", "1.4.2"]));
+    assert!(said.contains(" as probe.wasm, version 1.4.2\n"), "{said}");
+    let verified = succeeds(&desk.minisign(&["-V", "-p", "hostler.pub", "-m", "probe.wasm"]));
+    assert!(verified.contains("file:probe.wasm\tversion:1.4.2\thashed"), "{verified}");
+}
+
+#[test]
+fn what_minisign_signs_hostler_verifies_with_the_key_of_either() {
+    let desk = Desk::new();
+    // Debian's writes no checksum for a key without a passphrase.
+    succeeds(&desk.minisign(&["-G", "-W", "-p", "theirs.pub", "-s", "theirs.key"]));
+    succeeds(&desk.hostler(&["keygen", "--unencrypted", "ours.key"]));
+    for (secret, public) in [("theirs.key", "theirs.pub"), ("ours.key", "ours.pub")] {
+        succeeds(&desk.minisign(&["-S", "-s", secret, "-m", "probe.wasm"]));
+        let said = succeeds(&desk.hostler(&["verify", "probe.wasm", "--key", public]));
+        assert!(said.contains(" as probe.wasm, version 1"), "its version is the time: {said}");
+        desk.policy(&desk.key(public), "");
+        succeeds(&desk.hostler(&["verify", "probe.wasm", "--policy", "hostler.toml"]));
+        succeeds(&desk.hostler(&["check", "probe.wasm", "--policy", "hostler.toml"]));
+        // And hostler signs with it.
+        succeeds(&desk.hostler(&["sign", "probe.wasm", "--secret-key", secret]));
+        succeeds(&desk.minisign(&["-V", "-p", public, "-m", "probe.wasm"]));
+    }
+}
+
+#[test]
+fn a_key_with_a_passphrase_goes_both_ways_too() {
+    let desk = Desk::new();
+    let passphrase = desk.write("passphrase", "correct horse\n");
+    let passphrase = passphrase.to_str().expect("a folder for tests has a plain name");
+    succeeds(&desk.hostler(&["keygen", "--passphrase-file", passphrase]));
+    succeeds(&desk.hostler(&["sign", "probe.wasm", "--passphrase-file", passphrase]));
+    succeeds(&desk.minisign(&["-V", "-p", "hostler.pub", "-m", "probe.wasm"]));
+    let wrong = desk.write("wrong", "battery staple\n");
+    let (status, said) = told(&desk.hostler(&["sign", "probe.wasm", "--passphrase-file", wrong.to_str().unwrap_or_default()]));
+    assert_eq!(status, Some(1));
+    assert_eq!(said, "error: cannot use the secret key in hostler.key: the passphrase is not that of the key\n");
+    let (status, said) = told(&desk.hostler(&["sign", "probe.wasm", "--passphrase-file", "none"]));
+    assert_eq!(status, Some(1));
+    assert!(said.starts_with("error: cannot read the passphrase in none: No such file"), "{said}");
+}
+
+#[test]
+fn no_key_is_written_over_and_nobody_else_can_read_it() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let desk = Desk::new();
+    succeeds(&desk.hostler(&["keygen", "--unencrypted"]));
+    let mode = fs::metadata(desk.path().join("hostler.key")).expect("the key is there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let before = desk.read("hostler.key");
+    let (status, said) = told(&desk.hostler(&["keygen", "--unencrypted"]));
+    assert_eq!(status, Some(1));
+    assert_eq!(said, "error: hostler.key is there already, and no key is written over: choose another name, or move it away\n");
+    assert_eq!(desk.read("hostler.key"), before);
+    let (status, said) = told(&desk.hostler(&["keygen", "--unencrypted", "other.pub"]));
+    assert_eq!(status, Some(1));
+    assert!(said.contains("that is where the public one goes; choose another name"), "{said}");
+    let empty = desk.write("empty", "\n");
+    let (status, said) = told(&desk.hostler(&["keygen", "other.key", "--passphrase-file", empty.to_str().unwrap_or_default()]));
+    assert_eq!((status, desk.path().join("other.key").exists()), (Some(1), false));
+    assert_eq!(said, "error: an empty passphrase guards nothing: give one, or say --unencrypted\n");
+}
+
+#[test]
+fn a_signature_that_does_not_hold_is_told_with_what_to_do() {
+    let desk = Desk::new();
+    let refused = |arguments: &[&str], expected: &str| {
+        let (status, said) = told(&desk.hostler(arguments));
+        assert!(said.contains(expected), "{arguments:?}: {said}");
+        assert_eq!(status, Some(1), "{arguments:?}: {said}");
+    };
+    succeeds(&desk.hostler(&["keygen", "--unencrypted"]));
+    succeeds(&desk.hostler(&["keygen", "--unencrypted", "other.key"]));
+    let (ours, other) = (desk.key("hostler.pub"), desk.key("other.pub"));
+    desk.policy(&ours, "");
+    let by_policy = ["verify", "probe.wasm", "--policy", "hostler.toml"];
+    refused(&by_policy, "is not signed, and the policy takes signed modules only: sign it with `hostler sign`");
+    refused(&["check", "probe.wasm", "--policy", "hostler.toml"], "  is not signed, and the policy takes signed modules only");
+
+    succeeds(&desk.hostler(&["sign", "probe.wasm"]));
+    succeeds(&desk.hostler(&by_policy));
+    refused(&["verify", "probe.wasm", "--policy", "hostler.toml", "--name", "drain.wasm"], "was signed as probe.wasm, and is no drain.wasm");
+    refused(&["verify", "probe.wasm", "--key", "other.pub"], "is signed by key ");
+    desk.policy(&other, &ours);
+    refused(&by_policy, ", which is revoked: sign it with another");
+    desk.policy(&ours, "");
+    fs::write(desk.path().join("probe.wasm"), guest("patient")).expect("a plugin can be written");
+    refused(&by_policy, "module and signature do not belong together, or one of them was changed");
+}
+
+#[test]
+fn what_cannot_be_looked_at_is_told_apart() {
+    let desk = Desk::new();
+    let (status, said) = told(&desk.hostler(&["verify", "gone.wasm", "--key", "RW"]));
+    assert_eq!(status, Some(2));
+    assert!(said.starts_with("cannot read gone.wasm: "), "{said}");
+    let (status, said) = told(&desk.hostler(&["verify", "probe.wasm", "--key", "gone.pub"]));
+    assert_eq!(status, Some(2));
+    assert!(said.starts_with("gone.pub is neither a public key, which begins with RW, nor a file that can be read: "), "{said}");
+    desk.write("text", "text\ntext\n");
+    let (status, said) = told(&desk.hostler(&["verify", "probe.wasm", "--key", "text"]));
+    assert_eq!((status, said.as_str()), (Some(2), "there is no public key of minisign's in text\n"));
+    let (status, said) = told(&desk.hostler(&["sign", "probe.wasm", "--secret-key", "text"]));
+    assert_eq!(status, Some(1));
+    assert!(said.starts_with("error: cannot use the secret key in text: it is no secret key of minisign's"), "{said}");
+    let (status, said) = told(&desk.hostler(&["sign", "probe.wasm"]));
+    assert_eq!(status, Some(1));
+    assert!(said.contains("cannot read the secret key in hostler.key; `hostler keygen` makes one"), "{said}");
+}
+
+#[test]
+fn what_is_signed_fits_into_the_metadata_of_an_object() {
+    let desk = Desk::new();
+    let signer = Signer::new(&desk.path().join("signer"));
+    assert!(signer.sign(&guest("probe"), "probe.wasm", "1.4.2").len() < 1024);
+    succeeds(&desk.hostler(&["keygen", "--unencrypted"]));
+    let long = "a".repeat(1200);
+    let (status, said) = told(&desk.hostler(&["sign", "probe.wasm", "--name", &long]));
+    assert_eq!((status, desk.path().join("probe.wasm.minisig").exists()), (Some(1), false));
+    assert!(said.contains("and S3 has room for 1536: sign it with a shorter --name"), "{said}");
+    let (status, said) = told(&desk.hostler(&["sign", "probe.wasm", "--name", "a\tfile:b"]));
+    assert_eq!(status, Some(1));
+    assert!(said.contains("is no name of a module: give the handler's `module` with --name"), "{said}");
+}
