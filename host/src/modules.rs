@@ -238,7 +238,13 @@ impl Modules {
         let message = format!("{} was given up: {why}", self.source.locate(name));
         slot.good = slot.previous.take().filter(|before| record.given_up(&before.module.digest).is_none());
         let back_to = slot.good.as_ref().map(|good| good.module.digest.as_str());
-        tracing::error!(module = name, digest, why, back_to, "a new plugin is given up: the one before it takes its place");
+        tracing::error!(
+            module = name,
+            digest,
+            why,
+            back_to,
+            "a new plugin is given up: the one before it takes its place"
+        );
         if slot.good.is_none() {
             (slot.asked, slot.known) = (None, None);
         }
@@ -378,8 +384,18 @@ impl Modules {
                     let refused = slot.refused.take();
                     self.take(name, pin, slot, plugin).await;
                     match pin {
-                        None => tracing::error!(module = name, version_id = version, digest, "the newest version was refused: an earlier one is used"),
-                        Some(_) => tracing::info!(module = name, version_id = version, digest, "the pinned version is an earlier one"),
+                        None => tracing::error!(
+                            module = name,
+                            version_id = version,
+                            digest,
+                            "the newest version was refused: an earlier one is used"
+                        ),
+                        Some(_) => tracing::info!(
+                            module = name,
+                            version_id = version,
+                            digest,
+                            "the pinned version is an earlier one"
+                        ),
                     }
                     (slot.refused, slot.trouble) = (refused.clone(), refused);
                     return;
@@ -456,9 +472,18 @@ impl Modules {
         match &slot.good {
             Some(good) => {
                 let digest = good.module.digest.as_str();
-                tracing::error!(module = name, place, error, refused, digest, "module not taken: the last good one goes on");
+                tracing::error!(
+                    module = name,
+                    place,
+                    error,
+                    refused,
+                    digest,
+                    "module not taken: the last good one goes on"
+                );
             }
-            None => tracing::error!(module = name, place, error, refused, "module not taken, and there is no earlier one"),
+            None => {
+                tracing::error!(module = name, place, error, refused, "module not taken, and there is no earlier one")
+            }
         }
     }
 

@@ -1,9 +1,10 @@
 //! How the log is written: JSON lines for machines, short lines for people.
 
-use tracing::Subscriber;
+use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{FilterExt, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::layer::{Filter, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -36,8 +37,16 @@ pub(crate) fn visible_json(json: &serde_json::Value) -> String {
     json.to_string().chars().map(escaped).collect()
 }
 
-fn filter() -> EnvFilter {
-    asked_for().and_then(|asked| EnvFilter::try_new(asked).ok()).unwrap_or_else(|| EnvFilter::new(DEFAULT_FILTER))
+/// What is logged: what the environment asks for, if nothing is secret in it.
+fn filter<S: Subscriber>() -> impl Filter<S> {
+    let asked = asked_for().and_then(|asked| EnvFilter::try_new(asked).ok());
+    asked.unwrap_or_else(|| EnvFilter::new(DEFAULT_FILTER)).and(filter_fn(|metadata| !may_hold_secrets(metadata)))
+}
+
+/// Whether lines like this one are never written, whatever is asked for: at this level the AWS SDK shows requests and answers whole,
+/// with the tokens of the metadata service, and, if its own LOG_SENSITIVE_BODIES is set, the keys that Secrets Manager keeps for us.
+fn may_hold_secrets(metadata: &Metadata<'_>) -> bool {
+    *metadata.level() == Level::TRACE && metadata.target().starts_with("aws_")
 }
 
 /// What the environment says is to be logged.
@@ -83,7 +92,8 @@ where
 
 /// Short lines on standard error.
 pub fn human() {
-    tracing_subscriber::fmt().with_env_filter(filter()).with_ansi(false).with_writer(std::io::stderr).init();
+    let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(std::io::stderr);
+    tracing_subscriber::registry().with(lines.with_filter(filter())).init();
     warn_of_filter();
 }
 

@@ -119,7 +119,10 @@ async fn a_child_ends_when_nobody_waits_for_it_any_more() {
 async fn a_compiler_that_cannot_be_started_says_nothing_of_the_module() {
     match compile(Child::of("/no/such/program".into()), guests::done()).await {
         Err(error @ CompileError::Failed(_)) => {
-            assert!(error.to_string().starts_with("it could not be compiled: /no/such/program: No such file"), "{error}");
+            assert!(
+                error.to_string().starts_with("it could not be compiled: /no/such/program: No such file"),
+                "{error}"
+            );
         }
         other => panic!("{other:?}"),
     }

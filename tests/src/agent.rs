@@ -94,8 +94,9 @@ fn command(folder: &Path, policy: &str, environment: &[(&'static str, String)], 
     let agent = format!("[agent]\nlisten = \"127.0.0.1:{port}\"\nshutdown = \"{}s\"\n", Agent::SHUTDOWN.as_secs());
     std::fs::write(&file, format!("{agent}{policy}")).expect("the policy can be written");
     let mut command = Command::new(crate::host());
-    command.args(["agent", "--policy"]).arg(file).envs(environment.iter().cloned());
+    command.args(["agent", "--policy"]).arg(file);
     command.env("AWS_REGION", REGION).env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
+    command.envs(environment.iter().cloned());
     command
 }
 

@@ -1,6 +1,6 @@
 //! What the end-to-end tests stand on: real servers on free loopback ports, which end with the test.
 //!
-//! [`Stack`] is AWS: `ministack` (S3, SQS, STS, Lambda), `moto` (ECS, EC2), and Auto Scaling of our own, since neither of the
+//! [`Stack`] is AWS: `ministack` (S3, SQS, STS, Lambda), `moto` (ECS, EC2, Secrets Manager), and Auto Scaling of our own, since neither of the
 //! two checks what it is told. A [`Storm`] in front of them makes it the AWS of a bad day. A [`Fleet`] is what a test has of it
 //! for itself. [`Node`] is a node's sshd, and [`Metadata`] what a node is told. [`Agent`] is the host as a process that lives,
 //! [`Function`] the host as a Lambda function, [`Browser`] a reader of pages, and [`Signer`] an author of plugins. A test writes its policy of the pieces in

@@ -44,6 +44,9 @@ struct State {
 }
 
 impl Metadata {
+    /// How each token begins.
+    pub const TOKENS: &str = "token-of-the-metadata-service-";
+
     /// The service of an instance to which nothing has been announced.
     pub fn of(instance: &str, account: &str) -> Self {
         let document = json!({
@@ -78,11 +81,15 @@ impl Metadata {
         lock(&self.state).refused
     }
 
+    /// How often an item was asked for.
+    pub fn answered(&self, item: &str) -> usize {
+        lock(&self.state).answered.get(&format!("meta-data/{item}")).copied().unwrap_or_default()
+    }
+
     /// Waits until an item has been asked for so many times more.
     pub fn wait_for_rounds(&self, item: &str, rounds: usize) {
-        let answered = || lock(&self.state).answered.get(&format!("meta-data/{item}")).copied().unwrap_or_default();
-        let before = answered();
-        assert!(poll(NEXT_ROUNDS, || answered() >= before + rounds), "nobody asks for {item} any more");
+        let before = self.answered(item);
+        assert!(poll(NEXT_ROUNDS, || self.answered(item) >= before + rounds), "nobody asks for {item} any more");
     }
 }
 
@@ -108,7 +115,7 @@ impl State {
         let Some(ttl) = ttl.filter(|seconds| (1..=LONGEST_TTL).contains(seconds)) else {
             return Response::new(400, "");
         };
-        let token = format!("token-{}", self.given);
+        let token = format!("{}{}", Metadata::TOKENS, self.given);
         self.given += 1;
         self.tokens.insert(token.clone(), Instant::now() + Duration::from_secs(ttl));
         let mut response = Response::new(200, token);

@@ -35,7 +35,7 @@ pub struct Stack {
 pub enum Emulator {
     /// S3, SQS, STS, Lambda.
     Ministack,
-    /// ECS, EC2.
+    /// ECS, EC2, Secrets Manager.
     Moto,
 }
 
@@ -83,7 +83,8 @@ impl Stack {
             ("AWS_ENDPOINT_URL_LAMBDA", ministack.clone()),
             ("AWS_ENDPOINT_URL_STS", ministack),
             ("AWS_ENDPOINT_URL_ECS", moto.clone()),
-            ("AWS_ENDPOINT_URL_EC2", moto),
+            ("AWS_ENDPOINT_URL_EC2", moto.clone()),
+            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", moto),
             ("AWS_ENDPOINT_URL_AUTO_SCALING", self.autoscaling.server.url()),
             // Credentials come from the environment and nowhere else.
             ("AWS_EC2_METADATA_DISABLED", "true".into()),
@@ -161,6 +162,18 @@ impl Stack {
             .header("x-amz-target", &format!("AmazonEC2ContainerServiceV20141113.{operation}"))
             .header("content-type", "application/x-amz-json-1.1");
         json_of(&succeed(call(&self.moto, "ecs", request)))
+    }
+
+    /// Keeps a text in Secrets Manager: the name of the secret.
+    pub fn create_secret(&self, text: &str) -> String {
+        let name = self.unique("nuproj/secret");
+        let input =
+            json!({ "Name": name, "SecretString": text, "ClientRequestToken": "11111111-1111-4111-8111-111111111111" });
+        let request = Request::new("POST", "/", input.to_string())
+            .header("x-amz-target", "secretsmanager.CreateSecret")
+            .header("content-type", "application/x-amz-json-1.1");
+        succeed(call(&self.moto, "secretsmanager", request));
+        name
     }
 
     /// Launches an instance with a private address: its id.

@@ -106,7 +106,8 @@ fn a_key_with_a_passphrase_goes_both_ways_too() {
     succeeds(&desk.hostler(&["sign", "probe.wasm", "--passphrase-file", passphrase]));
     succeeds(&desk.minisign(&["-V", "-p", "hostler.pub", "-m", "probe.wasm"]));
     let wrong = desk.write("wrong", "battery staple\n");
-    let (status, said) = told(&desk.hostler(&["sign", "probe.wasm", "--passphrase-file", wrong.to_str().unwrap_or_default()]));
+    let (status, said) =
+        told(&desk.hostler(&["sign", "probe.wasm", "--passphrase-file", wrong.to_str().unwrap_or_default()]));
     assert_eq!(status, Some(1));
     assert_eq!(said, "error: cannot use the secret key in hostler.key: the passphrase is not that of the key\n");
     let (status, said) = told(&desk.hostler(&["sign", "probe.wasm", "--passphrase-file", "none"]));
@@ -124,13 +125,17 @@ fn no_key_is_written_over_and_nobody_else_can_read_it() {
     let before = desk.read("hostler.key");
     let (status, said) = told(&desk.hostler(&["keygen", "--unencrypted"]));
     assert_eq!(status, Some(1));
-    assert_eq!(said, "error: hostler.key is there already, and no key is written over: choose another name, or move it away\n");
+    assert_eq!(
+        said,
+        "error: hostler.key is there already, and no key is written over: choose another name, or move it away\n"
+    );
     assert_eq!(desk.read("hostler.key"), before);
     let (status, said) = told(&desk.hostler(&["keygen", "--unencrypted", "other.pub"]));
     assert_eq!(status, Some(1));
     assert!(said.contains("that is where the public one goes; choose another name"), "{said}");
     let empty = desk.write("empty", "\n");
-    let (status, said) = told(&desk.hostler(&["keygen", "other.key", "--passphrase-file", empty.to_str().unwrap_or_default()]));
+    let (status, said) =
+        told(&desk.hostler(&["keygen", "other.key", "--passphrase-file", empty.to_str().unwrap_or_default()]));
     assert_eq!((status, desk.path().join("other.key").exists()), (Some(1), false));
     assert_eq!(said, "error: an empty passphrase guards nothing: give one, or say --unencrypted\n");
 }
@@ -149,11 +154,17 @@ fn a_signature_that_does_not_hold_is_told_with_what_to_do() {
     desk.policy(&ours, "");
     let by_policy = ["verify", "probe.wasm", "--policy", "hostler.toml"];
     refused(&by_policy, "is not signed, and the policy takes signed modules only: sign it with `hostler sign`");
-    refused(&["check", "probe.wasm", "--policy", "hostler.toml"], "  is not signed, and the policy takes signed modules only");
+    refused(
+        &["check", "probe.wasm", "--policy", "hostler.toml"],
+        "  is not signed, and the policy takes signed modules only",
+    );
 
     succeeds(&desk.hostler(&["sign", "probe.wasm"]));
     succeeds(&desk.hostler(&by_policy));
-    refused(&["verify", "probe.wasm", "--policy", "hostler.toml", "--name", "drain.wasm"], "was signed as probe.wasm, and is no drain.wasm");
+    refused(
+        &["verify", "probe.wasm", "--policy", "hostler.toml", "--name", "drain.wasm"],
+        "was signed as probe.wasm, and is no drain.wasm",
+    );
     refused(&["verify", "probe.wasm", "--key", "other.pub"], "is signed by key ");
     desk.policy(&other, &ours);
     refused(&by_policy, ", which is revoked: sign it with another");
@@ -170,7 +181,10 @@ fn what_cannot_be_looked_at_is_told_apart() {
     assert!(said.starts_with("cannot read gone.wasm: "), "{said}");
     let (status, said) = told(&desk.hostler(&["verify", "probe.wasm", "--key", "gone.pub"]));
     assert_eq!(status, Some(2));
-    assert!(said.starts_with("gone.pub is neither a public key, which begins with RW, nor a file that can be read: "), "{said}");
+    assert!(
+        said.starts_with("gone.pub is neither a public key, which begins with RW, nor a file that can be read: "),
+        "{said}"
+    );
     desk.write("text", "text\ntext\n");
     let (status, said) = told(&desk.hostler(&["verify", "probe.wasm", "--key", "text"]));
     assert_eq!((status, said.as_str()), (Some(2), "there is no public key of minisign's in text\n"));

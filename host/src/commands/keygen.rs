@@ -47,18 +47,23 @@ impl Arguments {
     fn make(&self) -> anyhow::Result<String> {
         let (secret, public) = (&self.secret_key, self.secret_key.with_extension("pub"));
         if *secret == public {
-            bail!("the secret key cannot go to {}: that is where the public one goes; choose another name", secret.display());
+            bail!(
+                "the secret key cannot go to {}: that is where the public one goes; choose another name",
+                secret.display()
+            );
         }
         for path in [secret, &public] {
             if path.exists() {
-                bail!("{} is there already, and no key is written over: choose another name, or move it away", path.display());
+                bail!(
+                    "{} is there already, and no key is written over: choose another name, or move it away",
+                    path.display()
+                );
             }
         }
         let passphrase = if self.unencrypted { None } else { Some(passphrase::new(self.passphrase_file.as_deref())?) };
         let keys = NewKeys::make(passphrase.as_ref().map(|passphrase| passphrase.as_str()))?;
         create(secret, &keys.secret, true)?;
-        create(&public, &keys.public, false)
-            .inspect_err(|_| drop(std::fs::remove_file(secret)))?;
+        create(&public, &keys.public, false).inspect_err(|_| drop(std::fs::remove_file(secret)))?;
         Ok(format!(
             "{}  the secret key {}: keep it, and show it to nobody\n{}  the public key\n\nIn the policy of the hosts that are to take \
              what it signs:\n\n  [modules]\n  trusted-keys = [\"{}\"]\n",

@@ -35,7 +35,8 @@ pub(super) fn of(key: &Path, file: Option<&Path>) -> anyhow::Result<Zeroizing<St
 
 /// The first line of a file.
 fn read(file: &Path) -> anyhow::Result<Zeroizing<String>> {
-    let text = files::read_text(file, MOST).with_context(|| format!("cannot read the passphrase in {}", file.display()))?;
+    let text =
+        files::read_text(file, MOST).with_context(|| format!("cannot read the passphrase in {}", file.display()))?;
     let text = Zeroizing::new(text);
     Ok(Zeroizing::new(text.lines().next().unwrap_or_default().to_owned()))
 }

@@ -91,9 +91,8 @@ impl Arguments {
     fn key(&self) -> anyhow::Result<SecretKey> {
         let path = &self.secret_key;
         let shown = || format!("cannot use the secret key in {}", path.display());
-        let text = files::read_text(path, KEY_BYTES).with_context(|| {
-            format!("cannot read the secret key in {}; `hostler keygen` makes one", path.display())
-        })?;
+        let text = files::read_text(path, KEY_BYTES)
+            .with_context(|| format!("cannot read the secret key in {}; `hostler keygen` makes one", path.display()))?;
         let text = Zeroizing::new(text);
         if !SecretKey::is_encrypted(&text).with_context(shown)? {
             return SecretKey::read(&text, None).with_context(shown);

@@ -67,7 +67,9 @@ impl Arguments {
         let name = self.name.clone().or(used).unwrap_or(file.module);
         let shown = self.file.display();
         match Signers::new(&trust).verify(&name, &file.bytes, signature.as_deref()) {
-            Ok(Some(signed)) => writeln!(out, "{shown} is signed by key {} as {name}, version {}", signed.by, signed.version)?,
+            Ok(Some(signed)) => {
+                writeln!(out, "{shown} is signed by key {} as {name}, version {}", signed.by, signed.version)?
+            }
             Ok(None) => writeln!(out, "{shown} need not be signed: the policy says allow-unsigned = true")?,
             Err(refusal) => {
                 writeln!(out, "{shown} {refusal}")?;
@@ -84,7 +86,9 @@ impl Arguments {
             return Ok(key.clone());
         }
         let text = files::read_text(Path::new(key), KEY_BYTES);
-        let text = text.with_context(|| format!("{key} is neither a public key, which begins with RW, nor a file that can be read"))?;
+        let text = text.with_context(|| {
+            format!("{key} is neither a public key, which begins with RW, nor a file that can be read")
+        })?;
         let line = text.lines().nth(1).map(str::trim_end).filter(|line| is_public_key(line));
         line.map(str::to_owned).with_context(|| format!("there is no public key of minisign's in {key}"))
     }

@@ -100,7 +100,11 @@ impl<'a> Work<'a> {
             Outcome::Failed(failure) if forgiven && !last => {
                 let now = self.dispatch.ports.clock.now();
                 self.item.interrupted = 0;
-                self.give_back(now, format!("{failure}; the plugin is given up, and the next attempt runs the one before it")).await
+                self.give_back(
+                    now,
+                    format!("{failure}; the plugin is given up, and the next attempt runs the one before it"),
+                )
+                .await
             }
             // An attempt that was cut short, by the door or by the end of the process, is not the handler's failure.
             Outcome::Failed(failure) if self.is_cut_short() => self.cut_short(&failure).await,

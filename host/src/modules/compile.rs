@@ -148,7 +148,9 @@ impl Child {
         match tokio::time::timeout(self.time, work).await {
             Ok(Ok((output, words, status))) => Ok(self.answer(output, &words, status)?),
             Ok(Err(error)) => Err(failed(error)),
-            Err(_) => Err(Refusal::because(format!("takes longer than {:?} to compile: make it smaller", self.time)).into()),
+            Err(_) => {
+                Err(Refusal::because(format!("takes longer than {:?} to compile: make it smaller", self.time)).into())
+            }
         }
     }
 

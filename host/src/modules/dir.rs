@@ -33,7 +33,8 @@ impl Source for DirSource {
         let known = match which {
             Which::Newest(known) => known.map(|known| known.tag.clone()),
             Which::Version(version) => {
-                let message = format!("a folder keeps no versions, so there is no {version} of {}", self.locate(module));
+                let message =
+                    format!("a folder keeps no versions, so there is no {version} of {}", self.locate(module));
                 return Err(SourceError { kind: SourceErrorKind::NotFound, message });
             }
         };

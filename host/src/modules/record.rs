@@ -76,7 +76,11 @@ impl Sign {
             Outcome::Done | Outcome::Abandon { .. } => Some(Self::Ended),
             Outcome::Again(_) => Some(Self::Worked),
             // AWS, or the node, was waited for: any other module would have waited too.
-            Outcome::Failed(Failure::Budget(BudgetSpent { budget: "wall", during: Some(call), .. })) if *call != SLEEP => None,
+            Outcome::Failed(Failure::Budget(BudgetSpent { budget: "wall", during: Some(call), .. }))
+                if *call != SLEEP =>
+            {
+                None
+            }
             Outcome::Failed(failure @ (Failure::Trap(_) | Failure::Contract(_) | Failure::Budget(_))) => {
                 Some(Self::Crashed(failure.to_string()))
             }
@@ -123,7 +127,8 @@ impl Record {
                 // With nothing to go back to, it is all there is.
                 let too_many = others && *crashes >= after;
                 if too_many {
-                    known.given_up = Some(format!("{crashes} attempts of handler {handler:?} in a row crashed; the last: {why}"));
+                    known.given_up =
+                        Some(format!("{crashes} attempts of handler {handler:?} in a row crashed; the last: {why}"));
                     self.newest = self.good().filter_map(|good| good.version.clone()).max();
                 }
                 counts || too_many
@@ -192,7 +197,8 @@ mod tests {
     #[test]
     fn what_works_between_begins_the_row_anew_and_an_end_ends_the_trial() {
         let mut record = record();
-        for sign in [crash(), crash(), Sign::Worked, crash(), crash(), Sign::Ended, crash(), crash(), crash(), crash()] {
+        for sign in [crash(), crash(), Sign::Worked, crash(), crash(), Sign::Ended, crash(), crash(), crash(), crash()]
+        {
             record.note(&told("new", "2"), "h", &sign, Some(3));
         }
         assert_eq!(record.given_up("new"), None);
@@ -223,7 +229,10 @@ mod tests {
         for number in 0..DIGESTS * 2 {
             record.note(&told(&format!("new {number}"), "2"), "h", &crash(), Some(3));
         }
-        assert_eq!((record.digests.len(), record.good().next().map(|good| good.digest.as_str())), (DIGESTS, Some("old")));
+        assert_eq!(
+            (record.digests.len(), record.good().next().map(|good| good.digest.as_str())),
+            (DIGESTS, Some("old"))
+        );
     }
 
     #[test]
@@ -237,7 +246,8 @@ mod tests {
 
     #[test]
     fn what_says_more_of_the_world_than_of_the_module_is_no_sign() {
-        let waiting = |during| Outcome::Failed(Failure::Budget(BudgetSpent { budget: "wall", limit: "5m".into(), during }));
+        let waiting =
+            |during| Outcome::Failed(Failure::Budget(BudgetSpent { budget: "wall", limit: "5m".into(), during }));
         assert_eq!(Sign::of(&waiting(Some("ecs.describe"))), None);
         assert!(matches!(Sign::of(&waiting(Some(SLEEP))), Some(Sign::Crashed(_))));
         assert!(matches!(Sign::of(&waiting(None)), Some(Sign::Crashed(_))));

@@ -172,7 +172,8 @@ impl Source for S3Source {
 
     async fn earlier(&self, module: &str) -> Result<Vec<String>, SourceError> {
         let key = self.key(module);
-        let listed = self.client.list_object_versions().bucket(&self.bucket).prefix(&key).max_keys(EARLIER).send().await;
+        let listed =
+            self.client.list_object_versions().bucket(&self.bucket).prefix(&key).max_keys(EARLIER).send().await;
         let listed = listed.map_err(|error| {
             let failed = Call::new("s3:ListBucketVersions", format!("s3://{}", self.bucket)).failed(&error);
             let denied = failed.kind == PortErrorKind::Denied;

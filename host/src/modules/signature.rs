@@ -64,7 +64,8 @@ impl Signers {
     }
 
     fn signed(&self, module: &str, bytes: &[u8], text: &str) -> Result<Signed, Refusal> {
-        let unreadable = || Refusal::because("has a signature that is none of minisign's: sign it again with `hostler sign`");
+        let unreadable =
+            || Refusal::because("has a signature that is none of minisign's: sign it again with `hostler sign`");
         if text.len() as u64 > SIGNATURE_BYTES {
             return Err(unreadable());
         }
@@ -189,7 +190,8 @@ mod tests {
 
         /// The signature with this trusted comment, as an ordinary minisign might write it.
         fn comment(&self, trusted: &str) -> String {
-            let key = minisign::SecretKeyBox::from_string(&self.keys.secret).unwrap().into_unencrypted_secret_key().unwrap();
+            let key =
+                minisign::SecretKeyBox::from_string(&self.keys.secret).unwrap().into_unencrypted_secret_key().unwrap();
             minisign::sign(None, &key, MODULE, Some(trusted), None).unwrap().into_string()
         }
     }
@@ -202,7 +204,10 @@ mod tests {
     /// Why it is refused, with the ids of `signers` as A, B and so on.
     fn refused(by: &Signers, module: &str, bytes: &[u8], signature: Option<&str>, named: &[&Signer]) -> String {
         let refusal = by.verify(module, bytes, signature).unwrap_err().to_string();
-        named.iter().zip('A'..).fold(refusal, |text, (signer, name)| text.replace(&signer.keys.id.to_string(), &name.to_string()))
+        named
+            .iter()
+            .zip('A'..)
+            .fold(refusal, |text, (signer, name)| text.replace(&signer.keys.id.to_string(), &name.to_string()))
     }
 
     #[test]
@@ -210,7 +215,8 @@ mod tests {
         let (one, other) = (Signer::new(), Signer::new());
         let trusted = signers(&[&one, &other], &[]);
         for signer in [&one, &other] {
-            let signed = trusted.verify("team/a.wasm", MODULE, Some(&signer.sign("a.wasm", Some("1.4")))).unwrap().unwrap();
+            let signed =
+                trusted.verify("team/a.wasm", MODULE, Some(&signer.sign("a.wasm", Some("1.4")))).unwrap().unwrap();
             assert_eq!((signed.by, signed.version.to_string()), (signer.keys.id, "1.4".to_owned()));
         }
     }
@@ -218,7 +224,8 @@ mod tests {
     #[test]
     fn whoever_is_not_trusted_or_no_more_is_refused() {
         let (one, other) = (Signer::new(), Signer::new());
-        let text = refused(&signers(&[&one], &[]), "a.wasm", MODULE, Some(&other.sign("a.wasm", None)), &[&one, &other]);
+        let text =
+            refused(&signers(&[&one], &[]), "a.wasm", MODULE, Some(&other.sign("a.wasm", None)), &[&one, &other]);
         insta::assert_snapshot!(text, @"is signed by key B, and the policy trusts A: sign it with one of these, or add that key to trusted-keys");
         // Revoked is revoked, though somebody has forgotten to trust it no more.
         for trusted in [signers(&[&one], &[&other]), signers(&[&one, &other], &[&other])] {
@@ -238,11 +245,19 @@ mod tests {
         let long = format!("{good}{}", "\n".repeat(usize::try_from(SIGNATURE_BYTES).unwrap()));
         for text in ["", "text", "\u{fffd}\n\u{fffd}\n\u{fffd}\n\u{fffd}", cut, &long] {
             let refusal = refused(&trusted, "a.wasm", MODULE, Some(text), &[]);
-            assert_eq!(refusal, "has a signature that is none of minisign's: sign it again with `hostler sign`", "{text:?}");
+            assert_eq!(
+                refusal, "has a signature that is none of minisign's: sign it again with `hostler sign`",
+                "{text:?}"
+            );
         }
-        for (changed, signature) in [(&b"a Module"[..], good.clone()), (MODULE, good.replace("file:a.wasm", "file:b.wasm"))] {
+        for (changed, signature) in
+            [(&b"a Module"[..], good.clone()), (MODULE, good.replace("file:a.wasm", "file:b.wasm"))]
+        {
             let text = refused(&trusted, "b.wasm", changed, Some(&signature), &[&one]);
-            assert_eq!(text, "is not what key A has signed: module and signature do not belong together, or one of them was changed");
+            assert_eq!(
+                text,
+                "is not what key A has signed: module and signature do not belong together, or one of them was changed"
+            );
         }
     }
 

@@ -138,7 +138,10 @@ mod tests {
     fn what_is_no_key_is_told_as_such_and_not_quoted() {
         for file in ["", "comment", "comment\nRWnotbase64!", "comment\nUlc=", "comment\n\n"] {
             let error = SecretKey::is_encrypted(file).unwrap_err().to_string();
-            assert_eq!(error, "it is no secret key of minisign's: a first line of comment, and a second that begins with RW");
+            assert_eq!(
+                error,
+                "it is no secret key of minisign's: a first line of comment, and a second that begins with RW"
+            );
             assert_eq!(SecretKey::read(file, None).unwrap_err(), SigningError::NoKey);
         }
     }

@@ -67,7 +67,8 @@ fn ledger(clock: &Arc<dyn Clock>) -> Ledger {
 }
 
 fn ledger_over(store: Arc<dyn Store>, clock: &Arc<dyn Clock>) -> Ledger {
-    let place = Place { account: AccountId::parse("123456789012").unwrap(), region: Region::parse("eu-central-1").unwrap() };
+    let place =
+        Place { account: AccountId::parse("123456789012").unwrap(), region: Region::parse("eu-central-1").unwrap() };
     Ledger::new(store, Arc::clone(clock), place, "this host")
 }
 

@@ -137,7 +137,11 @@ fn whatever_is_uploaded_while_events_stream_in_none_is_lost_and_the_last_good_pl
     fire.wait_until_all_are_completed(&agent);
 
     let refusals: Vec<_> = agent.said(NOT_TAKEN).iter().map(|line| line["refused"].clone()).collect();
-    assert_eq!(refusals, (1..=8).map(Value::from).collect::<Vec<_>>(), "each is said once, the one given up among them");
+    assert_eq!(
+        refusals,
+        (1..=8).map(Value::from).collect::<Vec<_>>(),
+        "each is said once, the one given up among them"
+    );
     let (status, log) = agent.terminate();
     assert_eq!(status, Some(0));
     let answers = answers(&log);

@@ -5,3 +5,4 @@ mod node;
 mod queue;
 mod refusals;
 mod scene;
+mod secrets;

@@ -148,4 +148,11 @@ mod tests {
         let (aws, _) = self::aws(&Fake::always(Reply::json_error(400, "ResourceNotFoundException", "no such secret")));
         assert_eq!(aws.secret("nuproj/ssh").await.unwrap_err().kind, PortErrorKind::NotFound);
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_makes_no_sense_is_not_quoted_for_it_may_hold_the_secret() {
+        let (aws, _) = aws(&Fake::always(Reply::new(200, "{\"SecretString\": \"hunter2\", \"Name\"")));
+        let error = aws.secret("nuproj/ssh").await.unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+    }
 }

@@ -59,7 +59,8 @@ async fn a_new_plugin_that_crashes_is_given_up_for_the_one_before_it_and_never_t
 #[tokio::test(start_paused = true)]
 async fn the_failures_of_a_plugin_that_is_given_up_do_not_count() {
     // The third would be the last.
-    let (_, worked) = crashes_after_it_worked(&Bucket::unversioned(), &guests::spin(), "[handler.finish]\nmax-attempts = 3").await;
+    let (_, worked) =
+        crashes_after_it_worked(&Bucket::unversioned(), &guests::spin(), "[handler.finish]\nmax-attempts = 3").await;
     assert_eq!((worked.attempts, worked.decision), (4, Decision::Done));
 }
 

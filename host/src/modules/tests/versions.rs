@@ -64,7 +64,10 @@ async fn an_older_version_is_refused_by_every_host_and_the_newer_goes_on() {
     assert_eq!(digest(&host, None).await, Ok(sha256(&new)));
     // A process that has not seen the newer one.
     let refusal = digest(&signed.host(), None).await.unwrap_err();
-    assert!(refusal.contains("is version 1.9.9, and version 2.0 was accepted before: sign it with a higher one, or pin"), "{refusal}");
+    assert!(
+        refusal.contains("is version 1.9.9, and version 2.0 was accepted before: sign it with a higher one, or pin"),
+        "{refusal}"
+    );
     signed.upload(&old, "2");
     assert_eq!(digest(&host, None).await, Ok(sha256(&old)), "it is as new");
 }
