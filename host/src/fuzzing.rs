@@ -10,6 +10,7 @@ mod events;
 mod oracle;
 mod policies;
 mod queues;
+mod signatures;
 #[cfg(any(feature = "live", feature = "fuzzing"))]
 mod ssh_files;
 #[cfg(test)]
@@ -25,6 +26,7 @@ pub use durable::{ledger, recording};
 pub use events::{event, imds};
 pub use policies::{pattern, policy};
 pub use queues::queue;
+pub use signatures::signature;
 #[cfg(any(feature = "live", feature = "fuzzing"))]
 pub use ssh_files::ssh;
 
@@ -51,6 +53,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "module", play: module, inputs: 2_000 },
     Target { name: "ledger", play: ledger, inputs: 600 },
     Target { name: "queue", play: queue, inputs: 2_000 },
+    Target { name: "signature", play: signature, inputs: 4_000 },
     Target { name: "recording", play: recording, inputs: 2_000 },
     #[cfg(any(feature = "live", feature = "fuzzing"))]
     Target { name: "ssh", play: ssh, inputs: 8_000 },

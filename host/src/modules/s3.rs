@@ -10,6 +10,7 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 use bytesize::ByteSize;
 
+use super::signature::of_metadata;
 use super::{Fetched, Source, SourceError, SourceErrorKind, Upload, Which};
 use crate::aws::body::{BodyError, read_body};
 use crate::aws::error::Call;
@@ -72,7 +73,7 @@ impl S3Source {
         };
         let tag = object.e_tag().unwrap_or_default().to_owned();
         let version_id = object.version_id().filter(|id| *id != UNVERSIONED).map(str::to_owned);
-        let signature = object.metadata().and_then(|metadata| metadata.get(SIGNATURE)).map(|text| decoded(text));
+        let signature = object.metadata().and_then(|metadata| metadata.get(SIGNATURE)).map(|text| of_metadata(text));
         let read = read_body(object.body, object.content_length, max_size, DOWNLOAD_TIMEOUT).await;
         let bytes = read.map_err(|error| self.unread(module, max_size, error))?;
         Ok(Fetched::New(Upload { bytes, signature, tag, version_id }))
@@ -85,7 +86,7 @@ impl S3Source {
             kind: SourceErrorKind::Unavailable,
             message: Call::new("s3:GetObject", self.locate(module)).failed(&error).message,
         })?;
-        Ok(head.metadata().and_then(|metadata| metadata.get(SIGNATURE)).map(|text| decoded(text)))
+        Ok(head.metadata().and_then(|metadata| metadata.get(SIGNATURE)).map(|text| of_metadata(text)))
     }
 
     /// Why S3 did not hand out `module`, with the remedy.
@@ -190,13 +191,6 @@ impl Source for S3Source {
     fn locate(&self, module: &str) -> String {
         format!("s3://{}/{}", self.bucket, self.key(module))
     }
-}
-
-/// The signature in an object's metadata. What is no text in base64 is none of ours, and is told as such.
-fn decoded(metadata: &str) -> String {
-    use base64::Engine as _;
-    let decoded = base64::engine::general_purpose::STANDARD.decode(metadata).ok();
-    decoded.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_else(|| metadata.to_owned())
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use minisign_verify::{PublicKey, Signature};
 
 use super::{Refusal, Version};
@@ -100,6 +102,12 @@ impl Key {
     }
 }
 
+/// The signature in an object's metadata, where it is in base64. What is no text in base64 is none of ours, and is told as such.
+pub(crate) fn of_metadata(metadata: &str) -> String {
+    let decoded = BASE64.decode(metadata).ok();
+    decoded.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_else(|| metadata.to_owned())
+}
+
 /// Whether a text is a public key of minisign's, in base64.
 pub(crate) fn is_public_key(text: &str) -> bool {
     Key::of(text).is_some()
@@ -115,8 +123,7 @@ impl KeyId {
 
     /// It follows the two letters of the algorithm, in keys and signatures alike.
     fn of_base64(text: &str) -> Option<Self> {
-        use base64::Engine as _;
-        let bytes = base64::engine::general_purpose::STANDARD.decode(text.trim_end()).ok()?;
+        let bytes = BASE64.decode(text.trim_end()).ok()?;
         Some(Self(bytes.get(2..10)?.try_into().ok()?))
     }
 

@@ -39,9 +39,14 @@ impl Page {
         self.line(&format!("{key} = {} # {}", value.into(), visible(remark)));
     }
 
-    /// A long text over several lines, as it is; TOML's literals have no escapes.
+    /// A long text over several lines, as it is; TOML's literals have no escapes, and hold no control characters.
     pub(super) fn literal(&mut self, key: &str, text: &str) {
-        if text.contains("'''") { self.key(key, text) } else { self.line(&format!("{key} = '''\n{text}\n'''")) }
+        let controls = text.chars().any(|c| c.is_ascii_control() && c != '\n');
+        if controls || text.contains("'''") {
+            self.key(key, text)
+        } else {
+            self.line(&format!("{key} = '''\n{text}\n'''"))
+        }
     }
 
     fn line(&mut self, line: &str) {
@@ -54,4 +59,19 @@ impl Page {
 pub(super) fn time(time: Duration) -> String {
     let milliseconds = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     humantime::format_duration(Duration::from_millis(milliseconds)).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_literal_is_toml_whatever_is_in_it() {
+        for text in ["{\n  \"a\": 1\n}", "it's '''quoted'''", "a \u{7f} that JSON leaves as it is", "\u{1b}[2J"] {
+            let mut page = Page::default();
+            page.literal("json", text);
+            let table: toml::Table = page.into_text().parse().unwrap_or_else(|error| panic!("{text:?}: {error}"));
+            assert_eq!(table["json"].as_str().map(str::trim), Some(text.trim()));
+        }
+    }
 }
