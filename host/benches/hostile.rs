@@ -53,8 +53,8 @@ const POLICY: &str = r#"
 "#;
 
 fn main() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().event_interval(1).global_queue_interval(2);
-    let runtime = runtime.build().expect("a runtime");
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.enable_all().event_interval(1).global_queue_interval(2).build().expect("a runtime");
     runtime.block_on(async {
         let place = Arc::new(Place::new());
         let healthy = Arc::new(place.sandbox.compile(&measure::plugin(), String::new()).expect("the plugin compiles"));

@@ -52,8 +52,11 @@ pub struct Modules {
     max_size: u64,
     /// None if whoever runs this host has built them.
     uploads: Option<Uploads>,
-    slots: Mutex<HashMap<(String, Option<Pin>), Arc<tokio::sync::Mutex<Slot>>>>,
+    slots: Mutex<Slots>,
 }
+
+/// What is known of each module, by what it is asked for as.
+type Slots = HashMap<(String, Option<Pin>), Arc<tokio::sync::Mutex<Slot>>>;
 
 /// A module that was accepted, and what is known of where it came from.
 #[derive(Debug)]

@@ -40,7 +40,11 @@ pub(crate) fn visible_json(json: &serde_json::Value) -> String {
 /// What is logged: what the environment asks for, if nothing is secret in it.
 fn filter<S: Subscriber>() -> impl Filter<S> {
     let asked = asked_for().and_then(|asked| EnvFilter::try_new(asked).ok());
-    asked.unwrap_or_else(|| EnvFilter::new(DEFAULT_FILTER)).and(filter_fn(|metadata| !may_hold_secrets(metadata)))
+    without_secrets(asked.unwrap_or_else(|| EnvFilter::new(DEFAULT_FILTER)))
+}
+
+fn without_secrets<S: Subscriber>(asked: EnvFilter) -> impl Filter<S> {
+    asked.and(filter_fn(|metadata| !may_hold_secrets(metadata)))
 }
 
 /// Whether lines like this one are never written, whatever is asked for: at this level the AWS SDK shows requests and answers whole,
@@ -99,6 +103,8 @@ pub fn human() {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
 
     #[test]
@@ -116,6 +122,35 @@ mod tests {
             [None, None, None, None]
         );
         insta::assert_snapshot!(not_understood("hostler=loud").unwrap(), @r#"HOSTLER_LOG is "hostler=loud", which cannot be made out (error parsing level filter: expected one of "off", "error", "warn", "info", "debug", "trace", or a number 0-5): as if it were "warn,hostler=info,guest=info"; write TARGET=LEVEL, divided by commas, with the levels error, warn, info, debug and trace"#);
+    }
+
+    #[test]
+    fn what_the_aws_sdk_shows_of_requests_is_never_logged() {
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&written);
+        let lines = tracing_subscriber::fmt::layer().with_writer(move || Sink(Arc::clone(&sink)));
+        let all = lines.with_filter(without_secrets(EnvFilter::new("trace")));
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(all), || {
+            tracing::trace!(target: "aws_smithy_runtime::client::orchestrator", "a secret");
+            tracing::debug!(target: "aws_smithy_runtime::client::orchestrator", "a stage");
+            tracing::trace!(target: "hostler::dispatch", "a step");
+        });
+        let written = String::from_utf8(written.lock().unwrap().clone()).unwrap();
+        assert!(!written.contains("a secret"), "{written}");
+        assert!(written.contains("a stage") && written.contains("a step"), "{written}");
+    }
+
+    /// Keeps what is written.
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
     }
 
     #[test]

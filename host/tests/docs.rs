@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics, and says where")]
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -170,5 +171,52 @@ fn the_worlds_in_the_documents_are_worlds() {
     assert!(!examples.is_empty());
     for example in examples {
         World::parse("docs/world.md", &example).unwrap_or_else(|error| panic!("{error}\n{example}"));
+    }
+}
+
+/// The rows of all tables of promises in a document: each promise, and the tests that are named for it.
+fn promises(text: &str) -> Vec<(String, Vec<String>)> {
+    let mut promises = Vec::new();
+    let mut within = false;
+    for line in text.lines() {
+        let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
+        match cells[..] {
+            ["Promise", "Tests"] => within = true,
+            [promise, tests] if within && line.starts_with('|') && !promise.starts_with("---") => {
+                let tests = tests.split(", ").map(|test| test.trim_matches('`').to_owned());
+                promises.push((promise.to_owned(), tests.collect()));
+            }
+            _ => within &= line.starts_with('|'),
+        }
+    }
+    promises
+}
+
+/// The names of all functions in the Rust files below a folder.
+fn functions(folder: &Path, into: &mut HashSet<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && !path.ends_with("target") {
+            functions(&path, into);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            into.extend(text.split("fn ").skip(1).filter_map(|rest| Some(rest.split_once('(')?.0.to_owned())));
+        }
+    }
+}
+
+#[test]
+fn every_promise_names_tests_that_there_are() {
+    let promises = promises(&text("security.md"));
+    assert!(promises.len() > 30, "only {} promises were found", promises.len());
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut there = HashSet::new();
+    for folder in ["host/src", "host/tests", "tests/src", "tests/tests"] {
+        functions(&root.join(folder), &mut there);
+    }
+    for (promise, tests) in promises {
+        for test in tests {
+            assert!(there.contains(&test), "security.md promises {promise:?}, and there is no test {test:?}");
+        }
     }
 }

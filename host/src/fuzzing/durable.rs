@@ -83,11 +83,15 @@ async fn ended_by(one: &Ledger, held: &Held, other: &Ledger, wanted: &Wanted<'_>
     one.note(held, |item| item.state = Some("noted".to_owned())).await.expect("it is ours");
     let item = held.item().await.expect("what is worked on is there");
     assert_eq!(item.state.as_deref(), Some("noted"));
+    // Whoever wrote the ends may have given this very occurrence one, of any token: the first end stays.
+    let instance = InstanceId::parse(INSTANCE).expect("an instance");
+    let has_an_end = one.ended(&instance).await.is_ok_and(|ended| ended.end_of(&item).is_some());
     one.end(held, &Decision::Done, Some(Completion::Continue)).await.expect("it is ours");
     let claimed = other.claim(wanted).await;
     // Of another token it was another action of the same hook, and the one that is wanted begins after it.
     let token = wanted.event.lifecycle_action.as_ref().and_then(|action| action.token.as_ref());
-    assert!(matches!(claimed, Ok(Claim::Ended(_))) || item.token() != token, "ended, and then {claimed:?}");
+    let same = item.token() == token && !has_an_end;
+    assert!(matches!(claimed, Ok(Claim::Ended(_))) || !same, "ended, and then {claimed:?}");
     let _ = one.sweep_ended(Duration::ZERO).await;
 }
 

@@ -189,7 +189,7 @@ impl Child {
 #[cfg(target_os = "linux")]
 fn memory_of_the_machine() -> u64 {
     let info = rustix::system::sysinfo();
-    u64::try_from(info.totalram).unwrap_or(u64::MAX).saturating_mul(u64::from(info.mem_unit))
+    info.totalram.saturating_mul(u64::from(info.mem_unit))
 }
 
 /// Unknown.

@@ -103,6 +103,7 @@ impl Key {
 }
 
 /// The signature in an object's metadata, where it is in base64. What is no text in base64 is none of ours, and is told as such.
+#[cfg(any(test, feature = "live", feature = "fuzzing"))]
 pub(crate) fn of_metadata(metadata: &str) -> String {
     let decoded = BASE64.decode(metadata).ok();
     decoded.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_else(|| metadata.to_owned())

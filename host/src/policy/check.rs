@@ -154,7 +154,7 @@ fn handler(reading: &mut Reading<'_>, At { at, value }: Section<HandlerSection>,
     let pin = pin(reading, section.sha256, section.version_id, seen.in_folder);
     let finish = finish(reading, section.finish);
     if let (None, Some(after)) = (&pin, seen.rollback_after)
-        && after >= finish.max_attempts
+        && after > finish.max_attempts
     {
         let message = format!(
             "an event is given up after {} attempts that fail, before a broken plugin is given up for the one before it, which \

@@ -71,7 +71,7 @@ fn mistakes_are_shown_and_fail_with_1() {
     let (code, text) = run(Some(b"[modules]\nsource = \"dist\"\n"), &CHECK);
     assert_eq!(code, MISTAKEN);
     insta::assert_snapshot!(text, @r#"
-    DIR/hostler.toml:1:1: allow-unsigned is missing: write allow-unsigned = true, since this version verifies no signatures, so it takes plugins from whoever can write to the source
+    DIR/hostler.toml:1:1: no plugin can be accepted: name who may sign them, trusted-keys = ["RW…"] (`hostler keygen` makes a key), or write allow-unsigned = true to take them from whoever can write to the source
       1 | [modules]
         | ^
     DIR/hostler.toml:1:1: handler is missing: write at least one [[handler]]
@@ -110,7 +110,7 @@ fn json_says_the_same() {
         {
           "column": 1,
           "line": 1,
-          "message": "allow-unsigned is missing: write allow-unsigned = true, since this version verifies no signatures, so it takes plugins from whoever can write to the source",
+          "message": "no plugin can be accepted: name who may sign them, trusted-keys = [\"RW…\"] (`hostler keygen` makes a key), or write allow-unsigned = true to take them from whoever can write to the source",
           "source": "[modules]"
         },
         {

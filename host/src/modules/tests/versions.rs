@@ -79,7 +79,7 @@ async fn a_module_without_its_signature_leaves_the_signed_one_in_use() {
     let host = signed.host();
     digest(&host, None).await.unwrap();
     signed.bucket.put(&guests::abandon(), None);
-    assert_eq!(digest(&host, None).await, Ok(sha256(&guests::done())));
+    assert_eq!(digest(&host, None).await, Ok(sha256(guests::done())));
 }
 
 #[tokio::test(start_paused = true)]
@@ -91,11 +91,11 @@ async fn a_cold_start_with_a_refused_newest_takes_the_newest_that_passes_where_v
     signed.bucket.put(b"garbage", None);
     let host = signed.host();
     for _ in 0..3 {
-        assert_eq!(digest(&host, None).await, Ok(sha256(&guests::abandon())));
+        assert_eq!(digest(&host, None).await, Ok(sha256(guests::abandon())));
     }
     assert_eq!(*signed.bucket.asked.lock().unwrap(), ["v3", "v2"], "each is looked at once");
     signed.upload(&guests::spin(), "3");
-    assert_eq!(digest(&host, None).await, Ok(sha256(&guests::spin())));
+    assert_eq!(digest(&host, None).await, Ok(sha256(guests::spin())));
 }
 
 #[tokio::test(start_paused = true)]
@@ -104,14 +104,14 @@ async fn a_pin_is_kept_whatever_is_uploaded_and_however_old_it_is() {
     signed.upload(&guests::done(), "1");
     signed.upload(&guests::abandon(), "2");
     let host = signed.host();
-    assert_eq!(digest(&host, None).await, Ok(sha256(&guests::abandon())));
+    assert_eq!(digest(&host, None).await, Ok(sha256(guests::abandon())));
     let version = Pin::VersionId("v1".to_owned());
-    assert_eq!(digest(&host, Some(&version)).await, Ok(sha256(&guests::done())));
-    let content = Pin::Sha256(sha256(&guests::abandon()));
-    assert_eq!(digest(&host, Some(&content)).await, Ok(sha256(&guests::abandon())));
+    assert_eq!(digest(&host, Some(&version)).await, Ok(sha256(guests::done())));
+    let content = Pin::Sha256(sha256(guests::abandon()));
+    assert_eq!(digest(&host, Some(&content)).await, Ok(sha256(guests::abandon())));
     signed.upload(&guests::spin(), "3");
-    assert_eq!(digest(&host, Some(&content)).await, Ok(sha256(&guests::abandon())));
-    assert_eq!(digest(&host, None).await, Ok(sha256(&guests::spin())));
+    assert_eq!(digest(&host, Some(&content)).await, Ok(sha256(guests::abandon())));
+    assert_eq!(digest(&host, None).await, Ok(sha256(guests::spin())));
 }
 
 #[tokio::test(start_paused = true)]
@@ -119,15 +119,15 @@ async fn a_process_finds_what_it_is_pinned_to_among_earlier_versions() {
     let signed = Signed::new(Bucket::versioned());
     signed.upload(&guests::done(), "1");
     signed.upload(&guests::abandon(), "2");
-    let pin = Pin::Sha256(sha256(&guests::done()));
-    assert_eq!(digest(&signed.host(), Some(&pin)).await, Ok(sha256(&guests::done())));
+    let pin = Pin::Sha256(sha256(guests::done()));
+    assert_eq!(digest(&signed.host(), Some(&pin)).await, Ok(sha256(guests::done())));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_pinned_module_has_to_be_signed_too() {
     let signed = Signed::new(Bucket::unversioned());
     signed.bucket.put(&guests::done(), None);
-    let pin = Pin::Sha256(sha256(&guests::done()));
+    let pin = Pin::Sha256(sha256(guests::done()));
     let refusal = digest(&signed.host(), Some(&pin)).await.unwrap_err();
     assert!(refusal.contains("is not signed, and the policy takes signed modules only"), "{refusal}");
     let other = Pin::Sha256(sha256("other"));
@@ -143,7 +143,7 @@ async fn what_was_built_here_need_be_neither_signed_nor_what_is_pinned() {
     let (clock, policy) = (Arc::clone(&signed.clock), &signed.policy.modules);
     let modules = Modules::of_this_machine(signed.bucket.clone(), Arc::new(sandbox), clock, policy);
     let pin = Pin::Sha256(sha256("other"));
-    assert_eq!(digest(&modules, Some(&pin)).await, Ok(sha256(&guests::done())));
+    assert_eq!(digest(&modules, Some(&pin)).await, Ok(sha256(guests::done())));
 }
 
 #[tokio::test(start_paused = true)]
@@ -154,8 +154,8 @@ async fn without_the_record_no_newer_version_is_taken_and_the_one_in_use_goes_on
     digest(&host, None).await.unwrap();
     signed.upload(&guests::abandon(), "2");
     signed.store.unreadable.lock().unwrap().extend([true, true]);
-    assert_eq!(digest(&host, None).await, Ok(sha256(&guests::done())));
+    assert_eq!(digest(&host, None).await, Ok(sha256(guests::done())));
     let error = signed.host().current("m.wasm", None).await.unwrap_err();
     assert!(error.passes, "{error}");
-    assert_eq!(digest(&host, None).await, Ok(sha256(&guests::abandon())));
+    assert_eq!(digest(&host, None).await, Ok(sha256(guests::abandon())));
 }

@@ -95,7 +95,14 @@ fn what_is_not_written_has_its_default() {
             ),
             refresh: 10s,
             max_size: 33554432,
-            allow_unsigned: true,
+            trust: Trust {
+                keys: [],
+                revoked: [],
+                unsigned: true,
+            },
+            rollback_after: Some(
+                3,
+            ),
         },
         Finish {
             deadline: 3600s,
@@ -175,7 +182,10 @@ module = \"other.wasm\"
 ";
     let found = Policy::parse("hostler.toml", text).unwrap_err();
     insta::assert_snapshot!(found, @r#"
-    hostler.toml:2:1: unknown key "sauce", did you mean "source"? (allowed here: source, refresh, max-size, trusted-keys, allow-unsigned)
+    hostler.toml:1:1: no plugin can be accepted: name who may sign them, trusted-keys = ["RW…"] (`hostler keygen` makes a key), or write allow-unsigned = true to take them from whoever can write to the source
+      1 | [modules]
+        | ^
+    hostler.toml:2:1: unknown key "sauce", did you mean "source"? (allowed here: source, refresh, max-size, trusted-keys, revoked-keys, allow-unsigned, rollback-after)
       2 | sauce = "dir:dist"
         | ^
     hostler.toml:3:11: the bare number 10 is not a time: give it a unit, such as "10s"
@@ -190,7 +200,7 @@ module = \"other.wasm\"
     hostler.toml:8:10: "/drain.wasm" is not the name of a module: it is looked up below modules.source, so it must not begin with /
       8 | module = "/drain.wasm"
         |          ^
-    hostler.toml:9:1: unknown key "colour" (allowed here: name, module, event, finish, limits, grants, config)
+    hostler.toml:9:1: unknown key "colour" (allowed here: name, module, sha256, version-id, event, finish, limits, grants, config)
       9 | colour = "red"
         | ^
     hostler.toml:11:1: no event has a field "sources": did you mean "source"?
@@ -257,7 +267,7 @@ module = \"other.wasm\"
 fn what_was_wrong_is_not_reported_missing_too() {
     insta::assert_snapshot!(mistakes(&format!("{MODULES}[[handler]]\nname = 5\nmodul = \"a.wasm\"\nevent = 7\n")), @r#"
     5:8: expected a text in quotes, found integer 5
-    6:1: unknown key "modul", did you mean "module"? (allowed here: name, module, event, finish, limits, grants, config)
+    6:1: unknown key "modul", did you mean "module"? (allowed here: name, module, sha256, version-id, event, finish, limits, grants, config)
     7:9: a pattern is a table, such as [handler.event] with source = ["aws.ec2"] below it
     "#);
     insta::assert_snapshot!(mistakes(&with("grants.ecs = { clusters = [5], allow = 7 }")), @r#"
@@ -275,7 +285,7 @@ fn what_is_missing_is_named_with_an_example() {
     "#);
     insta::assert_snapshot!(mistakes("[modules]\n[[handler]]\n"), @r#"
     1:1: source is missing: write source = "s3://BUCKET/PREFIX/" or "dir:PATH"
-    1:1: allow-unsigned is missing: write allow-unsigned = true, since this version verifies no signatures, so it takes plugins from whoever can write to the source
+    1:1: no plugin can be accepted: name who may sign them, trusted-keys = ["RW…"] (`hostler keygen` makes a key), or write allow-unsigned = true to take them from whoever can write to the source
     2:1: name is missing: write name = "…", unique in the file
     2:1: module is missing: write module = "….wasm"
     2:1: event is missing: write [handler.event] with source = ["aws.autoscaling"] below it
@@ -293,12 +303,47 @@ fn what_is_missing_is_named_with_an_example() {
     "#);
 }
 
+/// A public key of minisign's.
+const KEY: &str = "\"RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3\"";
+
 #[test]
-fn unsigned_plugins_have_to_be_accepted_in_writing() {
-    let keys = "trusted-keys = [\"RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3\"]";
-    insta::assert_snapshot!(mistakes(&format!("[modules]\nsource = \"dir:dist\"\n{keys}\n{HANDLER}")), @"1:1: allow-unsigned is missing: write allow-unsigned = true, since this version verifies no signatures, so it takes plugins from whoever can write to the source");
-    insta::assert_snapshot!(mistakes(&format!("[modules]\nsource = \"dir:dist\"\nallow-unsigned = false\n{HANDLER}")), @"3:18: this version verifies no signatures, so it takes plugins from whoever can write to the source: write allow-unsigned = true to accept that");
-    insta::assert_snapshot!(mistakes(&format!("[modules]\nsource = \"dir:dist\"\nallow-unsigned = true\ntrusted-keys = [\"x\"]\n{HANDLER}")), @"4:17: not a minisign public key: write the second line of the .pub file, 56 characters that begin with RW");
+fn who_may_sign_has_to_be_said_or_that_nobody_has_to() {
+    let modules = |keys: &str| format!("[modules]\nsource = \"dir:dist\"\n{keys}\n{HANDLER}");
+    let trust = |keys: &str| sound(&modules(keys)).modules.trust;
+    assert_eq!(
+        (trust(&format!("trusted-keys = [{KEY}]")).keys.len(), trust("allow-unsigned = true").unsigned),
+        (1, true)
+    );
+    let both = format!("trusted-keys = [{KEY}]\nallow-unsigned = true");
+    assert!(trust(&both).unsigned);
+    insta::assert_snapshot!(sound(&modules(&both)).warnings[0].message, @"a plugin without a signature is taken from whoever can write to the source: whoever is no signer leaves it out, so remove this line once all plugins are signed");
+    insta::assert_snapshot!(mistakes(&modules("")), @r#"1:1: no plugin can be accepted: name who may sign them, trusted-keys = ["RW…"] (`hostler keygen` makes a key), or write allow-unsigned = true to take them from whoever can write to the source"#);
+    insta::assert_snapshot!(mistakes(&modules("allow-unsigned = false")), @r#"1:1: no plugin can be accepted: name who may sign them, trusted-keys = ["RW…"] (`hostler keygen` makes a key), or write allow-unsigned = true to take them from whoever can write to the source"#);
+    insta::assert_snapshot!(mistakes(&modules("allow-unsigned = true\ntrusted-keys = [\"x\"]")), @"4:17: not a minisign public key: write the second line of the .pub file, 56 characters that begin with RW");
+    insta::assert_snapshot!(mistakes(&modules(&format!("trusted-keys = [{KEY}]\nrevoked-keys = [{KEY}]"))), @"4:17: the key on line 3 is trusted: remove it there");
+}
+
+#[test]
+fn a_handler_is_pinned_once_and_to_what_its_source_has() {
+    let digest = "a".repeat(64);
+    let pinned = |pin: &str| with(pin);
+    assert_eq!(sound(&pinned(&format!("sha256 = \"{digest}\""))).handlers[0].pin, Some(Pin::Sha256(digest.clone())));
+    insta::assert_snapshot!(mistakes(&pinned("sha256 = \"A0\"")), @"9:10: not a SHA-256: write the 64 digits 0-9 and a-f that sha256sum prints, and the log has as `module`");
+    insta::assert_snapshot!(mistakes(&pinned("version-id = \"v1\"")), @r#"9:14: modules come from a folder, which has no versions: pin the handler with sha256 = "…""#);
+    let in_bucket =
+        pinned(&format!("sha256 = \"{digest}\"\nversion-id = \"v1\"")).replace("dir:dist", "s3://nuproj-modules/");
+    insta::assert_snapshot!(mistakes(&in_bucket), @"10:14: the handler is pinned already, with sha256 on line 9: leave one of them out");
+    insta::assert_snapshot!(mistakes(&pinned("version-id = \"\"")), @"9:14: not the id of a version: write what `aws s3api list-object-versions` gives as VersionId");
+}
+
+#[test]
+fn a_new_plugin_is_given_up_before_its_events_are() {
+    let modules = |keys: &str| format!("[modules]\nsource = \"dir:dist\"\nallow-unsigned = true\n{keys}\n{HANDLER}");
+    let after = |keys: &str| sound(&modules(keys)).modules.rollback_after;
+    assert_eq!([after(""), after("rollback-after = 7"), after("rollback-after = 0")], [Some(3), Some(7), None]);
+    insta::assert_snapshot!(mistakes(&modules("rollback-after = 101")), @"4:18: rollback-after is 101, but has to be from 0 to 100");
+    let seldom = modules("rollback-after = 3") + "[handler.finish]\nmax-attempts = 2\n";
+    insta::assert_snapshot!(sound(&seldom).warnings[0].message, @"an event is given up after 2 attempts that fail, before a broken plugin is given up for the one before it, which takes 3: raise max-attempts in [handler.finish], or lower rollback-after in [modules]");
 }
 
 #[test]
