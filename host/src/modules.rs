@@ -205,14 +205,14 @@ impl Modules {
         }
     }
 
-    /// Notes what an attempt of `handler` says of the plugin that it ran. True if the plugin was given up for it.
-    pub async fn tell(&self, name: &str, handler: &str, plugin: &Plugin, sign: &Sign) -> bool {
-        let Some(uploads) = &self.uploads else { return false };
+    /// Notes what an attempt of `handler` says of the plugin that it ran, which may be the end of it.
+    pub async fn tell(&self, name: &str, handler: &str, plugin: &Plugin, sign: &Sign) {
+        let Some(uploads) = &self.uploads else { return };
         let told = Told::new(&plugin.module.digest, plugin.version.clone(), plugin.version_id.clone());
         let after = uploads.rollback_after;
         let nothing_new = uploads.record(name).is_some_and(|mut record| !record.note(&told, handler, sign, after));
         if nothing_new {
-            return false;
+            return;
         }
         let noting = |record: &mut Record| record.note(&told, handler, sign, after);
         let record = uploads.notes.change(&self.note_of(name), noting).await.unwrap_or_else(|error| {
@@ -221,9 +221,7 @@ impl Modules {
             record.note(&told, handler, sign, after);
             record
         });
-        let given_up = record.given_up(&told.digest).is_some();
         uploads.remember(name, record);
-        given_up
     }
 
     /// Whether a version of a module is not to be run again, as far as this host has read.
@@ -302,8 +300,9 @@ impl Modules {
             slot.compiling = None;
             match compiled {
                 Ok(plugin) => {
-                    slot.known = Some(known);
+                    // Whoever goes meanwhile leaves it to be fetched again.
                     self.take(name, pin, slot, plugin).await;
+                    slot.known = Some(known);
                 }
                 Err(CompileError::Refused(refusal)) => {
                     slot.known = Some(known);
@@ -384,7 +383,7 @@ impl Modules {
             let why = match self.earlier(name, pin, &version).await {
                 Ok(plugin) => {
                     let digest = plugin.module.digest.clone();
-                    let refused = slot.refused.take();
+                    let refused = slot.refused.clone();
                     self.take(name, pin, slot, plugin).await;
                     match pin {
                         None => tracing::error!(

@@ -142,7 +142,7 @@ fn secrets_are_in_nothing_that_the_host_writes_however_much_it_logs() {
         ("file", "command: \"\""),
         ("environment", "command: \"\""),
         ("kept", "command: \"\""),
-        ("unknown", "command: Denied"),
+        ("unknown", "command: ErrorCode::Denied"),
         ("damaged", "command: "),
     ] {
         let attempt = attempts.iter().rfind(|line| line["handler"] == name).expect("each has its attempt");

@@ -159,3 +159,38 @@ async fn without_the_record_no_newer_version_is_taken_and_the_one_in_use_goes_on
     assert!(error.passes, "{error}");
     assert_eq!(digest(&host, None).await, Ok(sha256(guests::abandon())));
 }
+
+#[tokio::test(start_paused = true)]
+async fn whoever_goes_while_a_version_is_noted_loses_it_for_nobody() {
+    for (earlier, newest) in [(None, "1"), (Some("1"), "broken")] {
+        let signed = Signed::new(Bucket::versioned());
+        if let Some(version) = earlier {
+            signed.upload(&guests::done(), version);
+            signed.bucket.put(b"garbage", None);
+        } else {
+            signed.upload(&guests::done(), newest);
+        }
+        let host = signed.host();
+        // At each point at which it waits.
+        for polls in 1..100 {
+            let mut asking = Box::pin(host.current("m.wasm", None));
+            for _ in 0..polls {
+                if polled_once(&mut asking).await.is_some() {
+                    break;
+                }
+            }
+        }
+        assert_eq!(digest(&host, None).await, Ok(sha256(guests::done())));
+    }
+}
+
+/// What a future comes to when it is polled once, with the tasks beside it.
+async fn polled_once<T>(future: &mut (impl Future<Output = T> + Unpin)) -> Option<T> {
+    let polled = std::future::poll_fn(|context| std::task::Poll::Ready(std::pin::Pin::new(&mut *future).poll(context)));
+    let polled = polled.await;
+    tokio::task::yield_now().await;
+    match polled {
+        std::task::Poll::Ready(done) => Some(done),
+        std::task::Poll::Pending => None,
+    }
+}
