@@ -318,7 +318,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_bucket_is_in_the_host_name_unless_s3_is_elsewhere() {
-        use crate::modules::Source as _;
+        use crate::modules::{Source as _, Which};
         for (endpoint, expected) in [
             (None, "https://modules.s3.eu-central-1.amazonaws.com/plugins/a.wasm?x-id=GetObject"),
             (Some("http://127.0.0.1:9000"), "http://127.0.0.1:9000/modules/plugins/a.wasm?x-id=GetObject"),
@@ -330,7 +330,7 @@ mod tests {
             let mut config = fake.config().into_builder();
             config.set_endpoint_url(endpoint.map(str::to_owned));
             let aws = Aws::with(config.build()).await.unwrap();
-            aws.modules("modules", "plugins/").fetch("a.wasm", None, 10).await.unwrap();
+            aws.modules("modules", "plugins/").fetch("a.wasm", Which::Newest(None), 10).await.unwrap();
             assert_eq!(fake.calls().last().unwrap().uri, expected);
         }
     }

@@ -1,5 +1,6 @@
 //! How the log is written: JSON lines for machines, short lines for people.
 
+use tracing::level_filters::LevelFilter;
 use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::{FilterExt, filter_fn};
@@ -44,7 +45,8 @@ fn filter<S: Subscriber>() -> impl Filter<S> {
 }
 
 fn without_secrets<S: Subscriber>(asked: EnvFilter) -> impl Filter<S> {
-    asked.and(filter_fn(|metadata| !may_hold_secrets(metadata)))
+    // Without the hint every line of every library would be looked at, wanted or not.
+    asked.and(filter_fn(|metadata| !may_hold_secrets(metadata)).with_max_level_hint(LevelFilter::TRACE))
 }
 
 /// Whether lines like this one are never written, whatever is asked for: at this level the AWS SDK shows requests and answers whole,

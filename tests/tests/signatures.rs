@@ -90,7 +90,8 @@ fn what_minisign_signs_hostler_verifies_with_the_key_of_either() {
         assert!(said.contains(" as probe.wasm, version 1"), "its version is the time: {said}");
         desk.policy(&desk.key(public), "");
         succeeds(&desk.hostler(&["verify", "probe.wasm", "--policy", "hostler.toml"]));
-        succeeds(&desk.hostler(&["check", "probe.wasm", "--policy", "hostler.toml"]));
+        let (_, checked) = told(&desk.hostler(&["check", "probe.wasm", "--policy", "hostler.toml"]));
+        assert!(!checked.contains("the host refuses it"), "{checked}");
         // And hostler signs with it.
         succeeds(&desk.hostler(&["sign", "probe.wasm", "--secret-key", secret]));
         succeeds(&desk.minisign(&["-V", "-p", public, "-m", "probe.wasm"]));

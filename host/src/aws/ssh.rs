@@ -13,6 +13,7 @@ pub(crate) mod known_hosts;
 mod node;
 mod peer;
 mod quote;
+mod secret;
 #[cfg(test)]
 mod tests;
 mod trust;

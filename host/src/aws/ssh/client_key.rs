@@ -1,7 +1,8 @@
 //! From `key` in the policy to the private key we log in with.
 //!
 //! Keys are in no log, no error and no `Debug`. The bytes they are read from are wiped here, and the keys themselves by
-//! `ssh-key` when dropped; what `russh` copies while it decodes PEM is beyond our reach.
+//! `ssh-key` when dropped. Beyond our reach are the environment itself, what the AWS SDK has received, and what `russh` copies
+//! of keys that are not in the form of OpenSSH.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,9 +11,9 @@ use std::time::Duration;
 use russh::keys::key::safe_rng;
 use russh::keys::{Algorithm, PrivateKey, decode_secret_key};
 use tokio::time::Instant;
-use zeroize::Zeroizing;
 
 use super::cloud::Cloud;
+use super::secret::Secret;
 use super::{file, unusable};
 use crate::policy::{ClientKey, Exec};
 use crate::ports::PortError;
@@ -45,7 +46,7 @@ impl ClientKeys {
                 decode(&source, &bytes)
             }
             ClientKey::Env(name) => {
-                let text = std::env::var_os(name).map(|text| Zeroizing::new(text.into_encoded_bytes()));
+                let text = std::env::var_os(name).map(|text| Secret::new(text.into_encoded_bytes()));
                 decode(&source, &text.ok_or_else(|| unusable(&source, "the host has no such environment variable"))?)
             }
             ClientKey::SecretsManager(id) => self.secret(&source, id).await,
@@ -81,7 +82,7 @@ impl ClientKeys {
         {
             return Ok(Arc::clone(key));
         }
-        let key = decode(source, self.cloud.secret(id).await?.as_bytes())?;
+        let key = decode(source, &self.cloud.secret(id).await?)?;
         let entry = (Instant::now() + SECRET_FRESH_FOR, Arc::clone(&key));
         self.secrets.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), entry);
         Ok(key)
@@ -102,6 +103,12 @@ pub(super) fn describe(key: &ClientKey) -> String {
 fn decode(source: &str, bytes: &[u8]) -> Result<Arc<PrivateKey>, PortError> {
     let text =
         std::str::from_utf8(bytes).map_err(|_| unusable(source, "it is not text, so not a private key in PEM"))?;
+    // Makes no copies, and reads what ssh-keygen writes. The other forms are left to russh.
+    if let Ok(key) = PrivateKey::from_openssh(text)
+        && !key.is_encrypted()
+    {
+        return Ok(Arc::new(key));
+    }
     if let Ok(key) = decode_secret_key(text, None) {
         return Ok(Arc::new(key));
     }

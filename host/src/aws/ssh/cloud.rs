@@ -5,8 +5,8 @@ use aws_config::SdkConfig;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use zeroize::Zeroizing;
 
+use super::secret::Secret;
 use crate::aws::error::Call;
 use crate::ports::{InstanceId, PortError, PortErrorKind};
 
@@ -21,7 +21,7 @@ pub(super) trait Cloud: Send + Sync {
     async fn push_key(&self, instance: &InstanceId, zone: &str, user: &str, public_key: &str) -> Result<(), PortError>;
 
     /// The current string of the secret with this name or ARN.
-    async fn secret(&self, id: &str) -> Result<Zeroizing<String>, PortError>;
+    async fn secret(&self, id: &str) -> Result<Secret, PortError>;
 }
 
 /// AWS itself: EC2 GetConsoleOutput, EC2 Instance Connect SendSSHPublicKey, Secrets Manager GetSecretValue.
@@ -68,11 +68,11 @@ impl Cloud for Aws {
         }
     }
 
-    async fn secret(&self, id: &str) -> Result<Zeroizing<String>, PortError> {
+    async fn secret(&self, id: &str) -> Result<Secret, PortError> {
         let call = Call::new("secretsmanager:GetSecretValue", id);
         let request = self.secrets.get_secret_value().secret_id(id);
         let answer = request.send().await.map_err(|error| call.failed(&error))?;
-        answer.secret_string.map(Zeroizing::new).ok_or_else(|| {
+        answer.secret_string.map(Secret::new).ok_or_else(|| {
             call.error(PortErrorKind::Other, "the secret is binary; store the private key as the secret string")
         })
     }
@@ -141,7 +141,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_secret_is_a_string_or_an_error() {
         let (aws, _) = aws(&Fake::always(Reply::json(&serde_json::json!({ "SecretString": "key" }))));
-        assert_eq!(*aws.secret("nuproj/ssh").await.unwrap(), "key");
+        assert_eq!(*aws.secret("nuproj/ssh").await.unwrap(), *b"key");
         let (aws, _) = self::aws(&Fake::always(Reply::json(&serde_json::json!({ "SecretBinary": "AAAA" }))));
         let error = aws.secret("nuproj/ssh").await.unwrap_err();
         assert!(error.message.ends_with("the secret is binary; store the private key as the secret string"), "{error}");

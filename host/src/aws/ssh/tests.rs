@@ -18,9 +18,9 @@ use russh::keys::key::safe_rng;
 use russh::keys::ssh_key::LineEnding;
 use russh::keys::ssh_key::certificate::{Builder, CertType};
 use russh::keys::{Algorithm, Certificate, EcdsaCurve, HashAlg, PrivateKey};
-use zeroize::Zeroizing;
 
 use self::server::{Script, Server, raw};
+use super::secret::Secret;
 use super::*;
 use crate::policy::{ClientKey, HostKeys};
 use crate::ports::InstanceId;
@@ -63,9 +63,9 @@ impl Cloud for FakeCloud {
         Ok(())
     }
 
-    async fn secret(&self, id: &str) -> Result<Zeroizing<String>, PortError> {
+    async fn secret(&self, id: &str) -> Result<Secret, PortError> {
         self.calls.lock().unwrap().push(format!("secret {id}"));
-        Ok(Zeroizing::new(next(&self.secrets).unwrap()))
+        Ok(Secret::new(next(&self.secrets).unwrap()))
     }
 }
 
