@@ -137,10 +137,10 @@ check-docs:
 
 check-dependencies: $(CARGO_DENY)
 	@echo '==> dependencies: what is banned, licences, sources'
-	@PATH="$(<D)/bin:$$PATH" cargo deny --locked check bans licenses sources
+	@PATH="$(<D)/bin:$$PATH" cargo deny --locked check -A license-exception-not-encountered bans licenses sources
 	@echo '==> dependencies of what fuzzes: the same'
 	@cp Cargo.lock host/fuzz/Cargo.lock
-	@PATH="$(<D)/bin:$$PATH" cargo deny --manifest-path host/fuzz/Cargo.toml check --config deny.toml bans licenses sources
+	@PATH="$(<D)/bin:$$PATH" cargo deny --manifest-path host/fuzz/Cargo.toml --config deny.toml check bans licenses sources
 	@if GIT_TERMINAL_PROMPT=0 timeout 30 git ls-remote -q https://github.com/RustSec/advisory-db HEAD >/dev/null 2>&1; \
 	then echo '==> dependencies: advisories'; PATH="$(<D)/bin:$$PATH" cargo deny --locked check advisories; \
 	else echo '==> NOT checked: advisories. Their database is on github.com, which cannot be reached from here'; fi
