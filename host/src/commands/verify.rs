@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use clap::Args;
+use clap::{ArgGroup, Args};
 
 use super::module_file::ModuleFile;
 use super::policy::read_policy;
@@ -16,13 +16,13 @@ use crate::policy::{Policy, Trust};
 ///
 /// It is that in FILE.wasm.minisig, made by `hostler sign` or by minisign. What is trusted is what a policy trusts, or one key.
 #[derive(Debug, Args)]
-#[command(after_help = HELP)]
+#[command(after_help = HELP, group(ArgGroup::new("trust").required(true).args(["policy", "key"])))]
 pub struct Arguments {
     /// The component
     #[arg(value_name = "FILE.wasm")]
     pub file: PathBuf,
     /// The policy that says who is trusted
-    #[arg(long, value_name = "FILE", required_unless_present = "key", conflicts_with = "key")]
+    #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
     /// The public key that is trusted: RW…, or the file that it is in
     #[arg(long, value_name = "KEY")]
