@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::deadline::{Deadline, LEAST_WALL, time_to_stop};
-use super::judge::{Jitter, MOST_INTERRUPTIONS, Verdict, judge};
+use super::judge::{Jitter, MOST_INTERRUPTIONS, Verdict, backoff, judge};
 use super::{Dispatch, DispatchError, Step, after, time_between, told};
 use crate::event::Event;
 use crate::ledger::{Held, Item, LedgerError};
@@ -98,13 +98,10 @@ impl<'a> Work<'a> {
         self.tell(&outcome, module);
         match outcome {
             Outcome::Failed(failure) if forgiven && !last => {
-                let now = self.dispatch.ports.clock.now();
                 self.item.interrupted = 0;
-                self.give_back(
-                    now,
-                    format!("{failure}; the plugin is given up, and the next attempt runs the one before it"),
-                )
-                .await
+                let due = after(self.dispatch.ports.clock.now(), backoff(1));
+                let note = format!("{failure}; the plugin is given up, and the next attempt runs the one before it");
+                self.give_back(due, note).await
             }
             // An attempt that was cut short, by the door or by the end of the process, is not the handler's failure.
             Outcome::Failed(failure) if self.is_cut_short() => self.cut_short(&failure).await,
