@@ -69,6 +69,9 @@ async fn compiling_takes_no_more_memory_than_it_may() {
     assert!(compile(hostler().bounded(LONG, PLENTY, PLENTY), large.clone()).await.is_ok());
     let refusal = refused(hostler().bounded(LONG, 24 << 20, PLENTY), large).await;
     assert_eq!(refusal, "it takes more than 24.0 MiB of memory to compile: make it smaller");
+    // Of which there is too much before it is compiled.
+    let refusal = refused(hostler().bounded(LONG, 24 << 20, PLENTY), vec![0; 64 << 20]).await;
+    assert_eq!(refusal, "it takes more than 24.0 MiB of memory to compile: make it smaller");
 }
 
 #[tokio::test]
@@ -113,6 +116,17 @@ async fn a_child_ends_when_nobody_waits_for_it_any_more() {
     let state = Path::new("/proc").join(pid.trim()).join("stat");
     // Gone, or dead and not yet buried.
     until(|| fs::read_to_string(&state).map_or(Some(()), |stat| stat.contains(") Z ").then_some(()))).await;
+}
+
+#[tokio::test]
+async fn a_machine_that_does_not_let_the_compiler_work_says_nothing_of_the_module() {
+    let (child, _folder) = program("echo 'its compiler cannot work here: no rights' >&2; exit 4");
+    match compile(child, guests::done()).await {
+        Err(error @ CompileError::Failed(_)) => {
+            assert_eq!(error.to_string(), "it could not be compiled: its compiler cannot work here: no rights");
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test]

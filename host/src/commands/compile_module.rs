@@ -24,8 +24,8 @@ impl Arguments {
         match compile::serve(stdin().lock(), stdout().lock(), self.reserved, self.memory, self.cpu) {
             Ok(code) => ExitCode::from(code),
             Err(error) => {
-                eprintln!("{error}");
-                ExitCode::FAILURE
+                eprintln!("its compiler cannot work here: {error}");
+                ExitCode::from(compile::UNABLE)
             }
         }
     }

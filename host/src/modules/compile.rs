@@ -39,6 +39,9 @@ const WORDS_BYTES: u64 = 64 << 10;
 /// The child's exit code for a module that it refuses.
 pub const REFUSED: u8 = 3;
 
+/// The child's exit code where this machine does not let it work: that says nothing of the module.
+pub const UNABLE: u8 = 4;
+
 /// Why there is no module.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CompileError {
@@ -99,6 +102,10 @@ pub fn load(sandbox: &Sandbox, bytes: &[u8]) -> Result<Module, Refusal> {
     sandbox.compile(bytes, sha256(bytes)).map_err(|error| misfit(&error))
 }
 
+fn takes_too_much(memory: u64) -> Refusal {
+    Refusal::because(format!("takes more than {} of memory to compile: make it smaller", ByteSize::b(memory)))
+}
+
 fn misfit(error: &wasmtime::Error) -> Refusal {
     Refusal::because(format!("does not fit this host: {error:#}"))
 }
@@ -146,7 +153,7 @@ impl Child {
             Ok((output, words, status))
         };
         match tokio::time::timeout(self.time, work).await {
-            Ok(Ok((output, words, status))) => Ok(self.answer(output, &words, status)?),
+            Ok(Ok((output, words, status))) => self.answer(output, &words, status),
             Ok(Err(error)) => Err(failed(error)),
             Err(_) => {
                 Err(Refusal::because(format!("takes longer than {:?} to compile: make it smaller", self.time)).into())
@@ -160,11 +167,11 @@ impl Child {
     }
 
     /// What the child has come to.
-    fn answer(&self, output: Vec<u8>, words: &[u8], status: ExitStatus) -> Result<Code, Refusal> {
+    fn answer(&self, output: Vec<u8>, words: &[u8], status: ExitStatus) -> Result<Code, CompileError> {
         // It is not read further, so that the child has failed to write.
         if output.len() as u64 > self.code {
             let most = ByteSize::b(self.code);
-            return Err(Refusal::because(format!("becomes more than {most} of code: make it smaller")));
+            return Err(Refusal::because(format!("becomes more than {most} of code: make it smaller")).into());
         }
         if status.success() {
             #[expect(unsafe_code, reason = "a child of this program has compiled it, and the pipe is ours alone")]
@@ -173,15 +180,17 @@ impl Child {
         if status.code() == Some(REFUSED.into())
             && let Ok(reasons) = serde_json::from_slice::<Vec<String>>(&output)
         {
-            return Err(Refusal { reasons });
+            return Err(Refusal { reasons }.into());
         }
         let words = String::from_utf8_lossy(words);
-        if words.contains("memory allocation of") {
-            let most = ByteSize::b(self.memory);
-            return Err(Refusal::because(format!("takes more than {most} of memory to compile: make it smaller")));
-        }
         let last = words.lines().rfind(|line| !line.trim().is_empty()).map(visible).unwrap_or_default();
-        Err(Refusal::because(format!("is more than the compiler can take ({status}): {last}")))
+        if status.code() == Some(UNABLE.into()) {
+            return Err(CompileError::Failed(last));
+        }
+        if words.contains("memory allocation of") {
+            return Err(takes_too_much(self.memory).into());
+        }
+        Err(Refusal::because(format!("is more than the compiler can take ({status}): {last}")).into())
     }
 }
 
@@ -212,8 +221,12 @@ pub fn serve(input: impl Read, mut output: impl Write, reserved: u64, memory: u6
     confine(memory, cpu)?;
     let mut bytes = Vec::new();
     let mut input = input;
-    input.read_to_end(&mut bytes)?;
-    let compiled = accept::accept(&bytes).and_then(|_| Code::compile(&bytes, reserved).map_err(|error| misfit(&error)));
+    let read = match input.read_to_end(&mut bytes) {
+        Err(error) if error.kind() == io::ErrorKind::OutOfMemory => Err(takes_too_much(memory)),
+        read => Ok(read?),
+    };
+    let accepted = read.and_then(|_| accept::accept(&bytes));
+    let compiled = accepted.and_then(|_| Code::compile(&bytes, reserved).map_err(|error| misfit(&error)));
     match compiled {
         Ok(code) => {
             output.write_all(code.as_bytes())?;
