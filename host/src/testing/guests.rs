@@ -164,6 +164,19 @@ pub(crate) fn traps_once() -> Vec<u8> {
     guest_with("", "", &format!("{first} i32.const {RESULT}"))
 }
 
+/// Returns the error "broken" in its attempts from `from` to before `until`, and says `done` in others.
+pub(crate) fn error_in(from: u32, until: u32) -> Vec<u8> {
+    let attempt = "(i32.load offset=96 (local.get $event))";
+    let body = format!(
+        "(if (i32.and (i32.ge_u {attempt} (i32.const {from})) (i32.lt_u {attempt} (i32.const {until}))) (then
+             (i32.store8 (i32.const 1024) (i32.const 1))
+             (i32.store (i32.const 1028) (i32.const 2048))
+             (i32.store (i32.const 1032) (i32.const 6))))
+         i32.const {RESULT}"
+    );
+    guest_with("", r#"(data (i32.const 2048) "broken")"#, &body)
+}
+
 /// Recurses until the stack ends.
 pub(crate) fn deep() -> Vec<u8> {
     guest_with(

@@ -58,16 +58,32 @@ async fn a_new_plugin_that_crashes_is_given_up_for_the_one_before_it_and_never_t
 
 #[tokio::test(start_paused = true)]
 async fn the_failures_of_a_plugin_that_is_given_up_do_not_count() {
-    // The third would be the last.
-    let (_, worked) =
-        crashes_after_it_worked(&Bucket::unversioned(), &guests::spin(), "[handler.finish]\nmax-attempts = 3").await;
-    assert_eq!((worked.attempts, worked.decision), (4, Decision::Done));
+    // The plugin before fails too, in its first two attempts: with the others a third failure, which would be the last.
+    let bucket = Bucket::unversioned();
+    bucket.put(&guests::error_in(4, 6), None);
+    let host = host_of(&bucket, "[handler.finish]\nmax-attempts = 3");
+    assert_eq!(host.work(another(1)).await.attempts, 1);
+    bucket.put(&guests::spin(), None);
+    refresh_is_due().await;
+    let worked = host.work(another(2)).await;
+    assert_eq!((worked.attempts, worked.decision), (6, Decision::Done));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_attempt_that_is_the_end_of_a_plugin_is_not_the_last_of_its_event() {
+    let (host, worked) =
+        crashes_after_it_worked(&Bucket::unversioned(), &guests::spin(), "[handler.finish]\nmax-attempts = 1").await;
+    assert!(matches!(worked.decision, Decision::GaveUp { .. }), "{:?}", worked.decision);
+    assert!(matches!(host.work(another(3)).await.decision, Decision::GaveUp { .. }));
+    let worked = host.work(another(4)).await;
+    assert_eq!((worked.attempts, worked.decision), (2, Decision::Done));
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_failures_before_another_host_gave_it_up_do_not_count_either() {
     let bucket = Bucket::unversioned();
-    bucket.put(&guests::done(), None);
+    // The plugin before fails once too: with the others a third failure, which would be the last.
+    bucket.put(&guests::error_in(3, 4), None);
     let sections = "[handler.finish]\nmax-attempts = 3";
     let host = host_of(&bucket, sections);
     host.work(another(1)).await;
