@@ -85,6 +85,10 @@ async fn compiling_takes_no_longer_than_it_may() {
 async fn what_becomes_too_much_code_is_refused() {
     let refusal = refused(hostler().bounded(LONG, PLENTY, 1 << 10), guests::done()).await;
     assert_eq!(refusal, "it becomes more than 1.0 KiB of code: make it smaller");
+    // It is not read to its end, which it may not have.
+    let (child, _folder) = program("exec yes");
+    let refusal = refused(child.bounded(LONG, PLENTY, 1 << 10), guests::done()).await;
+    assert_eq!(refusal, "it becomes more than 1.0 KiB of code: make it smaller");
     // One that says much else is not listened to for ever either.
     let (child, _folder) = program("exec yes >&2");
     let refusal = refused(child.bounded(LONG, PLENTY, PLENTY), guests::done()).await;
