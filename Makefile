@@ -79,7 +79,7 @@ model:
 	@HOSTLER_MODEL_SEEDS=$(SEEDS) cargo test --locked --release -p hostler --lib dispatch::tests::model
 
 # What `make test` plays without sight, with libFuzzer and for long. What it takes of the compiler is not stable, and allowed to a stable
-# one like this. No sanitizer: the host has no unsafe code. The versions are those of the release.
+# one like this. No sanitizer: the host's only unsafe code takes what it has compiled itself. The versions are those of the release.
 fuzz: $(CARGO_FUZZ)
 	@echo '==> building the targets of the fuzzers (minutes the first time)'
 	@cp Cargo.lock host/fuzz/Cargo.lock

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use hostler::event::{Message, parse_message};
 use hostler::policy::{Handler, Policy};
 use hostler::sandbox::{Capacity, Module, Pace, Report, Sandbox, Task};
 use hostler::sim::World;
@@ -30,12 +29,6 @@ const OVERRUNS: usize = 20;
 
 /// No hostile guest may get further past its CPU budget.
 const MOST: Duration = Duration::from_millis(20);
-
-const EVENT: &str = r#"{
-    "version": "0", "id": "12345678-1234-1234-1234-123456789012", "source": "aws.ec2",
-    "detail-type": "EC2 Instance Rebalance Recommendation", "account": "123456789012", "region": "eu-central-1",
-    "time": "2026-01-15T03:00:00Z", "resources": [], "detail": { "instance-id": "i-0123456789abcdef0" }
-}"#;
 
 const POLICY: &str = r#"
     [modules]
@@ -97,10 +90,7 @@ impl Place {
     fn new() -> Self {
         let policy = Policy::parse("bench", POLICY).expect("the policy is sound");
         let handler = Arc::clone(&policy.handlers[0]);
-        let event = match parse_message(EVENT.as_bytes(), None).expect("an event") {
-            Message::Events(mut events) => Arc::new(events.remove(0)),
-            Message::Test => unreachable!("it is not a test notification"),
-        };
+        let event = Arc::new(measure::event());
         let task = Task { handler: Arc::clone(&handler), event, attempt: 1, state: None, deadline: None, lease: None };
         let capacity = Capacity { attempts: 32, memory: handler.limits.memory };
         let world = World::parse("bench", include_str!("drained.toml")).expect("the world is sound");

@@ -9,7 +9,6 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use hostler::assemble;
-use hostler::event::{Event, Message, parse_message};
 use hostler::policy::Policy;
 use hostler::sim::World;
 
@@ -18,14 +17,6 @@ use crate::measure::PLUGIN;
 /// Runs that are not counted, and runs that are.
 const WARM_UP: usize = 200;
 const COUNTED: usize = 5_000;
-
-/// The event's own instance is a drained member of its cluster: the plugin finds it, sees that it is DRAINING, lists its tasks,
-/// and is done. A rebalance recommendation has no lifecycle action, so that the world is the same after each.
-const EVENT: &str = r#"{
-    "version": "0", "id": "12345678-1234-1234-1234-123456789012", "source": "aws.ec2",
-    "detail-type": "EC2 Instance Rebalance Recommendation", "account": "123456789012", "region": "eu-central-1",
-    "time": "2026-01-15T03:00:00Z", "resources": [], "detail": { "instance-id": "i-0123456789abcdef0" }
-}"#;
 
 const POLICY: &str = r#"
     [modules]
@@ -52,7 +43,7 @@ fn warm_event() -> Vec<Duration> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
     runtime.block_on(async {
-        let event = event();
+        let event = measure::event();
         let policy = Policy::parse("bench", POLICY).expect("the policy is sound");
         let world = World::parse("bench", include_str!("drained.toml")).expect("the world is sound");
         let modules = Path::new(PLUGIN).parent().expect("a folder");
@@ -69,11 +60,4 @@ fn warm_event() -> Vec<Duration> {
         }
         samples
     })
-}
-
-fn event() -> Event {
-    match parse_message(EVENT.as_bytes(), None).expect("an event") {
-        Message::Events(mut events) => events.remove(0),
-        Message::Test => unreachable!("it is not a test notification"),
-    }
 }

@@ -80,6 +80,20 @@ fn complain(error: &anyhow::Error) {
     eprintln!("error: {}", crate::telemetry::visible_lines(&format!("{error:#}")));
 }
 
+/// The end of a command that has something to say, or failed: its exit code is 0 or 1.
+fn said(done: &anyhow::Result<String>) -> ExitCode {
+    match done {
+        Ok(said) => {
+            print!("{said}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            complain(error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// Runs the command that the arguments name.
 pub fn run_from_arguments() -> ExitCode {
     let out = &mut std::io::stdout();

@@ -1,5 +1,6 @@
 //! Modules that are compiled in a child process, within its bounds.
 
+#![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics, and says where")]
 
 #[expect(dead_code, reason = "the library's tests take the others")]

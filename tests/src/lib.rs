@@ -41,7 +41,7 @@ pub use microburst::Microburst;
 pub use node::Node;
 pub use process::{Process, poll};
 pub use queue::Queue;
-pub use signer::{Signer, hostler, renamed};
+pub use signer::{Signer, hostler};
 pub use stack::{ACCOUNT, Emulator, REGION, Stack, signed};
 
 /// The root of the repository.
@@ -68,6 +68,18 @@ pub fn plugin(name: &str) -> Vec<u8> {
 /// A guest of `tests/guests`, as `hostler build` made it.
 pub fn guest(name: &str) -> Vec<u8> {
     read(&target().join("guests").join(name).with_extension("wasm"))
+}
+
+/// The same component with another text in the place of one of that length.
+pub fn renamed(component: &[u8], from: &str, to: &str) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let mut renamed = component.to_vec();
+    let found: Vec<_> = (0..component.len()).filter(|at| component[*at..].starts_with(from.as_bytes())).collect();
+    assert!(!found.is_empty(), "there is no {from:?} in the component");
+    for at in found {
+        renamed[at..at + to.len()].copy_from_slice(to.as_bytes());
+    }
+    renamed
 }
 
 fn read(path: &Path) -> Vec<u8> {

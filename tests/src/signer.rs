@@ -4,8 +4,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use crate::host;
-use crate::http::Request;
-use crate::stack::Stack;
 
 /// A pair of keys in a folder.
 #[derive(Debug)]
@@ -34,22 +32,6 @@ impl Signer {
     }
 }
 
-impl Stack {
-    /// Puts an object with a signature.
-    pub fn put_signed(&self, bucket: &str, key: &str, body: impl Into<Vec<u8>>, minisig: &str) {
-        let request = Request::new("PUT", &format!("/{bucket}/{key}"), body).header("x-amz-meta-minisig", minisig);
-        let response = self.ministack("s3", request);
-        assert_eq!(response.status, 200, "{}", response.text());
-    }
-
-    /// Has a bucket keep versions from now on.
-    pub fn keep_versions(&self, bucket: &str) {
-        let configuration = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
-        let response = self.ministack("s3", Request::new("PUT", &format!("/{bucket}?versioning"), configuration));
-        assert_eq!(response.status, 200, "{}", response.text());
-    }
-}
-
 /// Runs the host in a folder.
 pub fn hostler(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(host());
@@ -62,16 +44,4 @@ fn said(output: &Output) -> String {
     let (out, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{error}{out}");
     out.into_owned()
-}
-
-/// The same component with another text in the place of one of that length.
-pub fn renamed(component: &[u8], from: &str, to: &str) -> Vec<u8> {
-    assert_eq!(from.len(), to.len());
-    let mut renamed = component.to_vec();
-    let found: Vec<_> = (0..component.len()).filter(|at| component[*at..].starts_with(from.as_bytes())).collect();
-    assert!(!found.is_empty(), "there is no {from:?} in the component");
-    for at in found {
-        renamed[at..at + to.len()].copy_from_slice(to.as_bytes());
-    }
-    renamed
 }

@@ -144,6 +144,18 @@ impl Stack {
         succeed(self.ministack("s3", Request::new("PUT", &format!("/{bucket}/{key}"), body)));
     }
 
+    /// Puts an object with a signature.
+    pub fn put_signed(&self, bucket: &str, key: &str, body: impl Into<Vec<u8>>, minisig: &str) {
+        let request = Request::new("PUT", &format!("/{bucket}/{key}"), body).header("x-amz-meta-minisig", minisig);
+        succeed(self.ministack("s3", request));
+    }
+
+    /// Has a bucket keep versions from now on.
+    pub fn keep_versions(&self, bucket: &str) {
+        let configuration = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
+        succeed(self.ministack("s3", Request::new("PUT", &format!("/{bucket}?versioning"), configuration)));
+    }
+
     /// The keys of the objects below a prefix.
     pub fn objects(&self, bucket: &str, prefix: &str) -> Vec<String> {
         let request = Request::new("GET", &format!("/{bucket}?list-type=2&prefix={prefix}"), "");

@@ -3,11 +3,12 @@
     dead_code,
     reason = "each benchmark takes what it needs, so that what one lacks cannot be expected of all"
 )]
-//! What the benchmarks share: the plugin they run, and how times are shown, as ratios within one run.
+//! What the benchmarks share: the plugin they run, its event, and how times are shown, as ratios within one run.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use hostler::event::{Event, Message, parse_message};
 use hostler::sandbox::{Capacity, Pace, Sandbox};
 
 #[path = "../../src/testing/guests.rs"]
@@ -15,6 +16,14 @@ mod guests;
 
 /// A real plugin, as it is released.
 pub(crate) const PLUGIN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../plugins/dist/asg-lifecycle.wasm");
+
+/// The event's own instance is a drained member of its cluster: the plugin finds it, sees that it is DRAINING, lists its tasks,
+/// and is done. A rebalance recommendation has no lifecycle action, so that the world is the same after each.
+const EVENT: &str = r#"{
+    "version": "0", "id": "12345678-1234-1234-1234-123456789012", "source": "aws.ec2",
+    "detail-type": "EC2 Instance Rebalance Recommendation", "account": "123456789012", "region": "eu-central-1",
+    "time": "2026-01-15T03:00:00Z", "resources": [], "detail": { "instance-id": "i-0123456789abcdef0" }
+}"#;
 
 const COMPILATIONS: usize = 20;
 
@@ -35,6 +44,14 @@ pub(crate) fn hostile(name: &str) -> Vec<u8> {
     let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/guests/hostile");
     let text = std::fs::read_to_string(guests.join(name).with_extension("wat")).expect("the guest can be read");
     guests::hostile(&text)
+}
+
+/// The event that the benchmarks hand to the plugin.
+pub(crate) fn event() -> Event {
+    match parse_message(EVENT.as_bytes(), None).expect("an event") {
+        Message::Events(mut events) => events.remove(0),
+        Message::Test => unreachable!("it is not a test notification"),
+    }
 }
 
 /// Compiling the plugin: what everything else can be compared with on any machine.

@@ -32,16 +32,7 @@ pub struct Arguments {
 impl Arguments {
     /// Runs the command.
     pub fn run(&self) -> ExitCode {
-        match self.make() {
-            Ok(said) => {
-                print!("{said}");
-                ExitCode::SUCCESS
-            }
-            Err(error) => {
-                super::complain(&error);
-                ExitCode::FAILURE
-            }
-        }
+        super::said(&self.make())
     }
 
     fn make(&self) -> anyhow::Result<String> {

@@ -50,16 +50,7 @@ const METADATA_BYTES: usize = 1536;
 impl Arguments {
     /// Runs the command.
     pub fn run(&self) -> ExitCode {
-        match self.sign() {
-            Ok(said) => {
-                print!("{said}");
-                ExitCode::SUCCESS
-            }
-            Err(error) => {
-                super::complain(&error);
-                ExitCode::FAILURE
-            }
-        }
+        super::said(&self.sign())
     }
 
     fn sign(&self) -> anyhow::Result<String> {

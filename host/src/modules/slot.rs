@@ -19,12 +19,12 @@ pub(super) struct Slot {
     pub(super) previous: Option<Arc<Plugin>>,
     /// The version the source had last, good or refused: a refused one is not downloaded and compiled again.
     pub(super) known: Option<Known>,
-    /// A version that has passed all other checks.
-    pub(super) compiling: Option<Compiling>,
     /// Why that version was refused, if it was.
     pub(super) refused: Option<ModuleError>,
     /// How many versions were refused.
     pub(super) refusals: u64,
+    /// A newer version, which has passed all other checks.
+    pub(super) compiling: Option<Compiling>,
     /// Earlier versions that were looked at in vain.
     pub(super) tried: HashSet<String>,
     /// When the source was asked last.
