@@ -124,6 +124,8 @@ check-lints:
 	@cargo clippy --locked --release --workspace --all-targets -- -D warnings
 	@echo '==> lints without AWS'
 	@cargo clippy --locked --release -p hostler --no-default-features --all-targets -- -D warnings
+	@echo '==> lints of what is fuzzed'
+	@cargo clippy --locked --release -p hostler --no-default-features --features fuzzing -- -D warnings
 
 check-guests: guest
 	@if $(guest-target); \

@@ -7,6 +7,8 @@
 mod components;
 mod durable;
 mod events;
+#[cfg(any(feature = "live", feature = "fuzzing"))]
+mod node;
 mod oracle;
 mod policies;
 mod queues;
@@ -24,6 +26,8 @@ use tracing_subscriber::layer::SubscriberExt as _;
 pub use components::module;
 pub use durable::{ledger, recording};
 pub use events::{event, imds};
+#[cfg(any(feature = "live", feature = "fuzzing"))]
+pub use node::node;
 pub use policies::{pattern, policy};
 pub use queues::queue;
 pub use signatures::signature;
@@ -55,6 +59,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "queue", play: queue, inputs: 2_000 },
     Target { name: "signature", play: signature, inputs: 4_000 },
     Target { name: "recording", play: recording, inputs: 2_000 },
+    #[cfg(any(feature = "live", feature = "fuzzing"))]
+    Target { name: "node", play: node, inputs: 500 },
     #[cfg(any(feature = "live", feature = "fuzzing"))]
     Target { name: "ssh", play: ssh, inputs: 8_000 },
 ];

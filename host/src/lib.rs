@@ -22,6 +22,12 @@ pub mod ports;
 #[cfg(feature = "live")]
 pub mod aws;
 pub mod sim;
+#[cfg(any(feature = "live", feature = "fuzzing"))]
+#[cfg_attr(
+    not(feature = "live"),
+    expect(dead_code, unused_imports, reason = "fuzzers play what nodes say, and log in nowhere")
+)]
+mod ssh;
 
 pub mod assemble;
 pub mod commands;

@@ -1,22 +1,15 @@
 //! The SSH port: a command on a node, with the node proving which instance it is before anything is sent to it.
 //!
-//! Owns keys (ours and theirs), the connection, quoting and timeouts. Does not know what may run where: that was decided
-//! when the request was granted. No pty, no forwarding of any kind, no agent, one connection for each command.
+//! Owns where keys come from (ours and theirs) and the order of the steps; the steps themselves are those of `crate::ssh`. Does not know
+//! what may run where: that was decided when the request was granted.
 
 mod client_key;
 mod cloud;
-pub(crate) mod console;
-mod cut;
 mod file;
 mod host_keys;
-pub(crate) mod known_hosts;
-mod node;
-mod peer;
-mod quote;
 mod secret;
 #[cfg(test)]
 mod tests;
-mod trust;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,10 +22,10 @@ use tokio::time::{Instant, timeout_at};
 use self::client_key::ClientKeys;
 use self::cloud::Cloud;
 use self::host_keys::HostKeyring;
-use self::node::Node;
 use crate::capabilities::ssh::Ssh;
 use crate::policy::{Exec, Granted};
 use crate::ports::{CommandOutput, PortError, PortErrorKind};
+use crate::ssh::{Node, command_line};
 
 /// No timeout is longer than this, whatever it says: clocks overflow.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -66,7 +59,7 @@ impl SshPort {
     }
 
     async fn attempt(&self, request: Exec) -> Result<CommandOutput, PortError> {
-        let line = quote::command_line(&request.command)?;
+        let line = command_line(&request.command)?;
         let deadline = Instant::now() + request.connect_timeout.min(LONGEST);
         let trust = in_time(&request, deadline, "what its host key must be", self.host_keys.trust(&request)).await?;
         let key = in_time(&request, deadline, "the key to log in with", self.keys.load(&request)).await?;

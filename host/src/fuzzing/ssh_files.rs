@@ -1,22 +1,8 @@
 //! What is read of SSH: known_hosts files, and the console output that host keys are looked up in.
 
-#[cfg(feature = "live")]
-use crate::aws::ssh::{console, known_hosts};
-
-// These need no AWS, and what is below `aws` is not compiled without it.
-#[cfg(not(feature = "live"))]
-#[path = "../aws/ssh/console.rs"]
-mod console;
-#[cfg(not(feature = "live"))]
-#[path = "../aws/ssh/known_hosts.rs"]
-mod known_hosts;
-#[cfg(not(feature = "live"))]
-#[expect(dead_code, reason = "only the type of a host key is needed of it")]
-#[path = "../aws/ssh/trust.rs"]
-mod trust;
-
 use super::INSTANCE;
 use crate::ports::InstanceId;
+use crate::ssh::{console, known_hosts};
 
 /// A known_hosts file, and the same bytes as the output of a console.
 ///

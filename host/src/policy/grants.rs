@@ -146,6 +146,18 @@ impl TryFrom<String> for ClientKey {
     }
 }
 
+impl fmt::Display for ClientKey {
+    /// As the policy writes it: where the key comes from, never what it is.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "file:{}", path.display()),
+            Self::Env(name) => write!(f, "env:{name}"),
+            Self::SecretsManager(id) => write!(f, "secretsmanager:{id}"),
+            Self::InstanceConnect => f.write_str("instance-connect"),
+        }
+    }
+}
+
 /// How a node proves that it is the instance it should be: `ca:PATH`, `known-hosts:PATH`, `console` or `insecure-accept-any`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]

@@ -39,7 +39,7 @@ impl ClientKeys {
 
     /// The key for `request`. With `instance-connect` a fresh one, that [`announce`](Self::announce) makes known.
     pub(super) async fn load(&self, request: &Exec) -> Result<Arc<PrivateKey>, PortError> {
-        let source = describe(&request.key);
+        let source = request.key.to_string();
         match &request.key {
             ClientKey::File(path) => {
                 let bytes = file::read(&source, path, LARGEST_KEY).await?;
@@ -86,16 +86,6 @@ impl ClientKeys {
         let entry = (Instant::now() + SECRET_FRESH_FOR, Arc::clone(&key));
         self.secrets.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), entry);
         Ok(key)
-    }
-}
-
-/// The key as the policy writes it: where it comes from, never what it is.
-pub(super) fn describe(key: &ClientKey) -> String {
-    match key {
-        ClientKey::File(path) => format!("file:{}", path.display()),
-        ClientKey::Env(name) => format!("env:{name}"),
-        ClientKey::SecretsManager(id) => format!("secretsmanager:{id}"),
-        ClientKey::InstanceConnect => "instance-connect".to_owned(),
     }
 }
 

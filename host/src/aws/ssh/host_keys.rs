@@ -8,10 +8,10 @@ use russh::keys::PublicKey;
 use russh::keys::ssh_key::public::KeyData;
 
 use super::cloud::Cloud;
-use super::trust::{HostKey, Trust};
-use super::{console, file, known_hosts, unusable};
+use super::{file, unusable};
 use crate::policy::{Exec, HostKeys};
 use crate::ports::{InstanceId, PortError, PortErrorKind};
+use crate::ssh::{HostKey, Trust, console, known_hosts};
 
 /// The largest CA file, in bytes: some hundred keys.
 const LARGEST_CA_FILE: u64 = 64 * 1024;

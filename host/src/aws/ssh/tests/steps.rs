@@ -85,7 +85,7 @@ async fn exec(script: Script, left: usize, then: Then) -> (Result<CommandOutput,
     // Not from its file: reading that is no virtual matter, and the clock must not run on meanwhile.
     let key = Arc::new(fixture.key.clone());
     let trust = fixture.port.host_keys.trust(&request).await.unwrap();
-    let line = quote::command_line(&request.command).unwrap();
+    let line = command_line(&request.command).unwrap();
     let result = match Node::over(ours, None, &request, trust, deadline).await {
         Ok(node) => fixture.port.command(node, request, key, line, deadline).await,
         Err(error) => Err(error),

@@ -14,11 +14,11 @@ use crate::ports::InstanceId;
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Known {
     /// Its host keys.
-    pub(super) keys: Vec<KeyData>,
+    pub(crate) keys: Vec<KeyData>,
     /// Authorities whose host certificates it may present.
-    pub(super) authorities: Vec<KeyData>,
+    pub(crate) authorities: Vec<KeyData>,
     /// Keys, of hosts or of authorities, that are never accepted.
-    pub(super) revoked: Vec<KeyData>,
+    pub(crate) revoked: Vec<KeyData>,
 }
 
 /// Reads what `text` says about `instance` on `port`; an error is a line that names the instance and makes no sense.

@@ -32,8 +32,8 @@ const QUOTED_CHARS: usize = 64;
 /// One known host key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct HostKey {
-    pub(super) algorithm: Algorithm,
-    pub(super) fingerprint: Fingerprint,
+    pub(crate) algorithm: Algorithm,
+    pub(crate) fingerprint: Fingerprint,
 }
 
 impl From<&KeyData> for HostKey {
@@ -44,21 +44,21 @@ impl From<&KeyData> for HostKey {
 
 /// What `instance` may prove itself with.
 #[derive(Debug)]
-pub(super) struct Trust {
+pub(crate) struct Trust {
     /// Whose host key it has to be.
-    pub(super) instance: InstanceId,
+    pub(crate) instance: InstanceId,
     /// What was consulted, as the policy writes it, such as `ca:/etc/hostler/host_ca.pub`.
-    pub(super) source: String,
+    pub(crate) source: String,
     /// What to do about a key that is not known, for messages.
-    pub(super) remedy: &'static str,
+    pub(crate) remedy: &'static str,
     /// Its own keys.
-    pub(super) keys: Vec<HostKey>,
+    pub(crate) keys: Vec<HostKey>,
     /// The authorities whose certificates for it are good.
-    pub(super) authorities: Vec<KeyData>,
+    pub(crate) authorities: Vec<KeyData>,
     /// Keys that are never good.
-    pub(super) revoked: Vec<KeyData>,
+    pub(crate) revoked: Vec<KeyData>,
     /// Whether anything goes: `insecure-accept-any`.
-    pub(super) any: bool,
+    pub(crate) any: bool,
 }
 
 impl Trust {

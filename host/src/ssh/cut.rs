@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 /// A second hold on a socket, which ends it when dropped.
-pub(super) struct Cut {
+pub(crate) struct Cut {
     socket: std::net::TcpStream,
     done: Arc<AtomicBool>,
 }

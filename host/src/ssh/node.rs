@@ -7,15 +7,13 @@ use std::time::Duration;
 
 use russh::client::{AuthResult, Config, Handle, Msg};
 use russh::keys::{HashAlg, PrivateKey, PrivateKeyWithHashAlg};
-use russh::{
-    AlgorithmKind, ChannelMsg, ChannelOpenFailure, ChannelReadHalf, ChannelWriteHalf, Disconnect, Error, Sig, SshId,
-};
+use russh::{AlgorithmKind, ChannelOpenFailure, ChannelWriteHalf, Disconnect, Error, Sig, SshId};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::client_key;
 use super::cut::{self, Cut};
+use super::output::{End, Output};
 use super::peer::{Peer, Report};
 use super::trust::Trust;
 use crate::policy::Exec;
@@ -30,15 +28,8 @@ const QUEUED_PACKETS: usize = 16;
 /// How long a farewell may take, to a node that may not be listening.
 const CLOSING: Duration = Duration::from_secs(1);
 
-/// How long a stream may stay silent once the command has ended. Longer means that something it left running holds the
-/// stream open, which OpenSSH would wait for as long as that runs.
-const LINGER: Duration = if cfg!(test) { Duration::from_millis(100) } else { Duration::from_secs(2) };
-
-/// How much of the name of a signal is kept: the node chose it.
-const SIGNAL_CHARS: usize = 32;
-
 /// A connection whose host key has been found good.
-pub(super) struct Node {
+pub(crate) struct Node {
     instance: InstanceId,
     address: SocketAddr,
     handle: Handle<Peer>,
@@ -49,7 +40,7 @@ pub(super) struct Node {
 
 impl Node {
     /// Connects, and has the node prove itself; until `deadline`.
-    pub(super) async fn connect(request: &Exec, trust: Trust, deadline: Instant) -> Result<Self, PortError> {
+    pub(crate) async fn connect(request: &Exec, trust: Trust, deadline: Instant) -> Result<Self, PortError> {
         let (instance, address) = (request.instance.clone(), SocketAddr::new(request.address, request.port));
         let unreachable = |error: std::io::Error| {
             let kind = match error.kind() {
@@ -75,7 +66,7 @@ impl Node {
     }
 
     /// Has whoever is at the other end of `stream` prove itself; until `deadline`.
-    pub(super) async fn over(
+    pub(crate) async fn over(
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         cut: Option<Cut>,
         request: &Exec,
@@ -100,7 +91,7 @@ impl Node {
     }
 
     /// Logs in; until `deadline`.
-    pub(super) async fn log_in(
+    pub(crate) async fn log_in(
         &mut self,
         request: &Exec,
         key: Arc<PrivateKey>,
@@ -117,7 +108,7 @@ impl Node {
 
     async fn authenticate(&mut self, request: &Exec, key: Arc<PrivateKey>) -> Result<(), PortError> {
         let fingerprint = key.public_key().fingerprint(HashAlg::Sha256);
-        let (user, source) = (&request.user, client_key::describe(&request.key));
+        let (user, source) = (&request.user, &request.key);
         let hash = if key.algorithm().is_rsa() { self.rsa_hash(request).await? } else { None };
         let key = PrivateKeyWithHashAlg::new(key, hash);
         match self.handle.authenticate_publickey(user.as_str(), key).await {
@@ -167,7 +158,7 @@ impl Node {
 
     /// Runs a line of shell and waits for its end, for as long as the request allows. A command that does not end is sent
     /// TERM, and may be running still.
-    pub(super) async fn run(
+    pub(crate) async fn run(
         &mut self,
         line: String,
         stdin: Option<Vec<u8>>,
@@ -225,7 +216,7 @@ impl Node {
     }
 
     /// Says farewell, if the node listens, and ends the connection.
-    pub(super) async fn close(mut self) {
+    pub(crate) async fn close(mut self) {
         let farewell = async {
             let _ = self.handle.disconnect(Disconnect::ByApplication, "done", "").await;
             let _ = (&mut self.handle).await;
@@ -237,7 +228,7 @@ impl Node {
     fn shut_out(&self, request: &Exec) -> PortError {
         let mut error = self.dropped("during the login");
         if self.report.farewell.get().is_some_and(|farewell| farewell.personal) {
-            let (user, source) = (&request.user, client_key::describe(&request.key));
+            let (user, source) = (&request.user, &request.key);
             error.kind = PortErrorKind::Denied;
             error.message += &format!("; see whether {user:?} exists there and takes the key {source}");
         }
@@ -314,82 +305,4 @@ async fn feed(to: &ChannelWriteHalf<Msg>, line: String, stdin: Option<Vec<u8>>) 
     // A failure means that the connection is gone, and the reading side tells that too.
     let _ = sent.await;
     std::future::pending().await
-}
-
-/// How the reading of an output came to its end.
-enum End {
-    /// The node refused to run the command.
-    Refused,
-    /// Nothing more will come.
-    Closed,
-}
-
-/// What a command has written, and how it ended, so far.
-struct Output {
-    command: CommandOutput,
-    max: usize,
-    /// Whether the node said that nothing more will come.
-    complete: bool,
-}
-
-impl Output {
-    fn new(max: usize) -> Self {
-        Self { command: CommandOutput::default(), max, complete: false }
-    }
-
-    /// Whether the node told how the command ended.
-    fn ended(&self) -> bool {
-        self.command.exit_status.is_some() || self.command.signal.is_some()
-    }
-
-    /// Reads until the node closes the channel, or stays silent for a while after the command ended.
-    async fn collect(&mut self, from: &mut ChannelReadHalf) -> End {
-        loop {
-            let message =
-                if self.ended() { timeout(LINGER, from.wait()).await.ok().flatten() } else { from.wait().await };
-            match message {
-                Some(ChannelMsg::Data { data }) => {
-                    let CommandOutput { stdout, stdout_truncated, .. } = &mut self.command;
-                    keep(stdout, stdout_truncated, &data, self.max);
-                }
-                Some(ChannelMsg::ExtendedData { data, ext: 1 }) => {
-                    let CommandOutput { stderr, stderr_truncated, .. } = &mut self.command;
-                    keep(stderr, stderr_truncated, &data, self.max);
-                }
-                Some(ChannelMsg::ExitStatus { exit_status }) => self.command.exit_status = Some(exit_status),
-                Some(ChannelMsg::ExitSignal { signal_name, .. }) => self.command.signal = Some(name(&signal_name)),
-                Some(ChannelMsg::Failure) => return End::Refused,
-                Some(ChannelMsg::Eof) => self.complete = true,
-                Some(ChannelMsg::Close) => {
-                    self.complete = true;
-                    return End::Closed;
-                }
-                Some(_) => {}
-                None => return End::Closed,
-            }
-        }
-    }
-
-    /// The output; when the node never said that it was all, it counts as cut.
-    fn into_command_output(self) -> CommandOutput {
-        let mut command = self.command;
-        command.stdout_truncated |= !self.complete;
-        command.stderr_truncated |= !self.complete;
-        command
-    }
-}
-
-/// Appends what still fits. The rest was read, and is dropped.
-fn keep(kept: &mut Vec<u8>, truncated: &mut bool, data: &[u8], max: usize) {
-    let fits = data.len().min(max.saturating_sub(kept.len()));
-    kept.extend_from_slice(&data[..fits]);
-    *truncated |= fits < data.len();
-}
-
-/// The name of a signal, without `SIG`, as SSH has it (RFC 4254, section 6.10).
-fn name(signal: &Sig) -> String {
-    match signal {
-        Sig::Custom(name) => name.chars().take(SIGNAL_CHARS).collect(),
-        known => format!("{known:?}"),
-    }
 }

@@ -10,7 +10,7 @@ const LONGEST_LINE: usize = 128 * 1024 - 1;
 ///
 /// Every argument stands in single quotes, the program too: within them nothing has a meaning, and a quoted first word is
 /// neither a keyword (`if`), nor an assignment (`A=b`), nor an alias, nor an option of the shell, whatever it begins with.
-pub(super) fn command_line(command: &[String]) -> Result<String, PortError> {
+pub(crate) fn command_line(command: &[String]) -> Result<String, PortError> {
     if command.is_empty() {
         return Err(PortError::new(PortErrorKind::Invalid, "the command is empty; name a program"));
     }
