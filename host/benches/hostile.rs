@@ -1,7 +1,7 @@
 //! What hostile guests cost their neighbours, and how far they get past their CPU budget, in one run.
 //!
 //! A healthy handler is run again and again: alone, then beside twenty that try to take all there is. They share one sandbox and
-//! one runtime, set up as that of `hostler agent` is.
+//! one runtime, that of `hostler agent`.
 
 mod measure;
 
@@ -46,8 +46,7 @@ const POLICY: &str = r#"
 "#;
 
 fn main() {
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    let runtime = runtime.enable_all().event_interval(1).global_queue_interval(2).build().expect("a runtime");
+    let runtime = hostler::sandbox::runtime().expect("a runtime");
     runtime.block_on(async {
         let place = Arc::new(Place::new());
         let healthy = Arc::new(place.sandbox.compile(&measure::plugin(), String::new()).expect("the plugin compiles"));

@@ -32,6 +32,7 @@ use anyhow::{Context, ensure};
 use clap::{Parser, Subcommand};
 
 use crate::lifecycle::LifecycleResult;
+use crate::sandbox;
 
 /// Handles EC2 instances that are about to go, with sandboxed plugins.
 ///
@@ -122,16 +123,8 @@ pub fn run_from_arguments() -> ExitCode {
 }
 
 /// The runtime of everything that is not simulated.
-///
-/// With tokio's defaults, healthy attempts beside spinning ones wait 300 ms and more; these intervals bring that to
-/// under ten.
 fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .event_interval(1)
-        .global_queue_interval(2)
-        .build()
-        .expect("the system has threads and a poller to give")
+    sandbox::runtime().expect("the system has threads and a poller to give")
 }
 
 /// Refuses to write over one of the `inputs`, before anything is done: `option` is what names the `output`.

@@ -10,6 +10,7 @@ mod code;
 mod engine;
 mod failure;
 mod memory;
+mod turns;
 mod wasi;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub(crate) use attempt::Attempt;
 pub use attempt::Task;
 pub use code::Code;
 pub use engine::Capacity;
+pub use turns::runtime;
 
 use crate::bindings::hostler::handler::types;
 use crate::bindings::{Handler, HandlerPre};
@@ -33,11 +35,12 @@ use crate::outcome::{Failure, Outcome, Retry};
 use bounded::{as_json, cut};
 use budget::{CpuMeter, HANDLES, Metered};
 use failure::{failure, log_backtrace};
+use turns::{Turn, Turns};
 
 /// What one call may hand from guest to host, in bytes: enough for a file of a megabyte on standard input.
 const HOSTCALL_BYTES: usize = 4 << 20;
 
-/// The longest a guest runs before others get the thread.
+/// The longest a guest runs before others get the thread, and it waits for its turn.
 const SLICE: Duration = Duration::from_millis(2);
 
 /// The longest `state` a handler may leave for its next attempt, in bytes as JSON writes them: it is kept in the ledger.
@@ -64,6 +67,7 @@ pub struct Sandbox {
     memory: u64,
     /// One permit for each slot of the pool.
     slots: Semaphore,
+    turns: Turns,
     pace: Pace,
 }
 
@@ -112,7 +116,8 @@ impl Sandbox {
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         Handler::add_to_linker::<_, HasSelf<Attempt>>(&mut linker, |attempt| attempt)?;
-        Ok(Self { engine, linker, memory: capacity.memory, slots: Semaphore::new(capacity.attempts as usize), pace })
+        let slots = Semaphore::new(capacity.attempts as usize);
+        Ok(Self { engine, linker, memory: capacity.memory, slots, turns: Turns::of_this_machine(), pace })
     }
 
     /// Room for one attempt, waited for as long as others have all of it. That is not the handler's time: no budget runs.
@@ -125,18 +130,18 @@ impl Sandbox {
     pub async fn run(&self, _slot: Slot<'_>, module: &Module, task: Task, ports: Ports, wall: Duration) -> Report {
         let began = Instant::now();
         let ends = began + wall;
-        let meter = Arc::new(CpuMeter::default());
+        let (meter, turn) = (Arc::new(CpuMeter::default()), Arc::new(Turn::default()));
         let event = wire_event(&task);
         let mut attempt = Attempt::new(task, ports, ends, self.pace, &meter);
         // Refused, it is remembered, and the first memory that the guest asks for is refused too.
         let _remembered = attempt.budget.keep(event.detail.len() + event.state.as_ref().map_or(0, String::len));
-        let mut store = self.store(attempt, &meter);
+        let mut store = self.store(attempt, &meter, &turn);
 
         let call = async {
             let handler = module.pre.instantiate_async(&mut store).await?;
             handler.call_handle(&mut store, &event).await
         };
-        let returned = tokio::time::timeout_at(ends, Metered::new(call, Arc::clone(&meter))).await;
+        let returned = tokio::time::timeout_at(ends, Metered::new(call, Arc::clone(&meter), turn)).await;
 
         let budget = &store.data().budget;
         let outcome = match returned {
@@ -157,16 +162,20 @@ impl Sandbox {
         }
     }
 
-    fn store(&self, attempt: Attempt, meter: &Arc<CpuMeter>) -> Store<Attempt> {
+    fn store(&self, attempt: Attempt, meter: &Arc<CpuMeter>, turn: &Arc<Turn>) -> Store<Attempt> {
         let mut store = Store::new(&self.engine, attempt);
         store.limiter(|attempt| &mut attempt.budget);
         store.set_hostcall_fuel(HOSTCALL_BYTES);
         store.set_max_component_handles(HANDLES);
         store.set_epoch_deadline(1);
         let (meter, pace) = (Arc::clone(meter), self.pace);
+        let (turns, turn) = (self.turns.clone(), Arc::clone(turn));
         store.epoch_deadline_callback(move |mut store| match store.data_mut().budget.look() {
             Some(spent) => Err(spent.into()),
-            None if meter.this_poll() > SLICE && pace == Pace::Real => Ok(UpdateDeadline::Yield(1)),
+            None if meter.since_its_turn() > SLICE && pace == Pace::Real => {
+                meter.its_turn_is_over();
+                Ok(UpdateDeadline::YieldCustom(1, Box::pin(turns.wait(&turn))))
+            }
             None => Ok(UpdateDeadline::Continue(1)),
         });
         store

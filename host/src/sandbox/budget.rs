@@ -15,6 +15,7 @@ use super::engine::{
     CORE_INSTANCES_PER_COMPONENT, MEMORIES_PER_COMPONENT, TABLE_ELEMENTS, TABLES_PER_COMPONENT, WASM_STACK_BYTES,
 };
 use super::memory::{Memory, TABLE_ELEMENT_BYTES};
+use super::turns::Turn;
 use crate::outcome::BudgetSpent;
 use crate::policy::Limits;
 
@@ -25,6 +26,8 @@ pub(crate) struct CpuMeter {
     spent: AtomicU64,
     /// The thread's CPU clock when the present poll began, in nanoseconds; 0 outside of polls.
     poll_began: AtomicU64,
+    /// What was spent when its last turn was over, in nanoseconds.
+    turn_over: AtomicU64,
 }
 
 impl CpuMeter {
@@ -38,8 +41,20 @@ impl CpuMeter {
         self.spent() + self.this_poll()
     }
 
+    /// What was spent since its last turn, in however many polls: to wait for something in between does not begin it anew, since there is
+    /// what one can wait for that is there at once. To be called from inside a poll.
+    pub(super) fn since_its_turn(&self) -> Duration {
+        self.until_now().saturating_sub(Duration::from_nanos(self.turn_over.load(Ordering::Relaxed)))
+    }
+
+    /// It is the turn of others. To be called from inside a poll.
+    pub(super) fn its_turn_is_over(&self) {
+        let spent = u64::try_from(self.until_now().as_nanos()).unwrap_or(u64::MAX);
+        self.turn_over.store(spent, Ordering::Relaxed);
+    }
+
     /// What the present poll has spent, when called from inside one; outside there is none.
-    pub(super) fn this_poll(&self) -> Duration {
+    fn this_poll(&self) -> Duration {
         match self.poll_began.load(Ordering::Relaxed) {
             0 => Duration::ZERO,
             began => Duration::from_nanos(thread_cpu().saturating_sub(began)),
@@ -53,16 +68,17 @@ fn thread_cpu() -> u64 {
     u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
 }
 
-/// A future whose polls are charged to a meter.
+/// A future whose polls are charged to a meter, and whose turn ends with each.
 pub(super) struct Metered<F> {
     /// Boxed and pinned, so that this needs no projection.
     inner: Pin<Box<F>>,
     meter: Arc<CpuMeter>,
+    turn: Arc<Turn>,
 }
 
 impl<F: Future> Metered<F> {
-    pub(super) fn new(inner: F, meter: Arc<CpuMeter>) -> Self {
-        Self { inner: Box::pin(inner), meter }
+    pub(super) fn new(inner: F, meter: Arc<CpuMeter>, turn: Arc<Turn>) -> Self {
+        Self { inner: Box::pin(inner), meter, turn }
     }
 }
 
@@ -75,6 +91,7 @@ impl<F: Future> Future for Metered<F> {
         let result = self.inner.as_mut().poll(cx);
         self.meter.spent.fetch_add(thread_cpu().saturating_sub(began), Ordering::Relaxed);
         self.meter.poll_began.store(0, Ordering::Relaxed);
+        self.turn.end();
         result
     }
 }
@@ -259,5 +276,26 @@ impl ResourceLimiter for Budget {
 
     fn tables(&self) -> usize {
         TABLES_PER_COMPONENT as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_computed_counts_until_others_had_the_thread_however_often_it_is_broken_off() {
+        let meter = Arc::<CpuMeter>::default();
+        let seen = Arc::clone(&meter);
+        let work = async move {
+            while seen.since_its_turn() < Duration::from_micros(100) {}
+            tokio::task::yield_now().await;
+            let carried = seen.since_its_turn();
+            seen.its_turn_is_over();
+            (carried, seen.since_its_turn())
+        };
+        let (carried, after) = Metered::new(work, meter, Arc::default()).await;
+        assert!(carried >= Duration::from_micros(100), "a guest that waits for nothing would never wait for its turn");
+        assert!(after < carried);
     }
 }

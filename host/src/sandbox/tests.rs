@@ -72,6 +72,20 @@ async fn host_calls_are_counted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_guest_that_computes_for_long_waits_for_its_turn() {
+    let sandbox = sandbox();
+    let taken = sandbox.turns.take_all().await;
+    let limits = "[handler.limits]\ncpu = \"1s\"\nwall = \"30s\"";
+    let report = run_in(&sandbox, &guests::spin(), 1, limits).await;
+    assert_eq!(failure_of(report), "wall budget of 30s spent");
+    // What takes little needs none.
+    assert_eq!(run_in(&sandbox, &guests::done(), 1, limits).await.outcome, Outcome::Done);
+    drop(taken);
+    let report = run_in(&sandbox, &guests::spin(), 1, "[handler.limits]\ncpu = \"20ms\"").await;
+    assert_eq!(failure_of(report), "cpu budget of 20ms spent");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_host_call_that_hangs_ends_with_the_wall_budget() {
     let sections =
         "[handler.limits]\nwall = \"30s\"\n[handler.grants]\necs = { clusters = [\"c\"], allow = [\"drain\"] }";
