@@ -6,6 +6,7 @@
 pub mod accept;
 pub mod compile;
 mod dir;
+mod earlier;
 mod record;
 #[cfg(feature = "live")]
 mod s3;
@@ -63,10 +64,16 @@ type Slots = HashMap<(String, Option<Pin>), Arc<tokio::sync::Mutex<Slot>>>;
 pub struct Plugin {
     /// What runs.
     pub module: Module,
-    /// What it was signed as.
-    pub version: Option<Version>,
-    /// What its source calls it.
-    pub version_id: Option<String>,
+    /// What is told of it to other hosts: as yet, where it comes from.
+    pub told: Told,
+}
+
+impl Plugin {
+    /// One that whoever runs this host has built.
+    pub fn built_here(module: Module) -> Self {
+        let told = Told::new(&module.digest, None, None);
+        Self { module, told }
+    }
 }
 
 /// Why there is no module to run.
@@ -77,28 +84,6 @@ pub struct ModuleError {
     message: String,
     /// Whether it passes without anybody doing something about it: the source does not answer.
     pub passes: bool,
-}
-
-/// Why an earlier version is not taken.
-#[derive(Debug, thiserror::Error)]
-enum Untaken {
-    #[error(transparent)]
-    Source(#[from] SourceError),
-    #[error("it {0}")]
-    Refused(#[from] Refusal),
-    #[error(transparent)]
-    Compiler(#[from] CompileError),
-}
-
-impl Untaken {
-    /// Whether it may be otherwise the next time.
-    fn passes(&self) -> bool {
-        match self {
-            Self::Source(error) => error.kind == SourceErrorKind::Unavailable,
-            Self::Compiler(error) => matches!(error, CompileError::Failed(_)),
-            Self::Refused(_) => false,
-        }
-    }
 }
 
 /// How long the source, or the compiler, is waited for when there is a good module to go on with. A module of 32 MiB takes about a second
@@ -208,17 +193,16 @@ impl Modules {
     /// Notes what an attempt of `handler` says of the plugin that it ran, which may be the end of it.
     pub async fn tell(&self, name: &str, handler: &str, plugin: &Plugin, sign: &Sign) {
         let Some(uploads) = &self.uploads else { return };
-        let told = Told::new(&plugin.module.digest, plugin.version.clone(), plugin.version_id.clone());
-        let after = uploads.rollback_after;
-        let nothing_new = uploads.record(name).is_some_and(|mut record| !record.note(&told, handler, sign, after));
+        let (told, after) = (&plugin.told, uploads.rollback_after);
+        let nothing_new = uploads.record(name).is_some_and(|mut record| !record.note(told, handler, sign, after));
         if nothing_new {
             return;
         }
-        let noting = |record: &mut Record| record.note(&told, handler, sign, after);
+        let noting = |record: &mut Record| record.note(told, handler, sign, after);
         let record = uploads.notes.change(&self.note_of(name), noting).await.unwrap_or_else(|error| {
             tracing::warn!(module = name, %error, "what an attempt says of its module could not be written down for other hosts");
             let mut record = uploads.record(name).unwrap_or_default();
-            record.note(&told, handler, sign, after);
+            record.note(told, handler, sign, after);
             record
         });
         uploads.remember(name, record);
@@ -232,12 +216,12 @@ impl Modules {
 
     /// Puts the plugin before in the place of one that was given up, by this host or by another.
     fn go_back(&self, name: &str, pin: Option<&Pin>, slot: &mut Slot) {
-        let record = self.uploads.as_ref().and_then(|uploads| uploads.record(name));
-        let (None, Some(good), Some(record)) = (pin, &slot.good, record) else { return };
+        let (None, Some(good), Some(uploads)) = (pin, &slot.good, &self.uploads) else { return };
+        let Some(record) = uploads.record(name) else { return };
         let Some(why) = record.given_up(&good.module.digest) else { return };
         let digest = good.module.digest.clone();
         let message = format!("{} was given up: {why}", self.source.locate(name));
-        slot.good = slot.previous.take().filter(|before| record.given_up(&before.module.digest).is_none());
+        slot.good = slot.previous.take().filter(|before| uploads.allows(name, pin, &before.told).is_ok());
         let back_to = slot.good.as_ref().map(|good| good.module.digest.as_str());
         tracing::error!(
             module = name,
@@ -255,23 +239,22 @@ impl Modules {
     /// Asks the source, and takes what it has if it passes every check.
     async fn refresh(&self, name: &str, pin: Option<&Pin>, slot: &mut Slot) {
         let began = self.clock.now();
-        if let Err(trouble) = self.recall(name, pin).await {
+        if let Err(trouble) = self.recall(name, pin, slot.good.as_deref()).await {
             return self.failed(name, slot, trouble, began);
         }
         self.go_back(name, pin, slot);
         match self.fetch(name, pin, slot).await {
             Ok(Fetched::Unchanged) => slot.trouble = slot.refused.clone(),
             Ok(Fetched::New(upload)) => {
-                let (tag, signature) = (upload.tag.clone(), upload.signature.clone());
+                let known = Known { tag: upload.tag.clone(), refused_with: Some(upload.signature.clone()) };
                 match self.look_at(name, pin, &upload) {
-                    Ok(version) => {
-                        let known = Known { tag, refused_with: None };
+                    Ok(told) => {
                         let (compiler, sandbox) = (self.compiler.clone(), Arc::clone(&self.sandbox));
                         let work = async move { compiler.load(&sandbox, upload.bytes).await };
-                        slot.compiling = Some(Compiling::new(known, (version, upload.version_id), work));
+                        slot.compiling = Some(Compiling::new(known, told, work));
                     }
                     Err(refusal) => {
-                        slot.known = Some(Known { tag, refused_with: Some(signature) });
+                        slot.known = Some(known);
                         self.refused(name, pin, slot, &refusal);
                     }
                 }
@@ -283,6 +266,11 @@ impl Modules {
             }
             Err(SourceError { kind, message }) => {
                 let trouble = ModuleError { message, passes: kind == SourceErrorKind::Unavailable };
+                // Whoever may upload can make an object that nobody reads.
+                if slot.good.is_none() && kind == SourceErrorKind::Denied {
+                    self.not_taken(name, slot, &trouble.message);
+                    self.take_earlier(name, pin, slot, &trouble).await;
+                }
                 return self.failed(name, slot, trouble, began);
             }
         }
@@ -298,14 +286,21 @@ impl Modules {
                 return tracing::info!(module = name, "a new version still compiles: the one in use goes on");
             };
             slot.compiling = None;
+            // Whoever goes before it is settled leaves it to be fetched again.
+            let asked = slot.asked.take();
             match compiled {
-                Ok(plugin) => {
-                    // Whoever goes meanwhile leaves it to be fetched again.
-                    self.take(name, pin, slot, plugin).await;
-                    slot.known = Some(known);
-                }
+                Ok(plugin) => match self.still_allows(name, pin, slot.good.as_deref(), &plugin.told).await {
+                    Ok(()) => {
+                        self.take(name, pin, slot, plugin).await;
+                        slot.known = Some(Known { refused_with: None, ..known });
+                    }
+                    Err(refusal) => {
+                        slot.known = Some(known);
+                        self.refused(name, pin, slot, &refusal);
+                    }
+                },
                 Err(CompileError::Refused(refusal)) => {
-                    slot.known = Some(known);
+                    slot.known = Some(Known { refused_with: None, ..known });
                     self.refused(name, pin, slot, &refusal);
                 }
                 Err(error @ CompileError::Failed(_)) => {
@@ -314,9 +309,10 @@ impl Modules {
                     return self.failed(name, slot, ModuleError { message, passes: true }, began);
                 }
             }
+            slot.asked = asked;
         }
-        if slot.good.is_none() && slot.refused.is_some() {
-            self.take_earlier(name, pin, slot).await;
+        if let (None, Some(refusal)) = (&slot.good, slot.refused.clone()) {
+            self.take_earlier(name, pin, slot, &refusal).await;
         }
     }
 
@@ -342,100 +338,64 @@ impl Modules {
         }
     }
 
-    /// Every check that an upload has to pass before it is compiled. Returns the version it was signed as.
-    fn look_at(&self, name: &str, pin: Option<&Pin>, upload: &Upload) -> Result<Option<Version>, Refusal> {
-        self.uploads.as_ref().map_or(Ok(None), |uploads| uploads.look_at(name, pin, upload))
+    /// Every check that an upload has to pass before it is compiled. Returns what is known of it then.
+    fn look_at(&self, name: &str, pin: Option<&Pin>, upload: &Upload) -> Result<Told, Refusal> {
+        let built_here = || Ok(Told::new(&sha256(&upload.bytes), None, upload.version_id.clone()));
+        self.uploads.as_ref().map_or_else(built_here, |uploads| uploads.look_at(name, pin, upload))
+    }
+
+    /// Whether what hosts know by now allows a digest to be run: another may have taken a newer one, or given this one up.
+    async fn still_allows(
+        &self,
+        name: &str,
+        pin: Option<&Pin>,
+        in_use: Option<&Plugin>,
+        told: &Told,
+    ) -> Result<(), Refusal> {
+        if let Err(error) = self.recall(name, pin, in_use).await {
+            tracing::warn!(module = name, %error, "what hosts know of a module cannot be read again: what was known counts");
+        }
+        self.uploads.as_ref().map_or(Ok(()), |uploads| uploads.allows(name, pin, told))
     }
 
     /// Puts a plugin in the place of the one in use.
     async fn take(&self, name: &str, pin: Option<&Pin>, slot: &mut Slot, plugin: Plugin) {
-        if let (None, Some(version), Some(uploads)) = (pin, &plugin.version, &self.uploads) {
-            match uploads.notes.change(&self.note_of(name), |record| record.accept(version)).await {
+        if let (None, Some(version), Some(uploads)) = (pin, &plugin.told.version, &self.uploads) {
+            match uploads.notes.change(&self.note_of(name), |record| record.accept(&plugin.told)).await {
                 Ok(record) => uploads.remember(name, record),
                 Err(error) => {
-                    tracing::warn!(module = name, %version, %error, "the version could not be written down: until it is, an older one is taken too");
+                    tracing::warn!(module = name, %version, %error, "the version could not be written down: until it is, other hosts take an older one too");
                 }
             }
         }
         let (digest, bytes) = (plugin.module.digest.as_str(), plugin.module.size);
-        let (version, version_id) = (plugin.version.as_ref().map(ToString::to_string), plugin.version_id.as_deref());
+        let Told { version, version_id, .. } = &plugin.told;
+        let version = version.as_ref().map(ToString::to_string);
         let replaces = slot.good.as_ref().map(|good| good.module.digest.as_str());
-        tracing::info!(module = name, digest, version, version_id, bytes, replaces, "module loaded");
+        tracing::info!(
+            module = name,
+            digest,
+            version,
+            version_id = version_id.as_deref(),
+            bytes,
+            replaces,
+            "module loaded"
+        );
         let before = slot.good.replace(Arc::new(plugin));
         slot.previous = before.or_else(|| slot.previous.take());
         (slot.refused, slot.trouble) = (None, None);
         slot.said.clear();
     }
 
-    /// Looks through earlier versions for one that passes every check: the newest was refused, and there is nothing to go on with.
-    async fn take_earlier(&self, name: &str, pin: Option<&Pin>, slot: &mut Slot) {
-        let (Some(uploads), None | Some(Pin::Sha256(_))) = (&self.uploads, pin) else { return };
-        let record = if pin.is_none() { uploads.record(name).unwrap_or_default() } else { Record::default() };
-        let recorded = record.good().filter_map(|told| told.version_id.clone()).collect::<Vec<_>>();
-        let listed = self.source.earlier(name).await.unwrap_or_else(|error| {
-            tracing::warn!(module = name, %error, "earlier versions of a refused module cannot be looked for");
-            Vec::new()
-        });
-        for version in recorded.into_iter().chain(listed) {
-            if slot.tried.contains(&version) {
-                continue;
-            }
-            let why = match self.earlier(name, pin, &version).await {
-                Ok(plugin) => {
-                    let digest = plugin.module.digest.clone();
-                    let refused = slot.refused.clone();
-                    self.take(name, pin, slot, plugin).await;
-                    match pin {
-                        None => tracing::error!(
-                            module = name,
-                            version_id = version,
-                            digest,
-                            "the newest version was refused: an earlier one is used"
-                        ),
-                        Some(_) => tracing::info!(
-                            module = name,
-                            version_id = version,
-                            digest,
-                            "the pinned version is an earlier one"
-                        ),
-                    }
-                    (slot.refused, slot.trouble) = (refused.clone(), refused);
-                    return;
-                }
-                // It may pass; then it is worth another look.
-                Err(error) if error.passes() => error.to_string(),
-                Err(error) => {
-                    slot.tried.insert(version.clone());
-                    error.to_string()
-                }
-            };
-            if pin.is_none() {
-                tracing::warn!(module = name, version_id = version, why, "an earlier version is not taken either");
-            }
-        }
-        if let (Some(_), Some(trouble)) = (pin, &slot.trouble) {
-            let message = trouble.message.clone();
-            self.not_taken(name, slot, &message);
-        }
-    }
-
-    /// An earlier version, if it passes every check.
-    async fn earlier(&self, name: &str, pin: Option<&Pin>, version_id: &str) -> Result<Plugin, Untaken> {
-        match self.source.fetch(name, Which::Version(version_id), self.max_size).await? {
-            Fetched::Unchanged => Err(Refusal::because("has not changed").into()),
-            Fetched::New(upload) => {
-                let version = self.look_at(name, pin, &upload)?;
-                let module = self.compiler.load(&self.sandbox, upload.bytes).await?;
-                Ok(Plugin { module, version, version_id: upload.version_id })
-            }
-        }
-    }
-
     /// Reads what hosts know of a module.
-    async fn recall(&self, name: &str, pin: Option<&Pin>) -> Result<(), ModuleError> {
+    async fn recall(&self, name: &str, pin: Option<&Pin>, in_use: Option<&Plugin>) -> Result<(), ModuleError> {
         let (None, Some(uploads)) = (pin, &self.uploads) else { return Ok(()) };
         let record = uploads.notes.read(&self.note_of(name)).await;
-        let record = record.map_err(|error| ModuleError { message: error.to_string(), passes: true })?;
+        let mut record = record.map_err(|error| ModuleError { message: error.to_string(), passes: true })?;
+        // It may be that this could not be written down.
+        if let Some(plugin) = in_use {
+            record.accept(&plugin.told);
+        }
         uploads.remember(name, record);
         Ok(())
     }

@@ -30,7 +30,7 @@ pub struct Arguments {
     /// The secret key, from `hostler keygen` or from minisign
     #[arg(short, long, value_name = "FILE", default_value = "hostler.key")]
     pub secret_key: PathBuf,
-    /// What it is signed as: the `module` of a handler, or the last part of it. Else the file's name
+    /// What it is signed as: the `module` of a handler, with its folder. Else the file's name
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
     /// Its version: one to four numbers with dots between them, such as 1.4.2. Else the time counts

@@ -55,7 +55,7 @@ impl Plugins {
             None => {
                 let refused = |why: Refusal| PluginError::Refused { path: path.to_owned(), why: why.to_string() };
                 let module = modules::load(&self.sandbox, bytes).map_err(refused)?;
-                let plugin = Arc::new(Plugin { module, version: None, version_id: None });
+                let plugin = Arc::new(Plugin::built_here(module));
                 self.by_digest.insert(digest, Arc::downgrade(&plugin));
                 plugin
             }

@@ -15,6 +15,7 @@ use bytesize::ByteSize;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
+use tokio::sync::Semaphore;
 
 use super::{Refusal, accept};
 use crate::digest::sha256;
@@ -69,6 +70,8 @@ pub struct Child {
     time: Duration,
     memory: u64,
     code: u64,
+    /// One module after the other: each may take all of that.
+    turn: Arc<Semaphore>,
 }
 
 impl Compiler {
@@ -113,7 +116,13 @@ fn misfit(error: &wasmtime::Error) -> Refusal {
 impl Child {
     /// The program at `program`, under the bounds that hold for modules from outside.
     pub fn of(program: PathBuf) -> Self {
-        Self { program, time: TIME, memory: MEMORY.min(memory_of_the_machine() / 2), code: CODE_BYTES }
+        Self {
+            program,
+            time: TIME,
+            memory: MEMORY.min(memory_of_the_machine() / 2),
+            code: CODE_BYTES,
+            turn: Arc::new(Semaphore::new(1)),
+        }
     }
 
     /// The same with other bounds, on the memory that compiling takes and the code that comes of it in bytes.
@@ -123,6 +132,8 @@ impl Child {
     }
 
     async fn compile(&self, bytes: &[u8], reserved: u64) -> Result<Code, CompileError> {
+        // The semaphore is never closed, which is the only way for this to fail.
+        let _turn = self.turn.acquire().await;
         let failed = |error: io::Error| CompileError::Failed(format!("{}: {error}", self.program.display()));
         let mut child = Command::new(&self.program)
             .args(self.arguments(reserved))

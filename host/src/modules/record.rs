@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::Version;
+use super::signature::Signed;
 use crate::outcome::{BudgetSpent, Failure, Outcome};
 
 /// The host call that waits for nothing but time.
@@ -21,8 +22,6 @@ const DIGESTS: usize = 20;
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]
 pub struct Record {
-    /// The newest version that was accepted; an older one is refused.
-    pub newest: Option<Version>,
     /// The digests, in the order in which they were first told of.
     pub digests: Vec<Told>,
 }
@@ -36,6 +35,12 @@ pub struct Told {
     /// What it was signed as.
     #[serde(default)]
     pub version: Option<Version>,
+    /// The key that has signed it.
+    #[serde(default)]
+    pub by: Option<String>,
+    /// Whether a host has accepted it as the newest: what a handler is pinned to need not be.
+    #[serde(default)]
+    pub accepted: bool,
     /// What its source calls it.
     #[serde(default)]
     pub version_id: Option<String>,
@@ -51,10 +56,11 @@ pub struct Told {
 }
 
 impl Told {
-    /// A digest of which nothing is known yet.
-    pub fn new(digest: &str, version: Option<Version>, version_id: Option<String>) -> Self {
-        let (worked, crashes, given_up) = (BTreeSet::new(), BTreeMap::new(), None);
-        Self { digest: digest.to_owned(), version, version_id, worked, crashes, given_up }
+    /// A digest of which nothing is known yet but where it comes from.
+    pub fn new(digest: &str, signed: Option<Signed>, version_id: Option<String>) -> Self {
+        let (version, by) = signed.map(|Signed { version, by }| (version, by.to_string())).unzip();
+        let (accepted, worked, crashes, given_up) = (false, BTreeSet::new(), BTreeMap::new(), None);
+        Self { digest: digest.to_owned(), version, by, accepted, version_id, worked, crashes, given_up }
     }
 }
 
@@ -107,12 +113,23 @@ impl Record {
         self.digests.iter().rev().filter(|told| !told.worked.is_empty() && told.given_up.is_none())
     }
 
+    /// The newest version that was accepted, and was not given up, of those that are signed by a key that `is_trusted`; an older one is
+    /// refused.
+    pub fn newest(&self, is_trusted: impl Fn(&str) -> bool) -> Option<&Version> {
+        let trusted = |told: &&Told| told.by.as_deref().is_none_or(&is_trusted);
+        self.accepted().filter(trusted).filter_map(|told| told.version.as_ref()).max()
+    }
+
+    fn accepted(&self) -> impl Iterator<Item = &Told> {
+        self.digests.iter().filter(|told| told.accepted && told.given_up.is_none())
+    }
+
     /// Notes what an attempt of `handler` says of a digest; `after` is how many crashes in a row are too many. Says whether there is
     /// something new in it.
     pub fn note(&mut self, told: &Told, handler: &str, sign: &Sign, after: Option<u32>) -> bool {
         let others = self.good().any(|good| good.digest != told.digest);
-        let known = self.known(told);
-        match sign {
+        let (known, more) = self.known(told);
+        let new = match sign {
             Sign::Ended => {
                 let crashed = known.crashes.remove(handler).is_some();
                 known.worked.insert(handler.to_owned()) || crashed
@@ -120,7 +137,7 @@ impl Record {
             Sign::Worked => known.crashes.remove(handler).is_some(),
             Sign::Crashed(_) if known.worked.contains(handler) || known.given_up.is_some() => false,
             Sign::Crashed(why) => {
-                let Some(after) = after else { return false };
+                let Some(after) = after else { return more };
                 let crashes = known.crashes.entry(handler.to_owned()).or_default();
                 let counts = *crashes < after;
                 *crashes = after.min(crashes.saturating_add(1));
@@ -129,35 +146,56 @@ impl Record {
                 if too_many {
                     known.given_up =
                         Some(format!("{crashes} attempts of handler {handler:?} in a row crashed; the last: {why}"));
-                    self.newest = self.good().filter_map(|good| good.version.clone()).max();
                 }
                 counts || too_many
             }
-        }
+        };
+        new || more
     }
 
-    /// Notes that a version was accepted. Says whether it is the newest.
-    pub fn accept(&mut self, version: &Version) -> bool {
-        let newer = self.newest.as_ref().is_none_or(|newest| newest < version);
-        if newer {
-            self.newest = Some(version.clone());
-        }
-        newer
+    /// Notes that a digest was accepted. Says whether that is new.
+    pub fn accept(&mut self, told: &Told) -> bool {
+        self.known(told).1
     }
 
-    fn known(&mut self, told: &Told) -> &mut Told {
+    /// The digests that are not forgotten: the one to go back to, and, of each key, the one that no other may be older than.
+    fn kept(&self) -> BTreeSet<String> {
+        let mut newest = BTreeMap::new();
+        for told in self.accepted() {
+            let newest = newest.entry(&told.by).or_insert(told);
+            if newest.version <= told.version {
+                *newest = told;
+            }
+        }
+        newest.into_values().chain(self.good().next()).map(|told| told.digest.clone()).collect()
+    }
+
+    /// What is known of a digest, and whether more than before.
+    fn known(&mut self, told: &Told) -> (&mut Told, bool) {
         let place = self.digests.iter().position(|known| known.digest == told.digest);
         let place = place.unwrap_or_else(|| {
             if self.digests.len() >= DIGESTS {
-                // Never the one to go back to.
-                let kept = self.good().next().map(|good| good.digest.clone());
-                let oldest = self.digests.iter().position(|told| Some(&told.digest) != kept.as_ref());
+                let kept = self.kept();
+                let oldest = self.digests.iter().position(|told| !kept.contains(&told.digest));
                 self.digests.remove(oldest.unwrap_or_default());
             }
-            self.digests.push(told.clone());
+            // Without what is to be told of it: that it is known at all is nothing new.
+            self.digests.push(Told { accepted: false, ..told.clone() });
             self.digests.len() - 1
         });
-        &mut self.digests[place]
+        let known = &mut self.digests[place];
+        // A bucket may keep versions only since then.
+        let named = known.version_id.is_none() && told.version_id.is_some();
+        if named {
+            known.version_id.clone_from(&told.version_id);
+        }
+        // The same module may be signed again, as a newer version.
+        let accepted = told.accepted && (!known.accepted || known.version < told.version);
+        if accepted {
+            known.accepted = true;
+            (known.version, known.by) = (told.version.clone(), told.by.clone());
+        }
+        (known, named || accepted)
     }
 }
 
@@ -166,7 +204,11 @@ mod tests {
     use super::*;
 
     fn told(digest: &str, version: &str) -> Told {
-        Told::new(digest, version.parse().ok(), None)
+        Told { version: version.parse().ok(), accepted: true, ..Told::new(digest, None, None) }
+    }
+
+    fn newest(record: &Record) -> Option<String> {
+        record.newest(|_| true).map(ToString::to_string)
     }
 
     fn crash() -> Sign {
@@ -176,9 +218,8 @@ mod tests {
     /// A record in which `old` has worked, and `new` was accepted.
     fn record() -> Record {
         let mut record = Record::default();
-        record.accept(&"1".parse().unwrap());
         record.note(&told("old", "1"), "h", &Sign::Ended, Some(3));
-        record.accept(&"2".parse().unwrap());
+        record.accept(&told("new", "2"));
         record
     }
 
@@ -191,7 +232,49 @@ mod tests {
         }
         assert_eq!(record.given_up("new"), Some("3 attempts of handler \"h\" in a row crashed; the last: unreachable"));
         assert_eq!(record.good().map(|told| told.digest.as_str()).collect::<Vec<_>>(), ["old"]);
-        assert_eq!(record.newest, "1".parse().ok(), "else the one before would be too old to be run");
+        assert_eq!(newest(&record).as_deref(), Some("1"), "else the one before would be too old to be run");
+    }
+
+    #[test]
+    fn what_was_accepted_counts_though_it_has_ended_nothing_and_what_a_handler_is_pinned_to_does_not() {
+        let mut record = record();
+        record.note(&Told { accepted: false, ..told("pinned", "9") }, "h", &Sign::Ended, Some(3));
+        assert_eq!(newest(&record).as_deref(), Some("2"));
+        for _ in 0..3 {
+            record.note(&told("newer", "3"), "h", &crash(), Some(3));
+        }
+        assert!(record.given_up("newer").is_some());
+        assert_eq!(newest(&record).as_deref(), Some("2"), "a version that was a mend is not undone");
+        // However many follow.
+        for number in 0..DIGESTS * 2 {
+            record.note(&Told { accepted: false, ..told(&format!("old {number}"), "1") }, "h", &crash(), Some(3));
+        }
+        assert_eq!(newest(&record).as_deref(), Some("2"));
+    }
+
+    #[test]
+    fn a_version_counts_only_while_its_key_is_trusted() {
+        let mut record = record();
+        record.accept(&Told { by: Some("leaked".into()), ..told("bad", "18446744073709551615") });
+        for number in 0..DIGESTS * 2 {
+            record.note(&Told { accepted: false, ..told(&format!("old {number}"), "1") }, "h", &crash(), Some(3));
+        }
+        assert_eq!(record.newest(|by| by != "leaked"), "2".parse().ok().as_ref());
+        assert_eq!(newest(&record).as_deref(), Some("18446744073709551615"));
+    }
+
+    #[test]
+    fn what_is_learned_of_a_digest_later_is_noted() {
+        let mut record = Record::default();
+        let unnamed = Told { accepted: false, ..told("a", "1") };
+        assert!(record.note(&unnamed, "h", &Sign::Ended, None));
+        assert!(!record.note(&unnamed, "h", &Sign::Ended, None));
+        assert!(record.note(&Told { version_id: Some("v1".into()), ..unnamed.clone() }, "h", &Sign::Ended, None));
+        assert!(record.accept(&told("a", "1")) && !record.accept(&told("a", "1")));
+        assert_eq!(record.of("a").and_then(|told| told.version_id.as_deref()), Some("v1"));
+        // The same module, signed again.
+        assert!(record.accept(&told("a", "3")) && !record.accept(&told("a", "2")));
+        assert_eq!(newest(&record).as_deref(), Some("3"));
     }
 
     #[test]

@@ -22,8 +22,8 @@ const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// The key of an object's metadata that holds its signature: `x-amz-meta-minisig`, what minisign writes to a file, in base64.
 const SIGNATURE: &str = "minisig";
 
-/// How many versions of an object are listed.
-const EARLIER: i32 = 20;
+/// How many versions of an object are listed. Each is fetched until one passes.
+const EARLIER: i32 = 100;
 
 /// What S3 calls the version of an object that was written while its bucket kept none.
 const UNVERSIONED: &str = "null";
@@ -119,10 +119,10 @@ impl S3Source {
                 ),
             },
             _ => SourceError {
-                kind: if failed.kind == PortErrorKind::Denied {
-                    SourceErrorKind::Denied
-                } else {
-                    SourceErrorKind::Unavailable
+                // An object can be such that nobody reads it: encrypted with a key that we are not given, or put into an archive.
+                kind: match failed.kind {
+                    PortErrorKind::Denied | PortErrorKind::Invalid => SourceErrorKind::Denied,
+                    _ => SourceErrorKind::Unavailable,
                 },
                 message: failed.message,
             },

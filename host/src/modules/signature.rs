@@ -51,6 +51,12 @@ impl Signers {
         Self { trusted: keys(&trust.keys), revoked: keys(&trust.revoked), unsigned: trust.unsigned }
     }
 
+    /// Whether a key is one of theirs, by what minisign calls it.
+    pub(super) fn trusts(&self, key: &str) -> bool {
+        let is = |known: &Key| known.id.to_string() == key;
+        self.trusted.iter().any(is) && !self.revoked.iter().any(is)
+    }
+
     /// What was signed of `module`, whose content is `bytes`; none if it has no signature and needs none.
     pub fn verify(&self, module: &str, bytes: &[u8], signature: Option<&str>) -> Result<Option<Signed>, Refusal> {
         match signature {
@@ -148,17 +154,18 @@ fn version_of(module: &str, comment: &str) -> Result<Version, Refusal> {
         comment.split_whitespace().filter_map(|field| field.split_once(':')).collect()
     };
     let field = |name: &str| fields.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
-    let name = module.rsplit('/').next().unwrap_or(module);
     match field("file") {
         None => {
             return Err(Refusal::because(format!(
                 "has a signature that names no file, and would be as good for any other module: sign it with `hostler sign`, or with \
-                 file:{name} in the trusted comment"
+                 file:{module} in the trusted comment"
             )));
         }
-        // Without a folder it is good for every folder.
-        Some(file) if file != module && file != name => {
-            return Err(Refusal::because(format!("was signed as {}, and is no {module}", visible(file))));
+        Some(file) if file != module => {
+            return Err(Refusal::because(format!(
+                "was signed as {}, and is no {module}: sign it with --name {module}",
+                visible(file)
+            )));
         }
         Some(_) => {}
     }
@@ -223,8 +230,7 @@ mod tests {
         let (one, other) = (Signer::new(), Signer::new());
         let trusted = signers(&[&one, &other], &[]);
         for signer in [&one, &other] {
-            let signed =
-                trusted.verify("team/a.wasm", MODULE, Some(&signer.sign("a.wasm", Some("1.4")))).unwrap().unwrap();
+            let signed = trusted.verify("a.wasm", MODULE, Some(&signer.sign("a.wasm", Some("1.4")))).unwrap().unwrap();
             assert_eq!((signed.by, signed.version.to_string()), (signer.keys.id, "1.4".to_owned()));
         }
     }
@@ -274,9 +280,11 @@ mod tests {
         let one = Signer::new();
         let trusted = signers(&[&one], &[]);
         let refused = |module: &str, signature: String| refused(&trusted, module, MODULE, Some(&signature), &[&one]);
-        insta::assert_snapshot!(refused("b.wasm", one.sign("a.wasm", None)), @"was signed as a.wasm, and is no b.wasm");
+        insta::assert_snapshot!(refused("b.wasm", one.sign("a.wasm", None)), @"was signed as a.wasm, and is no b.wasm: sign it with --name b.wasm");
         assert!(trusted.verify("team/a.wasm", MODULE, Some(&one.sign("team/a.wasm", None))).is_ok());
-        insta::assert_snapshot!(refused("other/a.wasm", one.sign("team/a.wasm", None)), @"was signed as team/a.wasm, and is no other/a.wasm");
+        insta::assert_snapshot!(refused("other/a.wasm", one.sign("team/a.wasm", None)), @"was signed as team/a.wasm, and is no other/a.wasm: sign it with --name other/a.wasm");
+        // Without a folder it would be good for every folder.
+        insta::assert_snapshot!(refused("team/a.wasm", one.sign("a.wasm", None)), @"was signed as a.wasm, and is no team/a.wasm: sign it with --name team/a.wasm");
         insta::assert_snapshot!(refused("a.wasm", one.comment("timestamp:1")), @"has a signature that names no file, and would be as good for any other module: sign it with `hostler sign`, or with file:a.wasm in the trusted comment");
     }
 

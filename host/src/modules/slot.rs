@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinSet;
 
-use super::{CompileError, Known, ModuleError, Plugin, Version};
+use super::{CompileError, Known, ModuleError, Plugin, Told};
 use crate::sandbox::Module;
 
 /// What is known of one module. Locked while it is fetched, so that there is one fetch at a time.
@@ -39,10 +39,10 @@ pub(super) struct Slot {
 
 /// A module on its way to be taken. Whoever waits for it may go: the work goes on, and ends with the slot.
 pub(super) struct Compiling {
-    /// What will be known of the source.
+    /// What will be known of the source, if it is refused for what it was signed with.
     known: Known,
-    /// What it was signed as, and what its source calls it.
-    named: (Option<Version>, Option<String>),
+    /// What is known of the module.
+    told: Told,
     /// One task.
     work: JoinSet<Result<Module, CompileError>>,
     /// Whether an event has waited as long as it should.
@@ -73,12 +73,12 @@ impl Compiling {
     /// Begins with `work`, whose end makes `known` what is known of the source.
     pub(super) fn new(
         known: Known,
-        named: (Option<Version>, Option<String>),
+        told: Told,
         work: impl Future<Output = Result<Module, CompileError>> + Send + 'static,
     ) -> Self {
         let mut tasks = JoinSet::new();
         tasks.spawn(work);
-        Self { known, named, work: tasks, waited: false }
+        Self { known, told, work: tasks, waited: false }
     }
 
     /// What has come of it; none if that takes longer than `patience`, or an event has had that much before.
@@ -97,8 +97,7 @@ impl Compiling {
             Some(Err(error)) => Err(CompileError::Failed(error.to_string())),
             None => Err(CompileError::Failed("nobody is at it".to_owned())),
         };
-        let (version, version_id) = std::mem::take(&mut self.named);
-        let plugin = compiled.map(|module| Plugin { module, version, version_id });
+        let plugin = compiled.map(|module| Plugin { module, told: self.told.clone() });
         Some((self.known.clone(), plugin))
     }
 }

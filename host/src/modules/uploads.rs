@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use super::signature::Signers;
-use super::{Record, Refusal, Upload, Version};
+use super::{Record, Refusal, Told, Upload};
 use crate::digest::sha256;
 use crate::ledger::Notes;
 use crate::policy::{ModulesPolicy, Pin};
@@ -25,8 +25,8 @@ impl Uploads {
         Self { signers, rollback_after, notes, records: Mutex::default() }
     }
 
-    /// Every check that an upload has to pass before it is compiled. Returns the version it was signed as.
-    pub(super) fn look_at(&self, name: &str, pin: Option<&Pin>, upload: &Upload) -> Result<Option<Version>, Refusal> {
+    /// Every check that an upload has to pass before it is compiled. Returns what is known of it then.
+    pub(super) fn look_at(&self, name: &str, pin: Option<&Pin>, upload: &Upload) -> Result<Told, Refusal> {
         let digest = sha256(&upload.bytes);
         if let Some(Pin::Sha256(pinned)) = pin
             && *pinned != digest
@@ -34,12 +34,15 @@ impl Uploads {
             return Err(Refusal::because(format!("has the SHA-256 {digest}, and the handler is pinned to {pinned}")));
         }
         let signed = self.signers.verify(name, &upload.bytes, upload.signature.as_deref())?;
-        let version = signed.map(|signed| signed.version);
-        if pin.is_some() {
-            return Ok(version);
-        }
-        let record = self.record(name).unwrap_or_default();
-        if let (Some(version), Some(newest)) = (&version, &record.newest)
+        let told = Told { accepted: pin.is_none(), ..Told::new(&digest, signed, upload.version_id.clone()) };
+        self.allows(name, pin, &told).map(|()| told)
+    }
+
+    /// Whether what hosts know allows a digest to be run.
+    pub(super) fn allows(&self, name: &str, pin: Option<&Pin>, told: &Told) -> Result<(), Refusal> {
+        let Told { digest, version, .. } = told;
+        let (None, record) = (pin, self.record(name).unwrap_or_default()) else { return Ok(()) };
+        if let (Some(version), Some(newest)) = (version, record.newest(|by| self.signers.trusts(by)))
             && version < newest
         {
             return Err(Refusal::because(format!(
@@ -47,12 +50,12 @@ impl Uploads {
                  sha256 = \"{digest}\" to go back to it"
             )));
         }
-        if let Some(why) = record.given_up(&digest) {
+        if let Some(why) = record.given_up(digest) {
             return Err(Refusal::because(format!(
                 "was given up before: {why}; upload a better one, or pin the handler to sha256 = \"{digest}\" to run it all the same"
             )));
         }
-        Ok(version)
+        Ok(())
     }
 
     pub(super) fn record(&self, name: &str) -> Option<Record> {

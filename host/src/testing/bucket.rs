@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 
-use crate::modules::{Fetched, Source, SourceError, SourceErrorKind, Upload, Which};
+use crate::digest::sha256;
+use crate::modules::{Fetched, Known, Source, SourceError, SourceErrorKind, Upload, Which};
 
 /// One module's versions, the oldest first.
 pub(crate) struct Bucket {
@@ -12,6 +13,10 @@ pub(crate) struct Bucket {
     uploads: Mutex<Vec<Upload>>,
     /// Which versions were asked for, other than the newest.
     pub(crate) asked: Mutex<Vec<String>>,
+    /// Whether the newest can be read by nobody.
+    pub(crate) unreadable: Mutex<bool>,
+    /// How often the newest was handed out.
+    pub(crate) fetched: Mutex<usize>,
 }
 
 impl Bucket {
@@ -26,7 +31,13 @@ impl Bucket {
     }
 
     fn of(versioned: bool) -> Arc<Self> {
-        Arc::new(Self { versioned, uploads: Mutex::default(), asked: Mutex::default() })
+        Arc::new(Self {
+            versioned,
+            uploads: Mutex::default(),
+            asked: Mutex::default(),
+            unreadable: Mutex::default(),
+            fetched: Mutex::default(),
+        })
     }
 
     /// Uploads a module; its version is called `v1`, `v2` and so on.
@@ -35,7 +46,7 @@ impl Bucket {
         let number = uploads.len() + 1;
         let version_id = self.versioned.then(|| format!("v{number}"));
         let signature = signature.map(str::to_owned);
-        uploads.push(Upload { bytes: bytes.to_vec(), signature, tag: format!("tag {number}"), version_id });
+        uploads.push(Upload { bytes: bytes.to_vec(), signature, tag: sha256(bytes), version_id });
     }
 }
 
@@ -44,11 +55,19 @@ impl Source for Bucket {
     async fn fetch(&self, module: &str, which: Which<'_>, _: u64) -> Result<Fetched, SourceError> {
         let uploads = self.uploads.lock().unwrap();
         let upload = match which {
+            Which::Newest(_) if *self.unreadable.lock().unwrap() => {
+                return Err(SourceError { kind: SourceErrorKind::Denied, message: format!("{module} cannot be read") });
+            }
             Which::Newest(known) => {
                 let newest = uploads.last();
-                if newest.is_some_and(|newest| known.is_some_and(|known| known.tag == newest.tag)) {
+                let is_known = |newest: &Upload, known: &Known| {
+                    let with = known.refused_with.as_ref();
+                    known.tag == newest.tag && with.is_none_or(|with| *with == newest.signature)
+                };
+                if newest.zip(known).is_some_and(|(newest, known)| is_known(newest, known)) {
                     return Ok(Fetched::Unchanged);
                 }
+                *self.fetched.lock().unwrap() += 1;
                 newest
             }
             Which::Version(id) => {

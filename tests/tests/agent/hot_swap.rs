@@ -150,7 +150,7 @@ fn whatever_is_uploaded_while_events_stream_in_none_is_lost_and_the_last_good_pl
     let next = scene.start("next", &fire.policy(&handler), []);
     fire.send(5);
     fire.wait_until_all_are_completed(&next);
-    assert_eq!(next.said("the newest version was refused: an earlier one is used").len(), 1, "{:#?}", next.log());
+    assert_eq!(next.said("the newest version is not taken: an earlier one is used").len(), 1, "{:#?}", next.log());
     let (status, log) = next.terminate();
     let said: Vec<_> = self::answers(&log).into_values().flatten().collect();
     assert_eq!((status, said), (Some(0), vec!["version 7 says so".to_owned()]));

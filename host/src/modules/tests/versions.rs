@@ -83,6 +83,20 @@ async fn a_module_without_its_signature_leaves_the_signed_one_in_use() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_refused_for_its_signature_is_fetched_again_only_with_another_one() {
+    let signed = Signed::new(Bucket::unversioned());
+    signed.bucket.put(&guests::done(), None);
+    let host = signed.host();
+    for _ in 0..3 {
+        assert!(digest(&host, None).await.is_err());
+    }
+    assert_eq!(*signed.bucket.fetched.lock().unwrap(), 1);
+    // The same module, and so the same tag.
+    signed.upload(&guests::done(), "1");
+    assert_eq!(digest(&host, None).await, Ok(sha256(guests::done())));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_cold_start_with_a_refused_newest_takes_the_newest_that_passes_where_versions_are_kept() {
     let signed = Signed::new(Bucket::versioned());
     signed.upload(&guests::done(), "1");
@@ -96,6 +110,81 @@ async fn a_cold_start_with_a_refused_newest_takes_the_newest_that_passes_where_v
     assert_eq!(*signed.bucket.asked.lock().unwrap(), ["v3", "v2"], "each is looked at once");
     signed.upload(&guests::spin(), "3");
     assert_eq!(digest(&host, None).await, Ok(sha256(guests::spin())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cold_start_with_a_newest_that_nobody_can_read_takes_an_earlier_one_too() {
+    let signed = Signed::new(Bucket::versioned());
+    signed.upload(&guests::done(), "1");
+    signed.bucket.put(b"encrypted with a key of the uploader's", None);
+    *signed.bucket.unreadable.lock().unwrap() = true;
+    let host = signed.host();
+    assert_eq!(digest(&host, None).await, Ok(sha256(guests::done())));
+    // Where there is none, it is asked for again with each event.
+    let signed = Signed::new(Bucket::unversioned());
+    *signed.bucket.unreadable.lock().unwrap() = true;
+    let host = signed.host();
+    assert_eq!(digest(&host, None).await, Err("m.wasm cannot be read".to_owned()));
+    *signed.bucket.unreadable.lock().unwrap() = false;
+    signed.upload(&guests::done(), "1");
+    assert!(host.current("m.wasm", None).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_uploads_hide_neither_what_has_worked_nor_what_is_pinned() {
+    let signed = Signed::new(Bucket::versioned());
+    signed.upload(&guests::done(), "1");
+    let pin = Pin::Sha256(sha256(guests::done()));
+    let host = signed.host();
+    let plugin = host.current("m.wasm", None).await.unwrap();
+    host.tell("m.wasm", "h", &plugin, &Sign::Ended).await;
+    for number in 0..50 {
+        signed.bucket.put(format!("rubbish {number}").as_bytes(), None);
+    }
+    for pin in [None, Some(&pin)] {
+        signed.bucket.asked.lock().unwrap().clear();
+        assert_eq!(digest(&signed.host(), pin).await, Ok(sha256(guests::done())));
+        assert_eq!(*signed.bucket.asked.lock().unwrap(), ["v1"], "it is known from before");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn going_back_goes_to_nothing_older_than_what_another_host_has_accepted() {
+    let signed = Signed::new(Bucket::versioned());
+    let (host, other) = (signed.host(), signed.host());
+    signed.upload(&guests::done(), "3");
+    assert_eq!(digest(&host, None).await, Ok(sha256(guests::done())));
+    let plugin = host.current("m.wasm", None).await.unwrap();
+    host.tell("m.wasm", "h", &plugin, &Sign::Ended).await;
+    // The first host sees nothing of this one.
+    signed.upload(&guests::abandon(), "5");
+    assert_eq!(digest(&other, None).await, Ok(sha256(guests::abandon())));
+    signed.upload(&guests::spin(), "6");
+    assert_eq!(digest(&host, None).await, Ok(sha256(guests::spin())));
+    let plugin = host.current("m.wasm", None).await.unwrap();
+    for _ in 0..3 {
+        host.tell("m.wasm", "h", &plugin, &Sign::Crashed("unreachable".to_owned())).await;
+    }
+    assert_eq!(digest(&host, None).await, Ok(sha256(guests::abandon())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_became_older_while_it_was_compiled_is_refused_and_taken_when_it_is_signed_again() {
+    let signed = Signed::new(Bucket::unversioned());
+    let (host, other) = (signed.host(), signed.host());
+    signed.upload(&guests::done(), "2");
+    assert!(digest(&other, None).await.is_ok());
+    signed.upload(&guests::abandon(), "1");
+    let Ok(Fetched::New(upload)) = signed.bucket.fetch("m.wasm", Which::Newest(None), 0).await else { panic!() };
+    let told = host.look_at("m.wasm", None, &upload).unwrap();
+    let known = Known { tag: upload.tag, refused_with: Some(upload.signature) };
+    let module = host.sandbox.compile(&upload.bytes, told.digest.clone()).unwrap();
+    let compiling = Compiling::new(known, told, async move { Ok(module) });
+    host.slot("m.wasm", None).lock().await.compiling = Some(compiling);
+    let refusal = digest(&host, None).await.unwrap_err();
+    assert!(refusal.contains("is version 1, and version 2 was accepted before"), "{refusal}");
+    signed.upload(&guests::abandon(), "3");
+    assert_eq!(digest(&host, None).await, Ok(sha256(guests::abandon())));
 }
 
 #[tokio::test(start_paused = true)]

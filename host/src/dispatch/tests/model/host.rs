@@ -49,7 +49,7 @@ impl Workshop {
         let capacity = Capacity { attempts: 16, memory: 64 << 20 };
         let sandbox = Arc::new(Sandbox::new(capacity, Pace::Virtual).expect("a sandbox"));
         let module = sandbox.compile(&guests::drains_and_looks_again(170, 3), "digest".to_owned());
-        let plugin = Plugin { module: module.expect("a module"), version: None, version_id: None };
+        let plugin = Plugin::built_here(module.expect("a module"));
         Self { plugin: Arc::new(plugin), sandbox, policy: Self::policy() }
     }
 
