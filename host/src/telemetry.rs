@@ -1,5 +1,7 @@
 //! How the log is written: JSON lines for machines, short lines for people.
 
+use std::io;
+
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::EnvFilter;
@@ -34,8 +36,52 @@ pub(crate) fn visible_lines(text: &str) -> String {
 
 /// The same for JSON, which stays JSON.
 pub(crate) fn visible_json(json: &serde_json::Value) -> String {
+    escaped_json(&json.to_string())
+}
+
+/// The same for the text of a JSON value: only in strings does it hold such characters.
+fn escaped_json(text: &str) -> String {
     let escaped = |c: char| if is_obeyed(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
-    json.to_string().chars().map(escaped).collect()
+    text.chars().map(escaped).collect()
+}
+
+/// The same for a line of the log that has line breaks of others in it: what follows them is indented, and so no line of the host's.
+fn indented(text: &str) -> String {
+    text.split('\n').map(visible).collect::<Vec<_>>().join("\n    ")
+}
+
+/// Where lines of the log are written: what a terminal would obey is made visible first.
+struct Visible<M> {
+    to: M,
+    escape: fn(&str) -> String,
+}
+
+/// The same for one line.
+struct VisibleLine<W> {
+    to: W,
+    escape: fn(&str) -> String,
+}
+
+impl<'a, M: MakeWriter<'a>> MakeWriter<'a> for Visible<M> {
+    type Writer = VisibleLine<M::Writer>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        VisibleLine { to: self.to.make_writer(), escape: self.escape }
+    }
+}
+
+impl<W: io::Write> io::Write for VisibleLine<W> {
+    /// Takes a whole line, as the layers of tracing-subscriber write it.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        let shown = (self.escape)(text.strip_suffix('\n').unwrap_or(&text));
+        self.to.write_all(format!("{shown}\n").as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
 }
 
 /// What is logged: what the environment asks for, if nothing is secret in it.
@@ -49,10 +95,14 @@ fn without_secrets<S: Subscriber>(asked: EnvFilter) -> impl Filter<S> {
     asked.and(filter_fn(|metadata| !may_hold_secrets(metadata)).with_max_level_hint(LevelFilter::TRACE))
 }
 
-/// Whether lines like this one are never written, whatever is asked for: at this level the AWS SDK shows requests and answers whole,
-/// with the tokens of the metadata service, and, if its own LOG_SENSITIVE_BODIES is set, the keys that Secrets Manager keeps for us.
+/// Whether lines like this one are never written, whatever is asked for.
+///
+/// At level TRACE the AWS SDK shows requests and answers whole, with the tokens of the metadata service, and, if its own
+/// LOG_SENSITIVE_BODIES is set, the keys that Secrets Manager keeps for us. And whatever the level, where it looks for credentials in
+/// vain, it shows the answer that it could do nothing with. That there are none, the error of the call says, and why.
 fn may_hold_secrets(metadata: &Metadata<'_>) -> bool {
-    *metadata.level() == Level::TRACE && metadata.target().starts_with("aws_")
+    let shows_answers = *metadata.level() == Level::TRACE && metadata.target().starts_with("aws_");
+    shows_answers || metadata.target() == "aws_config::meta::credentials::chain"
 }
 
 /// What the environment says is to be logged.
@@ -93,12 +143,14 @@ where
 {
     // What an event is about is its `target`: the module that says so must not stand beside it under the same name.
     let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_target(false);
+    let writer = Visible { to: writer, escape: escaped_json };
     lines.with_current_span(false).with_span_list(false).with_writer(writer).with_filter(filter())
 }
 
 /// Short lines on standard error.
 pub fn human() {
-    let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(std::io::stderr);
+    let writer = Visible { to: io::stderr, escape: indented };
+    let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(writer);
     tracing_subscriber::registry().with(lines.with_filter(filter())).init();
     warn_of_filter();
 }
@@ -134,12 +186,42 @@ mod tests {
         let all = lines.with_filter(without_secrets(EnvFilter::new("trace")));
         tracing::subscriber::with_default(tracing_subscriber::registry().with(all), || {
             tracing::trace!(target: "aws_smithy_runtime::client::orchestrator", "a secret");
+            tracing::warn!(target: "aws_config::meta::credentials::chain", "a secret");
             tracing::debug!(target: "aws_smithy_runtime::client::orchestrator", "a stage");
             tracing::trace!(target: "hostler::dispatch", "a step");
         });
         let written = String::from_utf8(written.lock().unwrap().clone()).unwrap();
         assert!(!written.contains("a secret"), "{written}");
         assert!(written.contains("a stage") && written.contains("a step"), "{written}");
+    }
+
+    /// What is written of a line by `layer`, which writes to what it is given.
+    fn logged<L: Layer<tracing_subscriber::Registry> + Send + Sync>(
+        layer: impl FnOnce(Box<dyn Fn() -> Sink + Send + Sync>) -> L,
+        message: &str,
+    ) -> String {
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&written);
+        let layer = layer(Box::new(move || Sink(Arc::clone(&sink))));
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            tracing::info!(target: "guest", "{message}");
+        });
+        String::from_utf8(written.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn what_a_guest_logs_is_obeyed_by_no_terminal_and_is_no_line_of_the_hosts() {
+        let hostile = "a\r\n2026-01-15T03:00:00Z ERROR b\u{9b}2J\u{1b}[2J\u{202e}c";
+        let json = logged(json_lines, hostile);
+        assert!(!json.trim_end_matches('\n').contains(is_obeyed), "{json:?}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap()["message"], hostile);
+        let human = |writer| {
+            let writer = Visible { to: writer, escape: indented };
+            tracing_subscriber::fmt::layer().with_ansi(false).without_time().with_writer(writer)
+        };
+        let lines = logged(human, hostile);
+        assert!(!lines.replace('\n', "").contains(is_obeyed), "{lines:?}");
+        assert!(lines.contains("\n    2026-01-15T03:00:00Z ERROR b") && lines.ends_with("c\n"), "{lines:?}");
     }
 
     /// Keeps what is written.

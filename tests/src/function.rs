@@ -111,13 +111,19 @@ impl<'stack> Function<'stack> {
 
     /// Its lines in CloudWatch Logs that are JSON objects, in order: what the host logs.
     pub fn log(&self) -> Vec<Value> {
+        let lines = self.written().into_iter();
+        lines.filter_map(|line| serde_json::from_str(&line).ok()).filter(Value::is_object).collect()
+    }
+
+    /// Everything that it wrote and that came to CloudWatch Logs, in order.
+    pub fn written(&self) -> Vec<String> {
         let input = json!({ "logGroupName": format!("/aws/lambda/{}", self.name) });
         let request = Request::new("POST", "/", input.to_string())
             .header("x-amz-target", "Logs_20140328.FilterLogEvents")
             .header("content-type", "application/x-amz-json-1.1");
         let response = json_of(&succeed(self.stack.ministack("logs", request)));
-        let lines = response["events"].as_array().into_iter().flatten().filter_map(|event| event["message"].as_str());
-        lines.filter_map(|line| serde_json::from_str(line).ok()).filter(Value::is_object).collect()
+        let events = response["events"].as_array().into_iter().flatten();
+        events.filter_map(|event| event["message"].as_str().map(str::to_owned)).collect()
     }
 
     /// The lines that are so, once there is one; panics with the whole log when there never is.

@@ -3,7 +3,8 @@
 //! [`Stack`] is AWS: `ministack` (S3, SQS, STS, Lambda), `moto` (ECS, EC2, Secrets Manager), and Auto Scaling of our own, since neither of the
 //! two checks what it is told. A [`Storm`] in front of them makes it the AWS of a bad day. A [`Fleet`] is what a test has of it
 //! for itself. [`Node`] is a node's sshd, and [`Metadata`] what a node is told. [`Agent`] is the host as a process that lives,
-//! [`Function`] the host as a Lambda function, [`Browser`] a reader of pages, and [`Signer`] an author of plugins. A test writes its policy of the pieces in
+//! [`Function`] the host as a Lambda function, [`Browser`] a reader of pages, and [`Signer`] an author of plugins.
+//! A [`Canary`] is a secret that must come out nowhere. A test writes its policy of the pieces in
 //! [`policy`] and of its own, and sends what is in [`events`].
 //! `make test` installs and builds what they run.
 //!
@@ -12,6 +13,7 @@
 mod agent;
 mod autoscaling;
 mod browser;
+mod canary;
 mod chance;
 mod chaos;
 pub mod events;
@@ -32,6 +34,7 @@ use std::path::{Path, PathBuf};
 pub use agent::{Agent, Refusal};
 pub use autoscaling::{AutoScaling, Call, Ended, Story};
 pub use browser::Browser;
+pub use canary::{Canary, assert_in_none, files};
 pub use chance::Chance;
 pub use chaos::{Chaos, Figures, Rates, Storm};
 pub use fleet::{Fleet, Instance};
@@ -41,7 +44,7 @@ pub use microburst::Microburst;
 pub use node::Node;
 pub use process::{Process, poll};
 pub use queue::Queue;
-pub use signer::{Signer, hostler};
+pub use signer::{Signer, hostler, hostler_with};
 pub use stack::{ACCOUNT, Emulator, REGION, Stack, signed};
 
 /// The root of the repository.

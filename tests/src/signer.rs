@@ -34,8 +34,13 @@ impl Signer {
 
 /// Runs the host in a folder.
 pub fn hostler(folder: &Path, arguments: &[&str]) -> Output {
+    hostler_with(folder, arguments, &[])
+}
+
+/// The same, with this in its environment.
+pub fn hostler_with(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     let mut command = Command::new(host());
-    command.current_dir(folder).args(arguments).env_remove("AWS_LAMBDA_RUNTIME_API");
+    command.current_dir(folder).args(arguments).env_remove("AWS_LAMBDA_RUNTIME_API").envs(environment.iter().copied());
     command.output().expect("the host starts")
 }
 

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use hostler_tests::{Signer, guest, hostler};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use hostler_tests::{Canary, Signer, assert_in_none, files, guest, hostler, hostler_with};
 use tempfile::TempDir;
 
 /// A folder with a plugin in it.
@@ -114,6 +116,53 @@ fn a_key_with_a_passphrase_goes_both_ways_too() {
     let (status, said) = told(&desk.hostler(&["sign", "probe.wasm", "--passphrase-file", "none"]));
     assert_eq!(status, Some(1));
     assert!(said.starts_with("error: cannot read the passphrase in none: No such file"), "{said}");
+}
+
+#[test]
+fn neither_passphrases_nor_secret_keys_are_in_anything_that_is_written() {
+    let desk = Desk::new();
+    let (right, wrong) = ("CanaryOfTheRightPassphrase", "CanaryOfTheWrongPassphrase");
+    desk.write("right", &format!("{right}\n"));
+    desk.write("wrong", &format!("{wrong}\n"));
+    let mut written = Vec::new();
+    let mut run = |arguments: &[&str]| {
+        let output = hostler_with(desk.path(), arguments, &[("HOSTLER_LOG", "trace"), ("RUST_BACKTRACE", "1")]);
+        let (status, said) = told(&output);
+        written.push((arguments.join(" "), said.into_bytes()));
+        status
+    };
+    assert_eq!(run(&["keygen", "--passphrase-file", "right"]), Some(0));
+    assert_eq!(run(&["keygen", "--unencrypted", "plain.key"]), Some(0));
+    for (passphrase, status) in [("right", 0), ("wrong", 1)] {
+        assert_eq!(run(&["sign", "probe.wasm", "--passphrase-file", passphrase]), Some(status));
+    }
+    assert_eq!(run(&["sign", "probe.wasm", "--secret-key", "plain.key"]), Some(0));
+    assert_eq!(run(&["verify", "probe.wasm", "--key", "plain.pub"]), Some(0));
+    // Whoever mistakes one file for another: a key for a passphrase, a passphrase for a key, the secret one for the public one.
+    let plain = desk.read("plain.key");
+    let body = plain.lines().nth(1).expect("the key is the second line").to_owned();
+    desk.write("cut.key", &plain.replace(&body, &body[..body.len() - 9]));
+    assert_eq!(run(&["sign", "probe.wasm", "--secret-key", "cut.key"]), Some(1));
+    assert_eq!(run(&["sign", "probe.wasm", "--passphrase-file", "plain.key"]), Some(1));
+    assert_eq!(run(&["sign", "probe.wasm", "--secret-key", "right"]), Some(1));
+    assert_ne!(run(&["verify", "probe.wasm", "--key", "plain.key"]), Some(0));
+    desk.policy(&format!("{body:?}"), "");
+    assert_ne!(run(&["verify", "probe.wasm", "--policy", "hostler.toml"]), Some(0));
+    assert_ne!(run(&["check", "probe.wasm", "--policy", "hostler.toml"]), Some(0));
+
+    let holds = ["right", "wrong", "plain.key", "cut.key", "hostler.toml"];
+    let kept = files(desk.path()).into_iter().filter(|(path, _)| !holds.iter().any(|name| path.ends_with(name)));
+    written.extend(kept);
+    // Algorithms, salt, limits and the key's id come first (minisign(1), "secret key format"); then the secret.
+    let secret = &BASE64.decode(&body).expect("a key is base64")[62..94];
+    let canaries = [
+        Canary::new("the right passphrase", right.as_bytes()),
+        Canary::new("the wrong passphrase", wrong.as_bytes()),
+        Canary::new("the secret key", secret),
+        // Those of the seed alone: behind it stands what the public key has too.
+        Canary::new("the secret key's line", &body.as_bytes()[84..124]),
+    ];
+    assert_in_none(&canaries, &written);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt::Write as _;
 
+use aws_config::imds::client::error::ImdsError;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
@@ -218,6 +219,10 @@ pub(super) fn one_line(text: &str) -> String {
 
 /// The error at the bottom of a chain: those above it say "dispatch failure", "io error" and the like.
 pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
+    if let Some(ImdsError::ErrorResponse(answer)) = find(error) {
+        // In its own words it shows all of the answer, and that may hold credentials.
+        return format!("the metadata service answers with HTTP {}", answer.response().status().as_u16());
+    }
     one_line(&chain(error).last().unwrap_or(error).to_string())
 }
 

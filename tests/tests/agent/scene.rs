@@ -15,7 +15,7 @@ pub(crate) const HOOK: &str = "drain";
 pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// The exit status of an agent that finds at its start that it cannot do its work.
-const CANNOT_SERVE: Option<i32> = Some(5);
+pub(crate) const CANNOT_SERVE: Option<i32> = Some(5);
 
 pub(crate) struct Scene {
     pub(crate) fleet: Fleet,
@@ -74,7 +74,10 @@ impl Scene {
     }
 
     /// What leads an agent to the servers, and then to those of the test.
-    fn environment(&self, more: impl IntoIterator<Item = (&'static str, String)>) -> Vec<(&'static str, String)> {
+    pub(crate) fn environment(
+        &self,
+        more: impl IntoIterator<Item = (&'static str, String)>,
+    ) -> Vec<(&'static str, String)> {
         self.fleet.stack.environment().into_iter().chain(more).collect()
     }
 

@@ -3,69 +3,14 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use hostler_tests::{ACCOUNT, Metadata, Node, Queue, events, policy, poll};
+use hostler_tests::http::{Response, Server};
+use hostler_tests::{ACCOUNT, Agent, Canary, Metadata, Node, Queue, assert_in_none, events, files, policy, poll};
 use serde_json::json;
 
-use crate::scene::{HOOK, SOON, Scene};
-
-/// A secret that is planted, in each form in which it might come out.
-struct Canary {
-    name: &'static str,
-    forms: Vec<Vec<u8>>,
-}
-
-impl Canary {
-    fn new(name: &'static str, secret: &[u8]) -> Self {
-        let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
-        let list: Vec<_> = secret.iter().map(u8::to_string).collect();
-        let texts = [hex.to_uppercase(), hex, list.join(", "), list.join(","), BASE64.encode(secret)];
-        let forms = texts.into_iter().map(String::into_bytes).chain([secret.to_vec()]).collect();
-        Self { name, forms }
-    }
-
-    /// A private key, in OpenSSH's form: what is in the file, line by line, and what is in the key.
-    fn of_key(name: &'static str, private: &str, public: &str) -> Vec<Self> {
-        let body: Vec<_> = private.lines().filter(|line| !line.starts_with("-----")).collect();
-        let decoded = BASE64.decode(body.concat()).expect("a private key is base64");
-        let public = BASE64.decode(public.split(' ').nth(1).unwrap_or_default()).expect("a public key is base64");
-        let public = &public[public.len() - 32..];
-        // The seed stands before the public key, where that stands last.
-        let at =
-            decoded.windows(32).rposition(|window| window == public).expect("the private key holds the public one");
-        // The lines before hold the public key alone.
-        let secret = &body[body.len() / 2..];
-        let lines = secret.iter().filter(|line| line.len() > 30).map(|line| Self::new(name, line.as_bytes()));
-        lines.chain([Self::new(name, &decoded[at - 32..at])]).collect()
-    }
-
-    fn is_in(&self, bytes: &[u8]) -> bool {
-        self.forms.iter().any(|form| bytes.windows(form.len()).any(|window| window == form))
-    }
-}
-
-/// The files below a folder, with what they hold.
-fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
-    let entries = fs::read_dir(folder).expect("the folder can be read").map(|entry| entry.expect("an entry").path());
-    let below = |path: std::path::PathBuf| {
-        if path.is_dir() {
-            files(&path)
-        } else {
-            vec![(path.display().to_string(), fs::read(&path).unwrap_or_default())]
-        }
-    };
-    entries.flat_map(below).collect()
-}
-
-fn assert_in_none(canaries: &[Canary], written: &[(String, Vec<u8>)]) {
-    for canary in canaries {
-        for (file, bytes) in written {
-            assert!(!canary.is_in(bytes), "{} is in {file}", canary.name);
-        }
-    }
-}
+use crate::scene::{CANNOT_SERVE, HOOK, SOON, Scene};
 
 /// A key that no node lets in: the private one, and the public one.
 fn stranger(folder: &Path) -> (String, String) {
@@ -76,15 +21,6 @@ fn stranger(folder: &Path) -> (String, String) {
     let keys = (read(&path), read(&path.with_extension("pub")));
     fs::remove_file(&path).expect("a key can be removed");
     keys
-}
-
-#[test]
-fn a_canary_is_found_in_whatever_form_it_comes() {
-    let canary = Canary::new("a secret", b"s3cret");
-    for text in ["..s3cret..", "[115, 51, 99, 114, 101, 116]", "7333637265 733363726574", "733363726574", "czNjcmV0"] {
-        assert!(canary.is_in(text.as_bytes()), "{text}");
-    }
-    assert!(!canary.is_in(b"s3cre"));
 }
 
 #[test]
@@ -107,6 +43,7 @@ fn secrets_are_in_nothing_that_the_host_writes_however_much_it_logs() {
         ("kept", format!("secretsmanager:{secret}")),
         ("unknown", "env:NUPROJ_UNKNOWN".to_owned()),
         ("damaged", "env:NUPROJ_DAMAGED".to_owned()),
+        ("crashes", "env:NUPROJ_KEY".to_owned()),
     ];
     let mut handlers = String::new();
     for (name, source) in &sources {
@@ -114,7 +51,11 @@ fn secrets_are_in_nothing_that_the_host_writes_however_much_it_logs() {
         let command = json!(["touch", node.marker(name)]).to_string();
         handlers += &policy::handler(name, "probe");
         handlers += &policy::terminations(&format!("{}-{name}", scene.fleet.group), HOOK);
-        handlers += &format!("[handler.grants]\n{grant}\n[handler.config]\ncommand = '{command}'\n");
+        handlers += &format!("[handler.grants]\n{grant}\n[handler.finish]\nmax-attempts = 1\n");
+        handlers += &format!("[handler.config]\ncommand = '{command}'\n");
+        if *name == "crashes" {
+            handlers += "panics = \"in the end\"\n";
+        }
     }
     let at = |name: &str| format!("dir:{}", scene.folder().join(name).display());
     let recordings = format!("[recordings]\nstore = \"{}\"\n", at("recordings"));
@@ -136,7 +77,8 @@ fn secrets_are_in_nothing_that_the_host_writes_however_much_it_logs() {
         let token = stack.autoscaling.hold_back(&group, HOOK, &scene.instance.id);
         queue.send(&[events::termination(&group, HOOK, &scene.instance.id, &token).to_string()]);
     }
-    assert!(poll(SOON, || agent.said("abandoned").len() == sources.len()), "{:#?}", agent.said("attempt"));
+    let ended = || agent.said("abandoned").len() + agent.said("gave up").len();
+    assert!(poll(SOON, || ended() == sources.len()), "{:#?}", agent.said("attempt"));
     let attempts = agent.said("attempt");
     for (name, answer) in [
         ("file", "command: \"\""),
@@ -144,11 +86,13 @@ fn secrets_are_in_nothing_that_the_host_writes_however_much_it_logs() {
         ("kept", "command: \"\""),
         ("unknown", "command: ErrorCode::Denied"),
         ("damaged", "command: "),
+        ("crashes", "the plugin trapped: "),
     ] {
         let attempt = attempts.iter().rfind(|line| line["handler"] == name).expect("each has its attempt");
         let note = attempt["note"].as_str().unwrap_or_default();
         assert!(note.starts_with(answer), "{name}: {note}");
     }
+    assert!(node.marker("crashes").exists(), "it crashed before it used the key");
     assert_eq!(agent.terminate().0, Some(0));
 
     let written = files(scene.folder());
@@ -190,7 +134,96 @@ fn what_the_metadata_service_gives_to_the_host_alone_is_in_nothing_that_it_write
     let canaries = [
         Canary::new("the role's secret access key", access_key.as_bytes()),
         Canary::new("the role's session token", token.as_bytes()),
-        Canary { name: "a token of the metadata service", forms: vec![Metadata::TOKENS.as_bytes().to_vec()] },
+        Canary::new("a token of the metadata service", Metadata::TOKENS.as_bytes()),
+    ];
+    assert_in_none(&canaries, &files(scene.folder()));
+}
+
+/// What a service that gives credentials may answer when something is wrong with it, around the secrets that it has.
+fn damaged(access_key: &str, token: &str) -> Vec<(&'static str, Response)> {
+    let document = json!({
+        "Code": "Success", "AccessKeyId": "test", "SecretAccessKey": access_key, "Token": token,
+        "Expiration": "2100-01-01T00:00:00Z",
+    });
+    let whole = document.to_string();
+    let changed = |key: &str, value: serde_json::Value| {
+        let mut document = document.clone();
+        document[key] = value;
+        Response::new(200, document.to_string())
+    };
+    vec![
+        ("no-text", Response::new(200, [whole.as_bytes(), b"\xff"].concat())),
+        ("cut", Response::new(200, &whole[..whole.len() - 1])),
+        ("more", Response::new(200, format!("{whole}{whole}"))),
+        ("escaped", Response::new(200, whole.replace("Canary", "\\uCanary"))),
+        ("number", Response::new(200, whole.replace(&format!("{access_key:?}"), access_key))),
+        ("list", Response::new(200, format!("[{whole}]"))),
+        ("expires", changed("Expiration", json!(token))),
+        ("code", changed("Code", json!("Failed"))),
+        ("absent", Response::new(404, whole.as_str())),
+        ("status", Response::new(500, whole)),
+    ]
+}
+
+#[test]
+fn what_a_service_gives_credentials_in_is_in_nothing_that_is_written_though_it_makes_no_sense() {
+    let scene = Scene::new();
+    let queue = Queue::create(scene.fleet.stack, "events");
+    let policy = scene.policy_of_queue(&queue.url, &scene.spot());
+    let (access_key, token) = ("CanaryOfTheRolesAccessKey0123456789abcde", "CanaryOfTheRolesSessionToken0123456789ab");
+    let authorization = "CanaryOfTheAuthorizationToken0123456789a";
+    let shown = |service: &'static str, damage: &'static str, answer: Response| {
+        let answered = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&answered);
+        // Both that of containers and that of instances, which gives a token and the name of a role first.
+        let server = Server::start(move |request| match (request.method.as_str(), &*request.target) {
+            ("PUT", _) => {
+                let mut given = Response::new(200, Metadata::TOKENS);
+                given.headers.push(("x-aws-ec2-metadata-token-ttl-seconds".into(), "21600".into()));
+                given
+            }
+            (_, "/latest/meta-data/iam/security-credentials/") => Response::new(200, "hostler"),
+            _ => {
+                counted.fetch_add(1, Ordering::Relaxed);
+                answer.clone()
+            }
+        });
+        let lead = match service {
+            "container" => vec![
+                ("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("{}/credentials", server.url())),
+                ("AWS_CONTAINER_AUTHORIZATION_TOKEN", authorization.to_owned()),
+            ],
+            _ => vec![
+                ("AWS_EC2_METADATA_DISABLED", "false".to_owned()),
+                ("AWS_EC2_METADATA_SERVICE_ENDPOINT", server.url()),
+            ],
+        };
+        let more = [
+            ("HOSTLER_LOG", "trace".to_owned()),
+            ("LOG_SENSITIVE_BODIES", "true".to_owned()),
+            // Blank counts as none: those of the service are what is left.
+            ("AWS_ACCESS_KEY_ID", String::new()),
+            ("AWS_SECRET_ACCESS_KEY", String::new()),
+        ];
+        let environment = scene.environment(lead.into_iter().chain(more));
+        let refusal = Agent::refuses(&scene.folder().join(format!("{service}-{damage}")), &policy, &environment);
+        assert_eq!(refusal.status, CANNOT_SERVE, "{service}, {damage}: {}", refusal.log);
+        assert!(answered.load(Ordering::Relaxed) > 0, "{service}, {damage}: nobody asked for it");
+    };
+    std::thread::scope(|threads| {
+        for (service, (damage, answer)) in ["container", "instance"]
+            .into_iter()
+            .flat_map(|service| damaged(access_key, token).into_iter().map(move |damage| (service, damage)))
+        {
+            let shown = &shown;
+            threads.spawn(move || shown(service, damage, answer));
+        }
+    });
+    let canaries = [
+        Canary::new("the role's secret access key", access_key.as_bytes()),
+        Canary::new("the role's session token", token.as_bytes()),
+        Canary::new("the authorization token", authorization.as_bytes()),
+        Canary::new("a token of the metadata service", Metadata::TOKENS.as_bytes()),
     ];
     assert_in_none(&canaries, &files(scene.folder()));
 }

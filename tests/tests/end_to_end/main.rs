@@ -5,6 +5,7 @@ mod modules;
 mod payloads;
 mod queue;
 mod scene;
+mod secrets;
 
 use std::process::Command;
 

@@ -1,7 +1,8 @@
 //! A handler that tries what its settings say, and abandons with what came of it: how a test sees what a guest sees.
 //!
 //! Settings: `drain` is the instance to drain, in place of the event's own; `command` is a command for the event's instance.
-//! With `wait` it does nothing, and asks to be called again after that time. Without any, the answer is `nothing was asked`.
+//! With `wait` it does nothing, and asks to be called again after that time. Without any, the answer is `nothing was asked`. With
+//! `panics` it panics in the end, with the answer.
 
 use hostler_plugin::prelude::*;
 
@@ -26,7 +27,9 @@ fn handle(event: &Event) -> Result<Outcome> {
     if answers.is_empty() {
         answers.push("nothing was asked".to_owned());
     }
-    Ok(Outcome::Abandon(answers.join("; ")))
+    let answer = answers.join("; ");
+    assert!(config::get("panics").is_none(), "{answer}");
+    Ok(Outcome::Abandon(answer))
 }
 
 hostler_plugin::export!(handle);
