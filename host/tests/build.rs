@@ -69,11 +69,17 @@ hostler_plugin::export!(handle);
 #[test]
 fn the_same_source_gives_the_same_component_wherever_it_is() {
     let (one, other) = (plugin(HANDLER), plugin(HANDLER));
+    // And wherever cargo builds it.
+    fs::create_dir(other.path().join(".cargo")).unwrap();
+    fs::write(other.path().join(".cargo/config.toml"), "[build]\nbuild-dir = \"elsewhere\"\n").unwrap();
     let bytes = |folder: &tempfile::TempDir| fs::read(build(folder.path()).unwrap()).unwrap();
     let (one_bytes, other_bytes) = (bytes(&one), bytes(&other));
-    let holds = |text: &str| one_bytes.windows(text.len()).any(|window| window == text.as_bytes());
-    assert!(!holds(one.path().to_str().unwrap()), "the component holds a path of this machine");
-    assert!(holds("generated.rs"), "the component does not say where it panics");
+    assert!(other.path().join("elsewhere").exists(), "it was not built elsewhere");
+    for (bytes, folder) in [(&one_bytes, &one), (&other_bytes, &other)] {
+        let holds = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+        assert!(!holds(folder.path().to_str().unwrap()), "the component holds a path of this machine");
+        assert!(holds("generated.rs"), "the component does not say where it panics");
+    }
     assert!(one_bytes == other_bytes, "two builds of the same source differ");
 }
 

@@ -161,12 +161,14 @@ fn module(messages: &str, package_id: &str) -> Option<PathBuf> {
 ///
 /// Flags in the environment hide those of the configuration, so ours are added wherever the author's are.
 fn remap_paths(cargo: &mut Command, package: &Package) {
-    // The last that matches counts, and the target directory is usually below the root.
-    let paths = [
+    let mut paths = vec![
         (Some(package.workspace_root.clone()), "/plugin"),
         (Some(package.target_directory.clone()), "/target"),
+        (Some(package.build_directory.clone()), "/target"),
         (cargo_home(), "/cargo"),
     ];
+    // The last that matches counts: whatever lies below another comes after it.
+    paths.sort_by_key(|(from, _)| from.as_ref().map(|from| from.components().count()));
     let flags: Vec<String> = paths
         .into_iter()
         .filter_map(|(from, to)| Some(format!("--remap-path-prefix={}={to}", from?.display())))

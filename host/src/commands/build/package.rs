@@ -21,6 +21,8 @@ pub(super) struct Package {
     pub(super) workspace_root: PathBuf,
     /// Where cargo puts what it builds.
     pub(super) target_directory: PathBuf,
+    /// Where it builds, and build scripts write what they write: the same, unless its configuration has a `build-dir`.
+    pub(super) build_directory: PathBuf,
     /// Whether the workspace has a profile `plugin` of its own.
     pub(super) has_profile: bool,
 }
@@ -31,6 +33,8 @@ struct Metadata {
     packages: Vec<Described>,
     workspace_root: PathBuf,
     target_directory: PathBuf,
+    /// Cargo says so since 1.91, from when on it can be another.
+    build_directory: Option<PathBuf>,
 }
 
 impl Metadata {
@@ -96,6 +100,7 @@ impl Package {
             folder: folder.to_owned(),
             id: package.id,
             workspace_root: metadata.workspace_root,
+            build_directory: metadata.build_directory.unwrap_or_else(|| metadata.target_directory.clone()),
             target_directory: metadata.target_directory,
             has_profile,
         })
