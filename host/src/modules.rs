@@ -131,8 +131,8 @@ impl Modules {
 
     /// Whether the source has modules to give, asked about those called `names`: once, at start, where a person still reads the answer.
     ///
-    /// An error if there is no such source, or if none of them may be read. One that is not there yet, and what may pass by itself, is
-    /// said and not waited for.
+    /// An error if there is no such source, or if none of them may be read, nor an earlier version of one. One that is not there yet, and
+    /// what may pass by itself, is said and not waited for.
     pub async fn check(&self, names: impl IntoIterator<Item = &str>) -> Result<(), SourceError> {
         let asked = names.into_iter().collect::<BTreeSet<_>>().into_iter().map(|name| {
             let (name, source) = (name.to_owned(), Arc::clone(&self.source));
@@ -142,11 +142,11 @@ impl Modules {
                 (name, fetched)
             }
         });
-        let (mut forbidden, mut others) = (None, false);
+        let (mut forbidden, mut others) = (Vec::new(), false);
         for (name, fetched) in side_by_side(asked).await {
             match fetched.unwrap_or_else(|_| Err(self.late(&name))) {
                 Err(error) if error.kind == SourceErrorKind::SourceMissing => return Err(error),
-                Err(error) if error.kind == SourceErrorKind::Denied => forbidden = Some(forbidden.unwrap_or(error)),
+                Err(error) if error.kind == SourceErrorKind::Denied => forbidden.push((name, error)),
                 Err(error) if error.kind != SourceErrorKind::TooLarge => {
                     others = true;
                     tracing::warn!(module = name, %error, "a module cannot be had yet: it is asked for again with each event");
@@ -154,13 +154,13 @@ impl Modules {
                 _ => others = true,
             }
         }
-        match forbidden {
-            Some(error) if !others => Err(error),
-            Some(error) => {
-                tracing::warn!(%error, "a module cannot be had: it is asked for again with each event");
-                Ok(())
-            }
-            None => Ok(()),
+        for (name, error) in &forbidden {
+            others = others || self.reads_earlier(name).await;
+            tracing::warn!(module = name, %error, "a module cannot be had: it is asked for again with each event");
+        }
+        match forbidden.into_iter().next() {
+            Some((_, error)) if !others => Err(error),
+            _ => Ok(()),
         }
     }
 

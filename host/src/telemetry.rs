@@ -47,7 +47,7 @@ fn escaped_json(text: &str) -> String {
 
 /// The same for a line of the log that has line breaks of others in it: what follows them is indented, and so no line of the host's.
 fn indented(text: &str) -> String {
-    text.split('\n').map(visible).collect::<Vec<_>>().join("\n    ")
+    visible_lines(text).replace('\n', "\n    ")
 }
 
 /// Where lines of the log are written: what a terminal would obey is made visible first.

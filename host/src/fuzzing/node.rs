@@ -20,7 +20,8 @@ const LONGEST_MESSAGE: usize = 4096;
 
 /// What a node says as soon as somebody connects; and behind `---`, while a command runs there.
 ///
-/// It proves nothing with that, and is told of in time and in few words that no terminal obeys. Of what a command prints, the beginning is kept, as much as there is room for, and whether that is all.
+/// It proves nothing with that, and is told of in time and in few words that no terminal obeys. Of what a command prints, the beginning
+/// is kept, as much as there is room for, and whether that is all.
 pub fn node(bytes: &[u8]) {
     let (greeting, messages) = parts(bytes);
     for stays in [false, true] {

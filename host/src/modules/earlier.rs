@@ -1,7 +1,9 @@
 //! Earlier versions, of a source that keeps them: what a process begins with when the newest is not taken.
 
 use super::slot::Slot;
-use super::{CompileError, Fetched, ModuleError, Modules, Plugin, Refusal, SourceError, SourceErrorKind, Which};
+use super::{
+    CompileError, Fetched, ModuleError, Modules, PATIENCE, Plugin, Refusal, SourceError, SourceErrorKind, Which,
+};
 use crate::policy::Pin;
 
 /// Why an earlier version is not taken.
@@ -27,6 +29,22 @@ impl Untaken {
 }
 
 impl Modules {
+    /// Whether the source hands out any earlier version of a module: then it is the newest alone that nobody can read.
+    pub(super) async fn reads_earlier(&self, name: &str) -> bool {
+        let looks = async {
+            for version in self.source.earlier(name).await.unwrap_or_default() {
+                // As at the start: none is so small as to be read for this.
+                match self.source.fetch(name, Which::Version(&version), 0).await {
+                    Ok(_) => return true,
+                    Err(error) if error.kind == SourceErrorKind::TooLarge => return true,
+                    Err(_) => {}
+                }
+            }
+            false
+        };
+        tokio::time::timeout(PATIENCE, looks).await.unwrap_or_default()
+    }
+
     /// Looks through earlier versions for one that passes every check: the newest is not taken, for `refusal`, and there is nothing to go
     /// on with.
     pub(super) async fn take_earlier(&self, name: &str, pin: Option<&Pin>, slot: &mut Slot, refusal: &ModuleError) {

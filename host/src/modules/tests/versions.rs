@@ -119,11 +119,13 @@ async fn a_cold_start_with_a_newest_that_nobody_can_read_takes_an_earlier_one_to
     signed.bucket.put(b"encrypted with a key of the uploader's", None);
     *signed.bucket.unreadable.lock().unwrap() = true;
     let host = signed.host();
+    assert!(host.check(["m.wasm"]).await.is_ok(), "a host does not start for want of the newest");
     assert_eq!(digest(&host, None).await, Ok(sha256(guests::done())));
     // Where there is none, it is asked for again with each event.
     let signed = Signed::new(Bucket::unversioned());
     *signed.bucket.unreadable.lock().unwrap() = true;
     let host = signed.host();
+    assert!(host.check(["m.wasm"]).await.is_err());
     assert_eq!(digest(&host, None).await, Err("m.wasm cannot be read".to_owned()));
     *signed.bucket.unreadable.lock().unwrap() = false;
     signed.upload(&guests::done(), "1");
