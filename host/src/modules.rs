@@ -7,6 +7,7 @@ pub mod accept;
 pub mod compile;
 mod dir;
 mod earlier;
+mod machine;
 mod record;
 #[cfg(feature = "live")]
 mod s3;

@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 use tokio::sync::Semaphore;
 
-use super::{Refusal, accept};
+use super::{Refusal, accept, machine};
 use crate::digest::sha256;
 use crate::sandbox::{Code, Module, Sandbox};
 use crate::telemetry::visible;
@@ -25,7 +25,7 @@ use crate::telemetry::visible;
 /// How long a module may take to compile: a Python one, the slowest that is meant well, takes about ten seconds.
 const TIME: Duration = Duration::from_secs(40);
 
-/// The most memory that compiling may take, in bytes, where the machine has twice that: a Python module takes 400 MB.
+/// The most memory that compiling may take, in bytes, where this process may take twice that: a Python module takes 400 MB.
 const MEMORY: u64 = 1 << 30;
 
 /// How many threads compile one module.
@@ -119,7 +119,7 @@ impl Child {
         Self {
             program,
             time: TIME,
-            memory: MEMORY.min(memory_of_the_machine() / 2),
+            memory: MEMORY.min(machine::memory() / 2),
             code: CODE_BYTES,
             turn: Arc::new(Semaphore::new(1)),
         }
@@ -166,9 +166,7 @@ impl Child {
         match tokio::time::timeout(self.time, work).await {
             Ok(Ok((output, words, status))) => self.answer(output, &words, status),
             Ok(Err(error)) => Err(failed(error)),
-            Err(_) => {
-                Err(Refusal::because(format!("takes longer than {:?} to compile: make it smaller", self.time)).into())
-            }
+            Err(_) => Err(too_late(self.time, child.id().map(machine::processor_time).unwrap_or_default())),
         }
     }
 
@@ -205,17 +203,17 @@ impl Child {
     }
 }
 
-/// In bytes; in a Lambda function, that of the function.
-#[cfg(target_os = "linux")]
-fn memory_of_the_machine() -> u64 {
-    let info = rustix::system::sysinfo();
-    info.totalram.saturating_mul(u64::from(info.mem_unit))
-}
-
-/// Unknown.
-#[cfg(not(target_os = "linux"))]
-fn memory_of_the_machine() -> u64 {
-    u64::MAX
+/// What there is to say of a module that is not compiled after `time`, on which its compiler has spent `spent` of processors' time.
+///
+/// One that had a processor for half of that is too large; of another, a machine with more time may make something.
+fn too_late(time: Duration, spent: Duration) -> CompileError {
+    if spent >= time / 2 {
+        Refusal::because(format!("takes longer than {time:?} to compile: make it smaller")).into()
+    } else {
+        CompileError::Failed(format!(
+            "its compiler had a processor for {spent:?} of {time:?}: this machine is too busy"
+        ))
+    }
 }
 
 /// All that comes, and one byte of what is too much.
@@ -265,4 +263,22 @@ fn confine(memory: u64, cpu: u64) -> io::Result<()> {
     // Whoever serves events comes first.
     let _ = rustix::process::nice(10);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_module_is_too_large_only_if_its_compiler_had_a_processor() {
+        let (time, half) = (Duration::from_secs(40), Duration::from_secs(20));
+        let large = "it takes longer than 40s to compile: make it smaller";
+        for spent in [half, time, time * 4] {
+            assert!(matches!(too_late(time, spent), error @ CompileError::Refused(_) if error.to_string() == large));
+        }
+        let busy = too_late(time, Duration::from_millis(19_990));
+        assert!(matches!(busy, CompileError::Failed(_)));
+        let said = "it could not be compiled: its compiler had a processor for 19.99s of 40s: this machine is too busy";
+        assert_eq!(busy.to_string(), said);
+    }
 }
