@@ -28,7 +28,7 @@ use jiff::Timestamp;
 pub use accept::Refusal;
 pub use compile::{Child, CompileError, Compiler, load};
 pub use dir::{DirSource, OneFile};
-pub use record::{Record, Sign, Told};
+pub use record::{Origin, Record, Sign, Told};
 #[cfg(feature = "live")]
 pub use s3::S3Source;
 use slot::{Compiling, Slot};
@@ -65,15 +65,15 @@ type Slots = HashMap<(String, Option<Pin>), Arc<tokio::sync::Mutex<Slot>>>;
 pub struct Plugin {
     /// What runs.
     pub module: Module,
-    /// What is told of it to other hosts: as yet, where it comes from.
-    pub told: Told,
+    /// Where it comes from.
+    pub origin: Origin,
 }
 
 impl Plugin {
     /// One that whoever runs this host has built.
     pub fn built_here(module: Module) -> Self {
-        let told = Told::new(&module.digest, None, None);
-        Self { module, told }
+        let origin = Origin::new(&module.digest, None, None);
+        Self { module, origin }
     }
 }
 
@@ -194,16 +194,16 @@ impl Modules {
     /// Notes what an attempt of `handler` says of the plugin that it ran, which may be the end of it.
     pub async fn tell(&self, name: &str, handler: &str, plugin: &Plugin, sign: &Sign) {
         let Some(uploads) = &self.uploads else { return };
-        let (told, after) = (&plugin.told, uploads.rollback_after);
-        let nothing_new = uploads.record(name).is_some_and(|mut record| !record.note(told, handler, sign, after));
+        let (origin, after) = (&plugin.origin, uploads.rollback_after);
+        let nothing_new = uploads.record(name).is_some_and(|mut record| !record.note(origin, handler, sign, after));
         if nothing_new {
             return;
         }
-        let noting = |record: &mut Record| record.note(told, handler, sign, after);
+        let noting = |record: &mut Record| record.note(origin, handler, sign, after);
         let record = uploads.notes.change(&self.note_of(name), noting).await.unwrap_or_else(|error| {
             tracing::warn!(module = name, %error, "what an attempt says of its module could not be written down for other hosts");
             let mut record = uploads.record(name).unwrap_or_default();
-            record.note(told, handler, sign, after);
+            record.note(origin, handler, sign, after);
             record
         });
         uploads.remember(name, record);
@@ -222,7 +222,7 @@ impl Modules {
         let Some(why) = record.given_up(&good.module.digest) else { return };
         let digest = good.module.digest.clone();
         let message = format!("{} was given up: {why}", self.source.locate(name));
-        slot.good = slot.previous.take().filter(|before| uploads.allows(name, pin, &before.told).is_ok());
+        slot.good = slot.previous.take().filter(|before| uploads.allows(name, pin, &before.origin).is_ok());
         let back_to = slot.good.as_ref().map(|good| good.module.digest.as_str());
         tracing::error!(
             module = name,
@@ -249,10 +249,10 @@ impl Modules {
             Ok(Fetched::New(upload)) => {
                 let known = Known { tag: upload.tag.clone(), refused_with: Some(upload.signature.clone()) };
                 match self.look_at(name, pin, &upload) {
-                    Ok(told) => {
+                    Ok(origin) => {
                         let (compiler, sandbox) = (self.compiler.clone(), Arc::clone(&self.sandbox));
                         let work = async move { compiler.load(&sandbox, upload.bytes).await };
-                        slot.compiling = Some(Compiling::new(known, told, work));
+                        slot.compiling = Some(Compiling::new(known, origin, work));
                     }
                     Err(refusal) => {
                         slot.known = Some(known);
@@ -290,7 +290,7 @@ impl Modules {
             // Whoever goes before it is settled leaves it to be fetched again.
             let asked = slot.asked.take();
             match compiled {
-                Ok(plugin) => match self.still_allows(name, pin, slot.good.as_deref(), &plugin.told).await {
+                Ok(plugin) => match self.still_allows(name, pin, slot.good.as_deref(), &plugin.origin).await {
                     Ok(()) => {
                         self.take(name, pin, slot, plugin).await;
                         slot.known = Some(Known { refused_with: None, ..known });
@@ -339,9 +339,9 @@ impl Modules {
         }
     }
 
-    /// Every check that an upload has to pass before it is compiled. Returns what is known of it then.
-    fn look_at(&self, name: &str, pin: Option<&Pin>, upload: &Upload) -> Result<Told, Refusal> {
-        let built_here = || Ok(Told::new(&sha256(&upload.bytes), None, upload.version_id.clone()));
+    /// Every check that an upload has to pass before it is compiled. Returns where it comes from.
+    fn look_at(&self, name: &str, pin: Option<&Pin>, upload: &Upload) -> Result<Origin, Refusal> {
+        let built_here = || Ok(Origin::new(&sha256(&upload.bytes), None, upload.version_id.clone()));
         self.uploads.as_ref().map_or_else(built_here, |uploads| uploads.look_at(name, pin, upload))
     }
 
@@ -351,18 +351,18 @@ impl Modules {
         name: &str,
         pin: Option<&Pin>,
         in_use: Option<&Plugin>,
-        told: &Told,
+        origin: &Origin,
     ) -> Result<(), Refusal> {
         if let Err(error) = self.recall(name, pin, in_use).await {
             tracing::warn!(module = name, %error, "what hosts know of a module cannot be read again: what was known counts");
         }
-        self.uploads.as_ref().map_or(Ok(()), |uploads| uploads.allows(name, pin, told))
+        self.uploads.as_ref().map_or(Ok(()), |uploads| uploads.allows(name, pin, origin))
     }
 
     /// Puts a plugin in the place of the one in use.
     async fn take(&self, name: &str, pin: Option<&Pin>, slot: &mut Slot, plugin: Plugin) {
-        if let (None, Some(version), Some(uploads)) = (pin, &plugin.told.version, &self.uploads) {
-            match uploads.notes.change(&self.note_of(name), |record| record.accept(&plugin.told)).await {
+        if let (None, Some(version), Some(uploads)) = (pin, &plugin.origin.version, &self.uploads) {
+            match uploads.notes.change(&self.note_of(name), |record| record.accept(&plugin.origin)).await {
                 Ok(record) => uploads.remember(name, record),
                 Err(error) => {
                     tracing::warn!(module = name, %version, %error, "the version could not be written down: until it is, other hosts take an older one too");
@@ -370,7 +370,7 @@ impl Modules {
             }
         }
         let (digest, bytes) = (plugin.module.digest.as_str(), plugin.module.size);
-        let Told { version, version_id, .. } = &plugin.told;
+        let Origin { version, version_id, .. } = &plugin.origin;
         let version = version.as_ref().map(ToString::to_string);
         let replaces = slot.good.as_ref().map(|good| good.module.digest.as_str());
         tracing::info!(
@@ -395,7 +395,7 @@ impl Modules {
         let mut record = record.map_err(|error| ModuleError { message: error.to_string(), passes: true })?;
         // It may be that this could not be written down.
         if let Some(plugin) = in_use {
-            record.accept(&plugin.told);
+            record.accept(&plugin.origin);
         }
         uploads.remember(name, record);
         Ok(())

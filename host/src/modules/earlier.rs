@@ -60,7 +60,7 @@ impl Modules {
             Some(Pin::Sha256(pinned)) => record.of(pinned).into_iter().collect(),
             _ => record.good().collect(),
         };
-        let recorded: Vec<_> = recorded.into_iter().filter_map(|told| told.version_id.clone()).collect();
+        let recorded: Vec<_> = recorded.into_iter().filter_map(|told| told.origin.version_id.clone()).collect();
         let listed = self.source.earlier(name).await.unwrap_or_else(|error| {
             tracing::warn!(module = name, %error, "earlier versions of a refused module cannot be looked for");
             Vec::new()
@@ -111,9 +111,9 @@ impl Modules {
         match self.source.fetch(name, Which::Version(version_id), self.max_size).await? {
             Fetched::Unchanged => Err(Refusal::because("has not changed").into()),
             Fetched::New(upload) => {
-                let told = self.look_at(name, pin, &upload)?;
+                let origin = self.look_at(name, pin, &upload)?;
                 let module = self.compiler.load(&self.sandbox, upload.bytes).await?;
-                Ok(Plugin { module, told })
+                Ok(Plugin { module, origin })
             }
         }
     }

@@ -30,6 +30,24 @@ pub struct Record {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Told {
+    /// Where it comes from, as it was last accepted.
+    #[serde(flatten)]
+    pub origin: Origin,
+    /// The handlers for which it has brought an event to its end.
+    #[serde(default)]
+    pub worked: BTreeSet<String>,
+    /// Crashes in a row, by handler.
+    #[serde(default)]
+    pub crashes: BTreeMap<String, u32>,
+    /// Why it is not to be run again.
+    #[serde(default)]
+    pub given_up: Option<String>,
+}
+
+/// Where a digest comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Origin {
     /// SHA-256, in hexadecimal.
     pub digest: String,
     /// What it was signed as.
@@ -44,23 +62,13 @@ pub struct Told {
     /// What its source calls it.
     #[serde(default)]
     pub version_id: Option<String>,
-    /// The handlers for which it has brought an event to its end.
-    #[serde(default)]
-    pub worked: BTreeSet<String>,
-    /// Crashes in a row, by handler.
-    #[serde(default)]
-    pub crashes: BTreeMap<String, u32>,
-    /// Why it is not to be run again.
-    #[serde(default)]
-    pub given_up: Option<String>,
 }
 
-impl Told {
-    /// A digest of which nothing is known yet but where it comes from.
+impl Origin {
+    /// That of a digest which nobody has accepted as the newest.
     pub fn new(digest: &str, signed: Option<Signed>, version_id: Option<String>) -> Self {
         let (version, by) = signed.map(|Signed { version, by }| (version, by.to_string())).unzip();
-        let (accepted, worked, crashes, given_up) = (false, BTreeSet::new(), BTreeMap::new(), None);
-        Self { digest: digest.to_owned(), version, by, accepted, version_id, worked, crashes, given_up }
+        Self { digest: digest.to_owned(), version, by, accepted: false, version_id }
     }
 }
 
@@ -100,7 +108,7 @@ impl Sign {
 impl Record {
     /// What is told of a digest.
     pub fn of(&self, digest: &str) -> Option<&Told> {
-        self.digests.iter().find(|told| told.digest == digest)
+        self.digests.iter().find(|told| told.origin.digest == digest)
     }
 
     /// Why a digest is not to be run again, if so.
@@ -116,19 +124,20 @@ impl Record {
     /// The newest version that was accepted, and was not given up, of those that are signed by a key that `is_trusted`; an older one is
     /// refused.
     pub fn newest(&self, is_trusted: impl Fn(&str) -> bool) -> Option<&Version> {
-        let trusted = |told: &&Told| told.by.as_deref().is_none_or(&is_trusted);
-        self.accepted().filter(trusted).filter_map(|told| told.version.as_ref()).max()
+        let trusted = |origin: &&Origin| origin.by.as_deref().is_none_or(&is_trusted);
+        self.accepted().filter(trusted).filter_map(|origin| origin.version.as_ref()).max()
     }
 
-    fn accepted(&self) -> impl Iterator<Item = &Told> {
-        self.digests.iter().filter(|told| told.accepted && told.given_up.is_none())
+    fn accepted(&self) -> impl Iterator<Item = &Origin> {
+        let in_force = self.digests.iter().filter(|told| told.given_up.is_none());
+        in_force.map(|told| &told.origin).filter(|origin| origin.accepted)
     }
 
     /// Notes what an attempt of `handler` says of a digest; `after` is how many crashes in a row are too many. Says whether there is
     /// something new in it.
-    pub fn note(&mut self, told: &Told, handler: &str, sign: &Sign, after: Option<u32>) -> bool {
-        let others = self.good().any(|good| good.digest != told.digest);
-        let (known, more) = self.known(told);
+    pub fn note(&mut self, origin: &Origin, handler: &str, sign: &Sign, after: Option<u32>) -> bool {
+        let others = self.good().any(|good| good.origin.digest != origin.digest);
+        let (known, more) = self.known(origin);
         let new = match sign {
             Sign::Ended => {
                 let crashed = known.crashes.remove(handler).is_some();
@@ -154,48 +163,52 @@ impl Record {
     }
 
     /// Notes that a digest was accepted. Says whether that is new.
-    pub fn accept(&mut self, told: &Told) -> bool {
-        self.known(told).1
+    pub fn accept(&mut self, origin: &Origin) -> bool {
+        self.known(origin).1
     }
 
     /// The digests that are not forgotten: the one to go back to, and, of each key, the one that no other may be older than.
     fn kept(&self) -> BTreeSet<String> {
         let mut newest = BTreeMap::new();
-        for told in self.accepted() {
-            let newest = newest.entry(&told.by).or_insert(told);
-            if newest.version <= told.version {
-                *newest = told;
+        for origin in self.accepted() {
+            let newest = newest.entry(&origin.by).or_insert(origin);
+            if newest.version <= origin.version {
+                *newest = origin;
             }
         }
-        newest.into_values().chain(self.good().next()).map(|told| told.digest.clone()).collect()
+        let to_go_back_to = self.good().next().map(|good| &good.origin);
+        newest.into_values().chain(to_go_back_to).map(|origin| origin.digest.clone()).collect()
     }
 
     /// What is known of a digest, and whether more than before.
-    fn known(&mut self, told: &Told) -> (&mut Told, bool) {
-        let place = self.digests.iter().position(|known| known.digest == told.digest);
+    fn known(&mut self, origin: &Origin) -> (&mut Told, bool) {
+        let place = self.digests.iter().position(|known| known.origin.digest == origin.digest);
         let place = place.unwrap_or_else(|| {
             if self.digests.len() >= DIGESTS {
                 let kept = self.kept();
-                let oldest = self.digests.iter().position(|told| !kept.contains(&told.digest));
+                let oldest = self.digests.iter().position(|told| !kept.contains(&told.origin.digest));
                 self.digests.remove(oldest.unwrap_or_default());
             }
             // Without what is to be told of it: that it is known at all is nothing new.
-            self.digests.push(Told { accepted: false, ..told.clone() });
+            let origin = Origin { accepted: false, ..origin.clone() };
+            let (worked, crashes, given_up) = (BTreeSet::new(), BTreeMap::new(), None);
+            self.digests.push(Told { origin, worked, crashes, given_up });
             self.digests.len() - 1
         });
-        let known = &mut self.digests[place];
+        let told = &mut self.digests[place];
+        let known = &mut told.origin;
         // A bucket may keep versions only since then.
-        let named = known.version_id.is_none() && told.version_id.is_some();
+        let named = known.version_id.is_none() && origin.version_id.is_some();
         if named {
-            known.version_id.clone_from(&told.version_id);
+            known.version_id.clone_from(&origin.version_id);
         }
         // The same module may be signed again, as a newer version.
-        let accepted = told.accepted && (!known.accepted || known.version < told.version);
+        let accepted = origin.accepted && (!known.accepted || known.version < origin.version);
         if accepted {
             known.accepted = true;
-            (known.version, known.by) = (told.version.clone(), told.by.clone());
+            (known.version, known.by) = (origin.version.clone(), origin.by.clone());
         }
-        (known, named || accepted)
+        (told, named || accepted)
     }
 }
 
@@ -203,8 +216,8 @@ impl Record {
 mod tests {
     use super::*;
 
-    fn told(digest: &str, version: &str) -> Told {
-        Told { version: version.parse().ok(), accepted: true, ..Told::new(digest, None, None) }
+    fn origin(digest: &str, version: &str) -> Origin {
+        Origin { version: version.parse().ok(), accepted: true, ..Origin::new(digest, None, None) }
     }
 
     fn newest(record: &Record) -> Option<String> {
@@ -218,8 +231,8 @@ mod tests {
     /// A record in which `old` has worked, and `new` was accepted.
     fn record() -> Record {
         let mut record = Record::default();
-        record.note(&told("old", "1"), "h", &Sign::Ended, Some(3));
-        record.accept(&told("new", "2"));
+        record.note(&origin("old", "1"), "h", &Sign::Ended, Some(3));
+        record.accept(&origin("new", "2"));
         record
     }
 
@@ -228,26 +241,26 @@ mod tests {
         let mut record = record();
         for crashes in 1..=3 {
             assert_eq!(record.given_up("new"), None, "after {crashes}");
-            record.note(&told("new", "2"), "h", &crash(), Some(3));
+            record.note(&origin("new", "2"), "h", &crash(), Some(3));
         }
         assert_eq!(record.given_up("new"), Some("3 attempts of handler \"h\" in a row crashed; the last: unreachable"));
-        assert_eq!(record.good().map(|told| told.digest.as_str()).collect::<Vec<_>>(), ["old"]);
+        assert_eq!(record.good().map(|told| told.origin.digest.as_str()).collect::<Vec<_>>(), ["old"]);
         assert_eq!(newest(&record).as_deref(), Some("1"), "else the one before would be too old to be run");
     }
 
     #[test]
     fn what_was_accepted_counts_though_it_has_ended_nothing_and_what_a_handler_is_pinned_to_does_not() {
         let mut record = record();
-        record.note(&Told { accepted: false, ..told("pinned", "9") }, "h", &Sign::Ended, Some(3));
+        record.note(&Origin { accepted: false, ..origin("pinned", "9") }, "h", &Sign::Ended, Some(3));
         assert_eq!(newest(&record).as_deref(), Some("2"));
         for _ in 0..3 {
-            record.note(&told("newer", "3"), "h", &crash(), Some(3));
+            record.note(&origin("newer", "3"), "h", &crash(), Some(3));
         }
         assert!(record.given_up("newer").is_some());
         assert_eq!(newest(&record).as_deref(), Some("2"), "a version that was a mend is not undone");
         // However many follow.
         for number in 0..DIGESTS * 2 {
-            record.note(&Told { accepted: false, ..told(&format!("old {number}"), "1") }, "h", &crash(), Some(3));
+            record.note(&Origin { accepted: false, ..origin(&format!("old {number}"), "1") }, "h", &crash(), Some(3));
         }
         assert_eq!(newest(&record).as_deref(), Some("2"));
     }
@@ -255,9 +268,9 @@ mod tests {
     #[test]
     fn a_version_counts_only_while_its_key_is_trusted() {
         let mut record = record();
-        record.accept(&Told { by: Some("leaked".into()), ..told("bad", "18446744073709551615") });
+        record.accept(&Origin { by: Some("leaked".into()), ..origin("bad", "18446744073709551615") });
         for number in 0..DIGESTS * 2 {
-            record.note(&Told { accepted: false, ..told(&format!("old {number}"), "1") }, "h", &crash(), Some(3));
+            record.note(&Origin { accepted: false, ..origin(&format!("old {number}"), "1") }, "h", &crash(), Some(3));
         }
         assert_eq!(record.newest(|by| by != "leaked"), "2".parse().ok().as_ref());
         assert_eq!(newest(&record).as_deref(), Some("18446744073709551615"));
@@ -266,14 +279,14 @@ mod tests {
     #[test]
     fn what_is_learned_of_a_digest_later_is_noted() {
         let mut record = Record::default();
-        let unnamed = Told { accepted: false, ..told("a", "1") };
+        let unnamed = Origin { accepted: false, ..origin("a", "1") };
         assert!(record.note(&unnamed, "h", &Sign::Ended, None));
         assert!(!record.note(&unnamed, "h", &Sign::Ended, None));
-        assert!(record.note(&Told { version_id: Some("v1".into()), ..unnamed.clone() }, "h", &Sign::Ended, None));
-        assert!(record.accept(&told("a", "1")) && !record.accept(&told("a", "1")));
-        assert_eq!(record.of("a").and_then(|told| told.version_id.as_deref()), Some("v1"));
+        assert!(record.note(&Origin { version_id: Some("v1".into()), ..unnamed.clone() }, "h", &Sign::Ended, None));
+        assert!(record.accept(&origin("a", "1")) && !record.accept(&origin("a", "1")));
+        assert_eq!(record.of("a").and_then(|told| told.origin.version_id.as_deref()), Some("v1"));
         // The same module, signed again.
-        assert!(record.accept(&told("a", "3")) && !record.accept(&told("a", "2")));
+        assert!(record.accept(&origin("a", "3")) && !record.accept(&origin("a", "2")));
         assert_eq!(newest(&record).as_deref(), Some("3"));
     }
 
@@ -282,11 +295,11 @@ mod tests {
         let mut record = record();
         for sign in [crash(), crash(), Sign::Worked, crash(), crash(), Sign::Ended, crash(), crash(), crash(), crash()]
         {
-            record.note(&told("new", "2"), "h", &sign, Some(3));
+            record.note(&origin("new", "2"), "h", &sign, Some(3));
         }
         assert_eq!(record.given_up("new"), None);
         for _ in 0..3 {
-            record.note(&told("new", "2"), "another", &crash(), Some(3));
+            record.note(&origin("new", "2"), "another", &crash(), Some(3));
         }
         assert!(record.given_up("new").is_some(), "for another handler it is still on trial");
     }
@@ -295,13 +308,13 @@ mod tests {
     fn with_nothing_to_go_back_to_it_stays_and_so_it_never_flaps() {
         let mut record = Record::default();
         for digest in ["first", "first", "first", "first"] {
-            record.note(&told(digest, "1"), "h", &crash(), Some(3));
+            record.note(&origin(digest, "1"), "h", &crash(), Some(3));
         }
         assert_eq!(record.given_up("first"), None);
         let mut record = self::record();
         for _ in 0..10 {
-            record.note(&told("new", "2"), "h", &crash(), Some(3));
-            record.note(&told("old", "1"), "other", &crash(), Some(3));
+            record.note(&origin("new", "2"), "h", &crash(), Some(3));
+            record.note(&origin("old", "1"), "other", &crash(), Some(3));
         }
         assert!(record.given_up("new").is_some() && record.given_up("old").is_none());
     }
@@ -310,10 +323,10 @@ mod tests {
     fn the_one_to_go_back_to_is_never_forgotten() {
         let mut record = record();
         for number in 0..DIGESTS * 2 {
-            record.note(&told(&format!("new {number}"), "2"), "h", &crash(), Some(3));
+            record.note(&origin(&format!("new {number}"), "2"), "h", &crash(), Some(3));
         }
         assert_eq!(
-            (record.digests.len(), record.good().next().map(|good| good.digest.as_str())),
+            (record.digests.len(), record.good().next().map(|good| good.origin.digest.as_str())),
             (DIGESTS, Some("old"))
         );
     }
@@ -321,7 +334,7 @@ mod tests {
     #[test]
     fn what_is_known_already_need_not_be_written_again() {
         let mut record = Record::default();
-        let mut new = |sign: &Sign| record.note(&told("first", "1"), "h", sign, Some(2));
+        let mut new = |sign: &Sign| record.note(&origin("first", "1"), "h", sign, Some(2));
         assert_eq!([new(&crash()), new(&crash()), new(&crash())], [true, true, false]);
         assert_eq!([new(&Sign::Worked), new(&Sign::Worked)], [true, false]);
         assert_eq!([new(&Sign::Ended), new(&Sign::Ended), new(&crash())], [true, false, false]);
@@ -343,8 +356,22 @@ mod tests {
     fn never_means_never() {
         let mut record = record();
         for _ in 0..100 {
-            record.note(&told("new", "2"), "h", &crash(), None);
+            record.note(&origin("new", "2"), "h", &crash(), None);
         }
         assert_eq!(record.given_up("new"), None);
+    }
+
+    #[test]
+    fn what_other_hosts_have_written_can_be_read_whichever_their_version() {
+        let mut record = Record::default();
+        let signed = Origin { by: Some("key".into()), version_id: Some("id".into()), ..origin("ab12", "1.4") };
+        record.accept(&signed);
+        record.note(&signed, "drain", &Sign::Ended, Some(3));
+        record.note(&signed, "stop", &crash(), Some(3));
+        let written = serde_json::to_string(&record).unwrap();
+        insta::assert_snapshot!(written, @r#"{"digests":[{"digest":"ab12","version":"1.4","by":"key","accepted":true,"version-id":"id","worked":["drain"],"crashes":{"stop":1},"given-up":null}]}"#);
+        assert_eq!(serde_json::from_str::<Record>(&written).unwrap(), record);
+        let other = r#"{"digests": [{"digest": "ab12", "more": 1}], "more": 2}"#;
+        assert_eq!(serde_json::from_str::<Record>(other).unwrap().digests[0].origin, Origin::new("ab12", None, None));
     }
 }

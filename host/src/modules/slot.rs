@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinSet;
 
-use super::{CompileError, Known, ModuleError, Plugin, Told};
+use super::{CompileError, Known, ModuleError, Origin, Plugin};
 use crate::sandbox::Module;
 
 /// What is known of one module. Locked while it is fetched, so that there is one fetch at a time.
@@ -41,8 +41,8 @@ pub(super) struct Slot {
 pub(super) struct Compiling {
     /// What will be known of the source, if it is refused for what it was signed with.
     known: Known,
-    /// What is known of the module.
-    told: Told,
+    /// Where the module comes from.
+    origin: Origin,
     /// One task.
     work: JoinSet<Result<Module, CompileError>>,
     /// Whether an event has waited as long as it should.
@@ -73,12 +73,12 @@ impl Compiling {
     /// Begins with `work`, whose end makes `known` what is known of the source.
     pub(super) fn new(
         known: Known,
-        told: Told,
+        origin: Origin,
         work: impl Future<Output = Result<Module, CompileError>> + Send + 'static,
     ) -> Self {
         let mut tasks = JoinSet::new();
         tasks.spawn(work);
-        Self { known, told, work: tasks, waited: false }
+        Self { known, origin, work: tasks, waited: false }
     }
 
     /// What has come of it; none if that takes longer than `patience`, or an event has had that much before.
@@ -97,7 +97,7 @@ impl Compiling {
             Some(Err(error)) => Err(CompileError::Failed(error.to_string())),
             None => Err(CompileError::Failed("nobody is at it".to_owned())),
         };
-        let plugin = compiled.map(|module| Plugin { module, told: self.told.clone() });
+        let plugin = compiled.map(|module| Plugin { module, origin: self.origin.clone() });
         Some((self.known.clone(), plugin))
     }
 }

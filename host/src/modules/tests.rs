@@ -249,7 +249,8 @@ async fn slow(modules: &Modules, becomes: Result<Vec<u8>, CompileError>) {
         Ok(load(&sandbox, &becomes?)?)
     };
     let known = Known { tag: "slow".into(), refused_with: None };
-    modules.slot("m", None).lock().await.compiling = Some(Compiling::new(known, Told::new("digest", None, None), work));
+    modules.slot("m", None).lock().await.compiling =
+        Some(Compiling::new(known, Origin::new("digest", None, None), work));
 }
 
 #[tokio::test(start_paused = true)]

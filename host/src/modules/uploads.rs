@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use super::signature::Signers;
-use super::{Record, Refusal, Told, Upload};
+use super::{Origin, Record, Refusal, Upload};
 use crate::digest::sha256;
 use crate::ledger::Notes;
 use crate::policy::{ModulesPolicy, Pin};
@@ -25,8 +25,8 @@ impl Uploads {
         Self { signers, rollback_after, notes, records: Mutex::default() }
     }
 
-    /// Every check that an upload has to pass before it is compiled. Returns what is known of it then.
-    pub(super) fn look_at(&self, name: &str, pin: Option<&Pin>, upload: &Upload) -> Result<Told, Refusal> {
+    /// Every check that an upload has to pass before it is compiled. Returns where it comes from.
+    pub(super) fn look_at(&self, name: &str, pin: Option<&Pin>, upload: &Upload) -> Result<Origin, Refusal> {
         let digest = sha256(&upload.bytes);
         if let Some(Pin::Sha256(pinned)) = pin
             && *pinned != digest
@@ -34,13 +34,13 @@ impl Uploads {
             return Err(Refusal::because(format!("has the SHA-256 {digest}, and the handler is pinned to {pinned}")));
         }
         let signed = self.signers.verify(name, &upload.bytes, upload.signature.as_deref())?;
-        let told = Told { accepted: pin.is_none(), ..Told::new(&digest, signed, upload.version_id.clone()) };
-        self.allows(name, pin, &told).map(|()| told)
+        let origin = Origin { accepted: pin.is_none(), ..Origin::new(&digest, signed, upload.version_id.clone()) };
+        self.allows(name, pin, &origin).map(|()| origin)
     }
 
     /// Whether what hosts know allows a digest to be run.
-    pub(super) fn allows(&self, name: &str, pin: Option<&Pin>, told: &Told) -> Result<(), Refusal> {
-        let Told { digest, version, .. } = told;
+    pub(super) fn allows(&self, name: &str, pin: Option<&Pin>, origin: &Origin) -> Result<(), Refusal> {
+        let Origin { digest, version, .. } = origin;
         if pin.is_some() {
             return Ok(());
         }
