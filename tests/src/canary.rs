@@ -22,8 +22,8 @@ impl Canary {
     pub fn new(name: &'static str, secret: &[u8]) -> Self {
         let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
         let list: Vec<_> = secret.iter().map(u8::to_string).collect();
-        let texts = [hex.to_uppercase(), hex, list.join(", "), list.join(","), BASE64.encode(secret)];
-        let forms = texts.into_iter().map(String::into_bytes).chain([secret.to_vec()]).collect();
+        let texts = [hex.to_uppercase(), hex, list.join(", "), list.join(",")].into_iter().chain(in_base64(secret));
+        let forms = texts.map(String::into_bytes).chain([secret.to_vec()]).collect();
         Self { name, forms }
     }
 
@@ -46,6 +46,21 @@ impl Canary {
     pub fn is_in(&self, bytes: &[u8]) -> bool {
         self.forms.iter().any(|form| bytes.windows(form.len()).any(|window| window == form))
     }
+}
+
+/// What is in base64, of either alphabet, wherever `secret` is in what it encodes, at whatever place.
+fn in_base64(secret: &[u8]) -> Vec<String> {
+    let mut forms = Vec::new();
+    for before in 0..3 {
+        let encoded = BASE64.encode([&vec![0; before], secret].concat());
+        let encoded = encoded.trim_end_matches('=');
+        // The digits at its ends hold bits of what is beside it.
+        let begins = (before * 8).div_ceil(6);
+        let ends = (before + secret.len()) * 8 / 6;
+        let form = encoded[begins..ends].to_owned();
+        forms.extend([form.replace('+', "-").replace('/', "_"), form]);
+    }
+    forms
 }
 
 /// The files below a folder, with what they hold.
@@ -80,6 +95,8 @@ pub fn assert_in_none(canaries: &[Canary], written: &[(String, Vec<u8>)]) {
 
 #[cfg(test)]
 mod tests {
+    use base64::engine::general_purpose::URL_SAFE as BASE64_URL;
+
     use super::*;
 
     #[test]
@@ -91,5 +108,16 @@ mod tests {
             assert!(canary.is_in(text.as_bytes()), "{text}");
         }
         assert!(!canary.is_in(b"s3cre"));
+        for before in ["", "a", "ab", "abc", "abcd"] {
+            for after in ["", "z", "zz", "zzz"] {
+                let text = BASE64.encode(format!("{before}s3cret{after}"));
+                assert!(canary.is_in(text.as_bytes()), "{before}, {after}: {text}");
+            }
+        }
+        let slashes = Canary::new("a secret", &[0xff; 8]);
+        assert!(
+            slashes.is_in(BASE64_URL.encode([0xff; 8]).as_bytes())
+                && slashes.is_in(BASE64.encode([0xff; 8]).as_bytes())
+        );
     }
 }
