@@ -26,3 +26,26 @@ impl Clock for SystemClock {
         Timestamp::now()
     }
 }
+
+/// A clock that goes as tokio's does, which tests stop and put forward.
+#[cfg(any(test, feature = "fuzzing"))]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct VirtualClock {
+    start: Timestamp,
+    made: tokio::time::Instant,
+}
+
+#[cfg(any(test, feature = "fuzzing"))]
+impl VirtualClock {
+    /// One that shows `start` now.
+    pub(crate) fn at(start: Timestamp) -> Self {
+        Self { start, made: tokio::time::Instant::now() }
+    }
+}
+
+#[cfg(any(test, feature = "fuzzing"))]
+impl Clock for VirtualClock {
+    fn now(&self) -> Timestamp {
+        self.start + self.made.elapsed()
+    }
+}

@@ -18,8 +18,6 @@ mod ssh_files;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
-
 use jiff::Timestamp;
 use tracing_subscriber::layer::SubscriberExt as _;
 
@@ -34,7 +32,6 @@ pub use signatures::signature;
 #[cfg(any(feature = "live", feature = "fuzzing"))]
 pub use ssh_files::ssh;
 
-use crate::clock::Clock;
 use crate::event::{Event, Message, parse_message};
 
 /// A target of the fuzzers.
@@ -87,21 +84,6 @@ fn in_virtual_time<T>(work: impl Future<Output = T>) -> T {
 /// Two minutes after [`terminating`].
 fn now() -> Timestamp {
     "2026-01-15T03:02:00Z".parse().expect("a timestamp")
-}
-
-/// [`now`], and what tokio's clock has advanced since it was made.
-struct VirtualClock(tokio::time::Instant);
-
-impl VirtualClock {
-    fn new() -> Arc<Self> {
-        Arc::new(Self(tokio::time::Instant::now()))
-    }
-}
-
-impl Clock for VirtualClock {
-    fn now(&self) -> Timestamp {
-        now() + self.0.elapsed()
-    }
 }
 
 /// The instance of [`terminating`].

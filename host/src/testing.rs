@@ -8,14 +8,13 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use tokio::time::Instant;
 
 use crate::capabilities::Ports;
 use crate::capabilities::autoscaling::AutoScaling;
 use crate::capabilities::ec2::Ec2;
 use crate::capabilities::ecs::Ecs;
 use crate::capabilities::ssh::Ssh;
-use crate::clock::Clock;
+pub(crate) use crate::clock::VirtualClock;
 use crate::event::{Event, Message, parse_message};
 use crate::ledger::{Ended, EndedItem, Item, Open, Store, Told};
 use crate::lifecycle::Completion;
@@ -164,19 +163,10 @@ pub(crate) fn silent() -> Ports {
     }
 }
 
-/// [`START`], and what tokio's clock has advanced since.
-pub(crate) struct VirtualClock(Instant);
-
 impl VirtualClock {
+    /// One that shows [`START`] now.
     pub(crate) fn new() -> Self {
-        Self(Instant::now())
-    }
-}
-
-impl Clock for VirtualClock {
-    fn now(&self) -> Timestamp {
-        let start: Timestamp = START.parse().expect("a timestamp");
-        start + SignedDuration::try_from(self.0.elapsed()).expect("a short time")
+        Self::at(START.parse().expect("a timestamp"))
     }
 }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-use super::{INSTANCE, VirtualClock, in_virtual_time, now, parts, terminating};
+use super::{INSTANCE, in_virtual_time, now, parts, terminating};
+use crate::clock::VirtualClock;
 use crate::event::Event;
 use crate::ledger::{Claim, Held, Ledger, MemoryStore, Store, Wanted};
 use crate::lifecycle::{Completion, LifecycleResult};
@@ -22,7 +23,7 @@ pub fn ledger(bytes: &[u8]) {
     in_virtual_time(async {
         let event = terminating();
         let place = Place { account: event.account.clone(), region: event.region.clone() };
-        let clock = VirtualClock::new();
+        let clock = Arc::new(VirtualClock::at(now()));
         let store = Arc::new(MemoryStore::new(clock.clone()));
         for (folder, bytes) in [("open", open), ("ended", ended)] {
             let key = format!("{folder}/{}/{}/{INSTANCE}.json", place.account, place.region);
