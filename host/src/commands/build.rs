@@ -161,18 +161,16 @@ fn module(messages: &str, package_id: &str) -> Option<PathBuf> {
 ///
 /// Flags in the environment hide those of the configuration, so ours are added wherever the author's are.
 fn remap_paths(cargo: &mut Command, package: &Package) {
-    let mut paths = vec![
-        (Some(package.workspace_root.clone()), "/plugin"),
-        (Some(package.target_directory.clone()), "/target"),
-        (Some(package.build_directory.clone()), "/target"),
-        (cargo_home(), "/cargo"),
-    ];
-    // The last that matches counts: whatever lies below another comes after it.
-    paths.sort_by_key(|(from, _)| from.as_ref().map(|from| from.components().count()));
-    let flags: Vec<String> = paths
+    let flags = remappings(
+        [
+            (Some(package.workspace_root.clone()), "/plugin"),
+            (Some(package.target_directory.clone()), "/target"),
+            (Some(package.build_directory.clone()), "/target"),
+            (cargo_home(), "/cargo"),
+        ]
         .into_iter()
-        .filter_map(|(from, to)| Some(format!("--remap-path-prefix={}={to}", from?.display())))
-        .collect();
+        .filter_map(|(from, to)| Some((from?, to))),
+    );
     let separator = "\u{1f}";
     let inherited = std::env::var("CARGO_ENCODED_RUSTFLAGS").or_else(|_| {
         std::env::var("RUSTFLAGS").map(|flags| flags.split_whitespace().collect::<Vec<_>>().join(separator))
@@ -186,6 +184,14 @@ fn remap_paths(cargo: &mut Command, package: &Package) {
             cargo.arg("--config").arg(format!("target.{TARGET}.rustflags={flags}"));
         }
     }
+}
+
+/// What tells the compiler to write the second path of each pair where it finds the first.
+fn remappings(paths: impl Iterator<Item = (PathBuf, &'static str)>) -> Vec<String> {
+    let mut paths: Vec<_> = paths.collect();
+    // The last that matches counts: whatever lies below another comes after it.
+    paths.sort_by_key(|(from, _)| from.components().count());
+    paths.into_iter().map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display())).collect()
 }
 
 /// Where cargo keeps the sources of dependencies.
@@ -211,5 +217,15 @@ not json
 {"reason":"build-finished","success":true}"#;
         assert_eq!(module(messages, "path+file:///w/drain#0.1.0"), Some(PathBuf::from("/t/drain.wasm")));
         assert_eq!(module(messages, "path+file:///w/sdk#0.1.0"), None);
+    }
+
+    #[test]
+    fn a_folder_below_another_is_told_after_it_whichever_is_which() {
+        let remappings = |paths: [(&str, &'static str); 2]| {
+            super::remappings(paths.into_iter().map(|(from, to)| (PathBuf::from(from), to))).join(" ")
+        };
+        let below = "--remap-path-prefix=/home/me=/cargo --remap-path-prefix=/home/me/target=/target";
+        assert_eq!(remappings([("/home/me/target", "/target"), ("/home/me", "/cargo")]), below);
+        assert_eq!(remappings([("/home/me", "/cargo"), ("/home/me/target", "/target")]), below);
     }
 }
