@@ -247,11 +247,6 @@ impl ResourceLimiter for Budget {
         Ok(maximum.is_none_or(|maximum| desired <= maximum) && self.memory.grow(growth).is_ok())
     }
 
-    fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
-        self.memory.take_back();
-        Ok(())
-    }
-
     fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
         if desired > TABLE_ELEMENTS {
             self.table_refused = true;
@@ -259,11 +254,6 @@ impl ResourceLimiter for Budget {
         }
         let growth = (desired.saturating_sub(current) as u64) * TABLE_ELEMENT_BYTES;
         Ok(maximum.is_none_or(|maximum| desired <= maximum) && self.memory.grow(growth).is_ok())
-    }
-
-    fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
-        self.memory.take_back();
-        Ok(())
     }
 
     fn instances(&self) -> usize {

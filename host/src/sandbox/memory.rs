@@ -17,8 +17,6 @@ pub(super) struct Memory {
     kept: u64,
     /// The most of the sum.
     peak: u64,
-    /// What the last growth of the guest was charged, to be taken back should it fail after all.
-    last_growth: u64,
     /// Remembered, because a guest that is refused memory dies of something that looks like a panic.
     refused: bool,
 }
@@ -29,7 +27,7 @@ pub(super) struct Refused;
 
 impl Memory {
     pub(super) fn new(limit: u64) -> Self {
-        Self { limit, guest: 0, call: 0, kept: 0, peak: 0, last_growth: 0, refused: false }
+        Self { limit, guest: 0, call: 0, kept: 0, peak: 0, refused: false }
     }
 
     /// The most it has been.
@@ -42,18 +40,12 @@ impl Memory {
         self.refused
     }
 
-    /// Charges a growth of a memory or a table.
+    /// Charges a growth of a memory or a table, for good: a growth that fails after it was allowed is one that the machine has no
+    /// memory for, and of others a guest could have it said that they failed.
     pub(super) fn grow(&mut self, bytes: u64) -> Result<(), Refused> {
-        self.last_growth = 0;
         self.admit(bytes)?;
         self.guest += bytes;
-        self.last_growth = bytes;
         Ok(())
-    }
-
-    /// Takes back what a growth was charged that failed after it was allowed, past its own maximum or the pool's slot.
-    pub(super) fn take_back(&mut self) {
-        self.guest -= std::mem::take(&mut self.last_growth);
     }
 
     /// Charges what the host holds for the length of a call.
@@ -103,9 +95,7 @@ mod tests {
         assert_eq!((memory.grow(1), memory.was_refused()), (Err(Refused), true));
         memory.release();
         assert_eq!((memory.grow(20), memory.hold(1), memory.keep(1)), (Ok(()), Err(Refused), Err(Refused)));
-        memory.take_back();
-        memory.take_back();
-        assert_eq!((memory.hold(20), memory.hold(1), memory.hold(u64::MAX)), (Ok(()), Err(Refused), Err(Refused)));
+        assert_eq!((memory.hold(u64::MAX), memory.grow(u64::MAX)), (Err(Refused), Err(Refused)));
         assert_eq!(memory.peak(), 100);
     }
 }
