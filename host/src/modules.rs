@@ -312,9 +312,27 @@ impl Modules {
             }
             slot.asked = asked;
         }
-        if let (None, Some(refusal)) = (&slot.good, slot.refused.clone()) {
-            self.take_earlier(name, pin, slot, &refusal).await;
+        if slot.good.is_none() {
+            if let Some(refusal) = slot.refused.clone() {
+                self.take_earlier(name, pin, slot, &refusal).await;
+            }
+        } else if let Some(outdated) = self.outdated(name, pin, slot) {
+            self.take_earlier(name, pin, slot, &outdated).await;
+            if self.outdated(name, pin, slot).is_some() {
+                self.not_taken(name, slot, &outdated.message);
+                slot.trouble = Some(outdated);
+            }
         }
+    }
+
+    /// Why the plugin in use is not what should be in use, if so: another host has accepted a newer one, which is not the newest upload.
+    fn outdated(&self, name: &str, pin: Option<&Pin>, slot: &Slot) -> Option<ModuleError> {
+        let (good, uploads) = (slot.good.as_ref()?, self.uploads.as_ref()?);
+        let refusal = uploads.allows(name, pin, &good.origin).err()?;
+        Some(ModuleError {
+            message: format!("{} has nothing newer: the one in use {refusal}", self.source.locate(name)),
+            passes: false,
+        })
     }
 
     /// Notes that the version which the source has is not taken.
@@ -361,17 +379,23 @@ impl Modules {
 
     /// Puts a plugin in the place of the one in use.
     async fn take(&self, name: &str, pin: Option<&Pin>, slot: &mut Slot, plugin: Plugin) {
-        if let (None, Some(version), Some(uploads)) = (pin, &plugin.origin.version, &self.uploads) {
-            match uploads.notes.change(&self.note_of(name), |record| record.accept(&plugin.origin)).await {
-                Ok(record) => uploads.remember(name, record),
-                Err(error) => {
-                    tracing::warn!(module = name, %version, %error, "the version could not be written down: until it is, other hosts take an older one too");
-                }
-            }
-        }
         let (digest, bytes) = (plugin.module.digest.as_str(), plugin.module.size);
         let Origin { version, version_id, .. } = &plugin.origin;
         let version = version.as_ref().map(ToString::to_string);
+        let tells = match pin {
+            None => version.is_some(),
+            // Where it is, however much is uploaded after it.
+            Some(Pin::Sha256(_)) => version_id.is_some(),
+            Some(Pin::VersionId(_)) => false,
+        };
+        if let (true, Some(uploads)) = (tells, &self.uploads) {
+            match uploads.notes.change(&self.note_of(name), |record| record.accept(&plugin.origin)).await {
+                Ok(record) => uploads.remember(name, record),
+                Err(error) => {
+                    tracing::warn!(module = name, version, %error, "the version could not be written down: until it is, other hosts take an older one too");
+                }
+            }
+        }
         let replaces = slot.good.as_ref().map(|good| good.module.digest.as_str());
         tracing::info!(
             module = name,

@@ -1,9 +1,16 @@
-//! Words of a command line, as a POSIX shell reads them.
+//! Words of a command line, as a POSIX shell reads them, and fish.
 
 /// The word in single quotes, within which nothing has a meaning.
 pub(crate) fn quoted(word: &str) -> String {
-    // A single quote cannot stand within single quotes: close, escape one, open again.
-    format!("'{}'", word.replace('\'', r"'\''"))
+    // A single quote cannot stand within single quotes, nor, for fish, can a backslash: close, escape one, open again.
+    let mut quoted = String::from("'");
+    for char in word.chars() {
+        match char {
+            '\'' | '\\' => quoted.extend(["'\\", char.encode_utf8(&mut [0; 4]), "'"]),
+            _ => quoted.push(char),
+        }
+    }
+    quoted + "'"
 }
 
 /// The word as a person would type it: in quotes only where it needs them.
@@ -26,6 +33,8 @@ mod tests {
             ("my cases/late.toml", "'my cases/late.toml'"),
             ("~/cases", "'~/cases'"),
             ("it's", r"'it'\''s'"),
+            (r"a\b", r"'a'\\'b'"),
+            (r"\' ; reboot #", r"''\\''\'' ; reboot #'"),
             ("a;b", "'a;b'"),
             ("$HOME", "'$HOME'"),
             ("*.toml", "'*.toml'"),

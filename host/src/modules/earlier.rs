@@ -1,5 +1,7 @@
 //! Earlier versions, of a source that keeps them: what a process begins with when the newest is not taken.
 
+use std::collections::HashSet;
+
 use super::slot::Slot;
 use super::{
     CompileError, Fetched, ModuleError, Modules, PATIENCE, Plugin, Refusal, SourceError, SourceErrorKind, Which,
@@ -46,7 +48,7 @@ impl Modules {
     }
 
     /// Looks through earlier versions for one that passes every check: the newest is not taken, for `refusal`, and there is nothing to go
-    /// on with.
+    /// on with, or only what is older than it should be.
     pub(super) async fn take_earlier(&self, name: &str, pin: Option<&Pin>, slot: &mut Slot, refusal: &ModuleError) {
         let (Some(uploads), None | Some(Pin::Sha256(_))) = (&self.uploads, pin) else { return };
         let record = match pin {
@@ -57,16 +59,17 @@ impl Modules {
         let record = record.unwrap_or_default();
         // Those that are known to be good first: whoever uploads much hides nothing.
         let recorded: Vec<_> = match pin {
-            Some(Pin::Sha256(pinned)) => record.of(pinned).into_iter().collect(),
-            _ => record.good().collect(),
+            Some(Pin::Sha256(pinned)) => record.of(pinned).map(|told| &told.origin).into_iter().collect(),
+            _ => record.usable().filter(|origin| uploads.allows(name, pin, origin).is_ok()).collect(),
         };
-        let recorded: Vec<_> = recorded.into_iter().filter_map(|told| told.origin.version_id.clone()).collect();
-        let listed = self.source.earlier(name).await.unwrap_or_else(|error| {
-            tracing::warn!(module = name, %error, "earlier versions of a refused module cannot be looked for");
-            Vec::new()
-        });
+        let recorded: Vec<_> = recorded.into_iter().filter_map(|origin| origin.version_id.clone()).collect();
+        // Nobody waits for a long search while there is something to go on with.
+        let listed = if slot.good.is_none() { self.listed(name).await } else { Vec::new() };
+        if slot.tried.1 != record {
+            slot.tried = (HashSet::new(), record);
+        }
         for version in recorded.into_iter().chain(listed) {
-            if slot.tried.contains(&version) {
+            if slot.tried.0.contains(&version) {
                 continue;
             }
             let why = match self.earlier(name, pin, &version).await {
@@ -92,7 +95,7 @@ impl Modules {
                 // It may pass; then it is worth another look.
                 Err(error) if error.passes() => error.to_string(),
                 Err(error) => {
-                    slot.tried.insert(version.clone());
+                    slot.tried.0.insert(version.clone());
                     error.to_string()
                 }
             };
@@ -104,6 +107,14 @@ impl Modules {
             let message = trouble.message.clone();
             self.not_taken(name, slot, &message);
         }
+    }
+
+    /// What the source has of earlier versions, the newest first.
+    async fn listed(&self, name: &str) -> Vec<String> {
+        self.source.earlier(name).await.unwrap_or_else(|error| {
+            tracing::warn!(module = name, %error, "earlier versions of a refused module cannot be looked for");
+            Vec::new()
+        })
     }
 
     /// An earlier version, if it passes every check.

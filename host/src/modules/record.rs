@@ -121,6 +121,12 @@ impl Record {
         self.digests.iter().rev().filter(|told| !told.worked.is_empty() && told.given_up.is_none())
     }
 
+    /// The digests that a process may begin with, the newest first: those that have worked, and those that were accepted.
+    pub fn usable(&self) -> impl Iterator<Item = &Origin> {
+        let in_force = self.digests.iter().rev().filter(|told| told.given_up.is_none());
+        in_force.filter(|told| told.origin.accepted || !told.worked.is_empty()).map(|told| &told.origin)
+    }
+
     /// The newest version that was accepted, and was not given up, of those that are signed by a key that `is_trusted`; an older one is
     /// refused.
     pub fn newest(&self, is_trusted: impl Fn(&str) -> bool) -> Option<&Version> {
@@ -162,7 +168,7 @@ impl Record {
         new || more
     }
 
-    /// Notes that a digest was accepted. Says whether that is new.
+    /// Notes where a digest comes from, and that it was accepted, if so. Says whether there is something new in it.
     pub fn accept(&mut self, origin: &Origin) -> bool {
         self.known(origin).1
     }
@@ -190,7 +196,7 @@ impl Record {
                 self.digests.remove(oldest.unwrap_or_default());
             }
             // Without what is to be told of it: that it is known at all is nothing new.
-            let origin = Origin { accepted: false, ..origin.clone() };
+            let origin = Origin { accepted: false, version_id: None, ..origin.clone() };
             let (worked, crashes, given_up) = (BTreeSet::new(), BTreeMap::new(), None);
             self.digests.push(Told { origin, worked, crashes, given_up });
             self.digests.len() - 1

@@ -119,9 +119,9 @@ impl S3Source {
                 ),
             },
             _ => SourceError {
-                // An object can be such that nobody reads it: encrypted with a key that we are not given, or put into an archive.
                 kind: match failed.kind {
                     PortErrorKind::Denied | PortErrorKind::Invalid => SourceErrorKind::Denied,
+                    _ if error.code().is_some_and(is_of_the_object) => SourceErrorKind::Denied,
                     _ => SourceErrorKind::Unavailable,
                 },
                 message: failed.message,
@@ -191,6 +191,12 @@ impl Source for S3Source {
     fn locate(&self, module: &str) -> String {
         format!("s3://{}/{}", self.bucket, self.key(module))
     }
+}
+
+/// Whether S3 says with this code that the object is such that nobody reads it: put into an archive, or encrypted with a key that we are
+/// not given (SSE-C), or with one of KMS that is gone.
+fn is_of_the_object(code: &str) -> bool {
+    matches!(code, "InvalidArgument" | "InvalidObjectState" | "InvalidRequest") || code.starts_with("KMS.")
 }
 
 #[cfg(test)]
@@ -291,6 +297,24 @@ mod tests {
         let error = fetch(&fake, None, MAX_SIZE).await.unwrap_err();
         assert_eq!(error.kind, SourceErrorKind::Denied);
         insta::assert_snapshot!(error, @"s3:GetObject for s3://modules/plugins/a.wasm: not allowed by IAM (AccessDenied: Access Denied, HTTP 403, request req-1); allow s3:GetObject for the role Hostler runs as; or there is no such object: S3 says so only to those who are also allowed s3:ListBucket on bucket modules");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_object_that_nobody_can_read_is_as_one_that_is_forbidden() {
+        for (status, code) in [
+            (400, "InvalidRequest"),
+            (400, "InvalidArgument"),
+            (400, "KMS.DisabledException"),
+            (403, "InvalidObjectState"),
+            (403, "AccessDenied"),
+        ] {
+            let error = fetch(&Fake::always(s3_error(status, code, "why")), None, MAX_SIZE).await.unwrap_err();
+            assert_eq!(error.kind, SourceErrorKind::Denied, "{code}");
+            assert!(error.message.contains(code) && error.message.contains("why"), "{error}");
+        }
+        // It is the host's credentials that are at fault here.
+        let error = fetch(&Fake::always(s3_error(400, "ExpiredToken", "why")), None, MAX_SIZE).await.unwrap_err();
+        assert_eq!(error.kind, SourceErrorKind::Unavailable);
     }
 
     #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinSet;
 
-use super::{CompileError, Known, ModuleError, Origin, Plugin};
+use super::{CompileError, Known, ModuleError, Origin, Plugin, Record};
 use crate::sandbox::Module;
 
 /// What is known of one module. Locked while it is fetched, so that there is one fetch at a time.
@@ -25,8 +25,8 @@ pub(super) struct Slot {
     pub(super) refusals: u64,
     /// A newer version, which has passed all other checks.
     pub(super) compiling: Option<Compiling>,
-    /// Earlier versions that were looked at in vain.
-    pub(super) tried: HashSet<String>,
+    /// Earlier versions that were looked at in vain, and what was known of the module then: they may pass when that is something else.
+    pub(super) tried: (HashSet<String>, Record),
     /// When the source was asked last.
     pub(super) asked: Option<Timestamp>,
     /// When it last failed, while there was nothing to go on with.

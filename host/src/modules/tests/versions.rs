@@ -151,6 +151,70 @@ async fn many_uploads_hide_neither_what_has_worked_nor_what_is_pinned() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn many_uploads_hide_neither_what_is_on_trial_nor_what_was_pinned_from_the_beginning() {
+    let signed = Signed::new(Bucket::versioned());
+    let host = signed.host();
+    signed.upload(&guests::done(), "1");
+    let plugin = host.current("m.wasm", None).await.unwrap();
+    host.tell("m.wasm", "h", &plugin, &Sign::Ended).await;
+    // Accepted, and with no event yet.
+    signed.upload(&guests::abandon(), "2");
+    assert_eq!(digest(&host, None).await, Ok(sha256(guests::abandon())));
+    let (before, pin) = (signed.host(), Pin::Sha256(sha256(guests::spin())));
+    signed.upload(&guests::spin(), "1");
+    assert_eq!(digest(&before, Some(&pin)).await, Ok(sha256(guests::spin())));
+    for number in 0..50 {
+        signed.bucket.put(format!("rubbish {number}").as_bytes(), None);
+    }
+    for (pin, is, version) in [(None, guests::abandon(), "v2"), (Some(&pin), guests::spin(), "v3")] {
+        signed.bucket.asked.lock().unwrap().clear();
+        assert_eq!(digest(&signed.host(), pin).await, Ok(sha256(is)));
+        assert_eq!(*signed.bucket.asked.lock().unwrap(), [version]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_older_than_what_another_host_has_accepted_gives_way_though_it_is_the_newest_upload() {
+    for (bucket, expected) in [(Bucket::versioned(), guests::abandon()), (Bucket::unversioned(), guests::done())] {
+        let signed = Signed::new(bucket);
+        let (host, other) = (signed.host(), signed.host());
+        signed.upload(&guests::done(), "2");
+        assert_eq!(digest(&host, None).await, Ok(sha256(guests::done())));
+        signed.upload(&guests::abandon(), "3");
+        assert_eq!(digest(&other, None).await, Ok(sha256(guests::abandon())));
+        // Before the first host has seen it, somebody who has the older one uploads that again.
+        signed.upload(&guests::done(), "2");
+        for _ in 0..3 {
+            assert_eq!(digest(&host, None).await, Ok(sha256(&expected)));
+            assert_eq!(digest(&other, None).await, Ok(sha256(guests::abandon())));
+        }
+        let slot = host.slot("m.wasm", None);
+        let trouble = slot.lock().await.trouble.clone().unwrap().message;
+        assert!(trouble.contains("version 2, and version 3 was accepted before"), "{trouble}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_too_old_is_gone_back_to_when_the_newer_one_is_given_up() {
+    let signed = Signed::new(Bucket::versioned());
+    let host = signed.host();
+    signed.upload(&guests::done(), "1");
+    let plugin = host.current("m.wasm", None).await.unwrap();
+    host.tell("m.wasm", "h", &plugin, &Sign::Ended).await;
+    signed.upload(&guests::spin(), "2");
+    assert_eq!(digest(&host, None).await, Ok(sha256(guests::spin())));
+    signed.bucket.put(b"rubbish", None);
+    // A process that knows the newer one alone, and has looked at the older in vain.
+    let next = signed.host();
+    let plugin = next.current("m.wasm", None).await.unwrap();
+    assert_eq!(plugin.module.digest, sha256(guests::spin()));
+    for _ in 0..3 {
+        next.tell("m.wasm", "h", &plugin, &Sign::Crashed("unreachable".to_owned())).await;
+    }
+    assert_eq!(digest(&next, None).await, Ok(sha256(guests::done())));
+}
+
+#[tokio::test(start_paused = true)]
 async fn going_back_goes_to_nothing_older_than_what_another_host_has_accepted() {
     let signed = Signed::new(Bucket::versioned());
     let (host, other) = (signed.host(), signed.host());
