@@ -96,7 +96,7 @@ async fn a_compiler_that_had_no_processor_says_nothing_of_the_module() {
         Err(error @ CompileError::Failed(_)) => {
             let error = error.to_string();
             assert!(error.starts_with("it could not be compiled: its compiler had a processor for "), "{error}");
-            assert!(error.ends_with("ms of 200ms: this machine is too busy"), "{error}");
+            assert!(error.ends_with("s of 200ms: this machine is too busy"), "{error}");
         }
         other => panic!("{other:?}"),
     }
@@ -150,6 +150,18 @@ async fn a_machine_that_does_not_let_the_compiler_work_says_nothing_of_the_modul
         Err(error @ CompileError::Failed(_)) => {
             assert_eq!(error.to_string(), "it could not be compiled: its compiler cannot work here: no rights");
         }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_compiler_that_is_killed_says_nothing_of_the_module() {
+    let (child, _folder) = program("kill -KILL $$");
+    match compile(child, guests::done()).await {
+        Err(error @ CompileError::Failed(_)) => assert_eq!(
+            error.to_string(),
+            "it could not be compiled: its compiler was killed: has this machine too little memory?"
+        ),
         other => panic!("{other:?}"),
     }
 }

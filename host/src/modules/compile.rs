@@ -6,13 +6,14 @@
 
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 use tokio::sync::Semaphore;
@@ -31,7 +32,8 @@ const MEMORY: u64 = 1 << 30;
 /// How many threads compile one module.
 const THREADS: u32 = 4;
 
-/// The most code that a module may become, in bytes: that of a Python one has 60 MB.
+/// The most code that a module may become, in bytes, where this process may take eight times that, since it holds code of several
+/// modules: that of a Python one has 60 MB.
 const CODE_BYTES: u64 = 256 << 20;
 
 /// The most that a child may say, in bytes.
@@ -116,11 +118,12 @@ fn misfit(error: &wasmtime::Error) -> Refusal {
 impl Child {
     /// The program at `program`, under the bounds that hold for modules from outside.
     pub fn of(program: PathBuf) -> Self {
+        let memory = machine::memory();
         Self {
             program,
             time: TIME,
-            memory: MEMORY.min(machine::memory() / 2),
-            code: CODE_BYTES,
+            memory: MEMORY.min(memory / 2),
+            code: CODE_BYTES.min(memory / 8),
             turn: Arc::new(Semaphore::new(1)),
         }
     }
@@ -199,6 +202,10 @@ impl Child {
         if words.contains("memory allocation of") {
             return Err(takes_too_much(self.memory).into());
         }
+        // None of its bounds ends it so.
+        if status.signal() == Some(Signal::KILL.as_raw()) {
+            return Err(CompileError::Failed("its compiler was killed: has this machine too little memory?".to_owned()));
+        }
         Err(Refusal::because(format!("is more than the compiler can take ({status}): {last}")).into())
     }
 }
@@ -250,16 +257,18 @@ pub fn serve(input: impl Read, mut output: impl Write, reserved: u64, memory: u6
 
 /// Takes from this process what compiling has no need of.
 fn confine(memory: u64, cpu: u64) -> io::Result<()> {
-    let to = |resource, most: u64| {
-        let allowed = getrlimit(resource).maximum.map_or(most, |allowed| allowed.min(most));
-        setrlimit(resource, Rlimit { current: Some(allowed), maximum: Some(allowed) })
+    let between = |resource, soft: u64, hard: u64| {
+        let allowed = |most: u64| Some(getrlimit(resource).maximum.map_or(most, |allowed| allowed.min(most)));
+        setrlimit(resource, Rlimit { current: allowed(soft), maximum: allowed(hard) })
     };
+    let to = |resource, most| between(resource, most, most);
     to(Resource::Data, memory)?;
-    to(Resource::Cpu, cpu)?;
+    // At the first it is told so, and at the second killed, as it is by a system that is short of memory.
+    between(Resource::Cpu, cpu, cpu.saturating_add(1))?;
     to(Resource::Core, 0)?;
     to(Resource::Fsize, 0)?;
     #[cfg(target_os = "linux")]
-    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     // Whoever serves events comes first.
     let _ = rustix::process::nice(10);
     Ok(())
