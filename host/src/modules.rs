@@ -31,7 +31,7 @@ pub use dir::{DirSource, OneFile};
 pub use record::{Origin, Record, Sign, Told};
 #[cfg(feature = "live")]
 pub use s3::S3Source;
-use slot::{Compiling, Slot};
+use slot::{Compiled, Compiling, Slot};
 pub use source::{Fetched, Known, Source, SourceError, SourceErrorKind, Upload, Which};
 pub use surface::Surface;
 use uploads::Uploads;
@@ -72,7 +72,7 @@ pub struct Plugin {
 impl Plugin {
     /// One that whoever runs this host has built.
     pub fn built_here(module: Module) -> Self {
-        let origin = Origin::new(&module.digest, None, None);
+        let origin = Origin::built_here(&module.digest);
         Self { module, origin }
     }
 }
@@ -247,13 +247,9 @@ impl Modules {
         match self.fetch(name, pin, slot).await {
             Ok(Fetched::Unchanged) => slot.trouble = slot.refused.clone(),
             Ok(Fetched::New(upload)) => {
-                let known = Known { tag: upload.tag.clone(), refused_with: Some(upload.signature.clone()) };
+                let known = Known { tag: upload.tag.clone(), signature: upload.signature.clone(), refused: true };
                 match self.look_at(name, pin, &upload) {
-                    Ok(origin) => {
-                        let (compiler, sandbox) = (self.compiler.clone(), Arc::clone(&self.sandbox));
-                        let work = async move { compiler.load(&sandbox, upload.bytes).await };
-                        slot.compiling = Some(Compiling::new(known, origin, work));
-                    }
+                    Ok(origin) => slot.compiling = Some(Compiling::new(Some(known), origin, self.compile(upload))),
                     Err(refusal) => {
                         slot.known = Some(known);
                         self.refused(name, pin, slot, &refusal);
@@ -283,32 +279,41 @@ impl Modules {
     async fn finish(&self, name: &str, pin: Option<&Pin>, slot: &mut Slot) {
         if let Some(compiling) = &mut slot.compiling {
             let patience = slot.good.is_some().then_some(PATIENCE);
-            let Some((known, compiled)) = compiling.done(patience).await else {
+            let Some(Compiled { known, version_id, plugin }) = compiling.done(patience).await else {
                 return tracing::info!(module = name, "a new version still compiles: the one in use goes on");
             };
             slot.compiling = None;
             // Whoever goes before it is settled leaves it to be fetched again.
             let asked = slot.asked.take();
-            match compiled {
+            let refusal = match plugin {
                 Ok(plugin) => match self.still_allows(name, pin, slot.good.as_deref(), &plugin.origin).await {
                     Ok(()) => {
                         self.take(name, pin, slot, plugin).await;
-                        slot.known = Some(Known { refused_with: None, ..known });
+                        None
                     }
-                    Err(refusal) => {
-                        slot.known = Some(known);
-                        self.refused(name, pin, slot, &refusal);
-                    }
+                    Err(refusal) => Some((refusal, true)),
                 },
-                Err(CompileError::Refused(refusal)) => {
-                    slot.known = Some(Known { refused_with: None, ..known });
-                    self.refused(name, pin, slot, &refusal);
-                }
+                Err(CompileError::Refused(refusal)) => Some((refusal, false)),
                 Err(error @ CompileError::Failed(_)) => {
                     let message = format!("{} is not taken yet: {error}", self.source.locate(name));
-                    let began = self.clock.now();
-                    return self.failed(name, slot, ModuleError { message, passes: true }, began);
+                    let (trouble, began) = (ModuleError { message, passes: true }, self.clock.now());
+                    if slot.good.is_none() {
+                        self.take_earlier(name, pin, slot, &trouble).await;
+                    }
+                    return self.failed(name, slot, trouble, began);
                 }
+            };
+            // With an earlier one, what is known of the newest stays.
+            match (known, version_id) {
+                (Some(known), _) => {
+                    let refused = matches!(refusal, Some((_, true)));
+                    slot.known = Some(Known { refused, ..known });
+                    if let Some((refusal, _)) = refusal {
+                        self.refused(name, pin, slot, &refusal);
+                    }
+                }
+                (None, Some(version_id)) if refusal.is_some() => slot.tried.note(version_id),
+                (None, _) => {}
             }
             slot.asked = asked;
         }
@@ -317,12 +322,20 @@ impl Modules {
                 self.take_earlier(name, pin, slot, &refusal).await;
             }
         } else if let Some(outdated) = self.outdated(name, pin, slot) {
-            self.take_earlier(name, pin, slot, &outdated).await;
-            if self.outdated(name, pin, slot).is_some() {
+            // Signed anew it would be taken.
+            slot.known.iter_mut().for_each(|known| known.refused = true);
+            self.catch_up(name, slot).await;
+            if slot.compiling.is_none() {
                 self.not_taken(name, slot, &outdated.message);
-                slot.trouble = Some(outdated);
             }
+            slot.trouble = Some(outdated);
         }
+    }
+
+    /// What becomes of an upload that has passed all other checks.
+    fn compile(&self, upload: Upload) -> impl Future<Output = Result<Module, CompileError>> + Send + use<> {
+        let (compiler, sandbox) = (self.compiler.clone(), Arc::clone(&self.sandbox));
+        async move { compiler.load(&sandbox, upload.bytes).await }
     }
 
     /// Why the plugin in use is not what should be in use, if so: another host has accepted a newer one, which is not the newest upload.
@@ -359,7 +372,7 @@ impl Modules {
 
     /// Every check that an upload has to pass before it is compiled. Returns where it comes from.
     fn look_at(&self, name: &str, pin: Option<&Pin>, upload: &Upload) -> Result<Origin, Refusal> {
-        let built_here = || Ok(Origin::new(&sha256(&upload.bytes), None, upload.version_id.clone()));
+        let built_here = || Ok(Origin::built_here(&sha256(&upload.bytes)));
         self.uploads.as_ref().map_or_else(built_here, |uploads| uploads.look_at(name, pin, upload))
     }
 
@@ -380,8 +393,7 @@ impl Modules {
     /// Puts a plugin in the place of the one in use.
     async fn take(&self, name: &str, pin: Option<&Pin>, slot: &mut Slot, plugin: Plugin) {
         let (digest, bytes) = (plugin.module.digest.as_str(), plugin.module.size);
-        let Origin { version, version_id, .. } = &plugin.origin;
-        let version = version.as_ref().map(ToString::to_string);
+        let (version, version_id) = (plugin.origin.version().map(ToString::to_string), &plugin.origin.version_id);
         let tells = match pin {
             None => version.is_some(),
             // Where it is, however much is uploaded after it.
@@ -469,7 +481,7 @@ impl Modules {
                 );
             }
             None => {
-                tracing::error!(module = name, place, error, refused, "module not taken, and there is no earlier one")
+                tracing::error!(module = name, place, error, refused, "module not taken, and none is in use yet")
             }
         }
     }

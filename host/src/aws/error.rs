@@ -157,6 +157,7 @@ impl Refusal {
             | "UnrecognizedClientException" => Self::Credentials,
             "BandwidthLimitExceeded"
             | "EC2ThrottledException"
+            | "KMS.ThrottlingException"
             | "PriorRequestNotComplete"
             | "ProvisionedThroughputExceededException"
             | "RequestLimitExceeded"

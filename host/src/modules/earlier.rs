@@ -1,10 +1,10 @@
-//! Earlier versions, of a source that keeps them: what a process begins with when the newest is not taken.
+//! Earlier versions, of a source that keeps them: what a process goes to when the newest upload is not taken, and what it has is none, or
+//! older than it should be.
 
-use std::collections::HashSet;
-
-use super::slot::Slot;
+use super::slot::{Compiling, Slot};
 use super::{
-    CompileError, Fetched, ModuleError, Modules, PATIENCE, Plugin, Refusal, SourceError, SourceErrorKind, Which,
+    CompileError, Fetched, ModuleError, Modules, Origin, PATIENCE, Plugin, Refusal, SourceError, SourceErrorKind, Told,
+    Upload, Which,
 };
 use crate::policy::Pin;
 
@@ -47,66 +47,95 @@ impl Modules {
         tokio::time::timeout(PATIENCE, looks).await.unwrap_or_default()
     }
 
-    /// Looks through earlier versions for one that passes every check: the newest is not taken, for `refusal`, and there is nothing to go
-    /// on with, or only what is older than it should be.
+    /// Begins with an earlier version: the newest is not taken, for `refusal`, and there is nothing to go on with.
     pub(super) async fn take_earlier(&self, name: &str, pin: Option<&Pin>, slot: &mut Slot, refusal: &ModuleError) {
-        let (Some(uploads), None | Some(Pin::Sha256(_))) = (&self.uploads, pin) else { return };
+        let Some(uploads) = &self.uploads else { return };
         let record = match pin {
-            None => uploads.record(name),
+            None => uploads.record(name).unwrap_or_default(),
             // What was run for a pin is noted, and not read otherwise.
-            Some(_) => uploads.notes.read(&self.note_of(name)).await.ok(),
+            Some(Pin::Sha256(_)) => uploads.notes.read(&self.note_of(name)).await.unwrap_or_default(),
+            Some(Pin::VersionId(_)) => return,
         };
-        let record = record.unwrap_or_default();
         // Those that are known to be good first: whoever uploads much hides nothing.
-        let recorded: Vec<_> = match pin {
-            Some(Pin::Sha256(pinned)) => record.of(pinned).map(|told| &told.origin).into_iter().collect(),
-            _ => record.usable().filter(|origin| uploads.allows(name, pin, origin).is_ok()).collect(),
+        let mut versions = match pin {
+            Some(Pin::Sha256(pinned)) => record.of(pinned).map(Told::version_ids).unwrap_or_default(),
+            _ => uploads.usable(&record),
         };
-        let recorded: Vec<_> = recorded.into_iter().filter_map(|origin| origin.version_id.clone()).collect();
-        // Nobody waits for a long search while there is something to go on with.
-        let listed = if slot.good.is_none() { self.listed(name).await } else { Vec::new() };
-        if slot.tried.1 != record {
-            slot.tried = (HashSet::new(), record);
+        slot.tried.under(uploads.grounds(&record));
+        versions.extend(self.listed(name).await);
+        match (self.first_that_passes(name, pin, slot, versions).await, pin) {
+            (Some(plugin), None) => {
+                let (digest, why) = (plugin.module.digest.clone(), &refusal.message);
+                let version_id = plugin.origin.version_id.clone();
+                self.take(name, pin, slot, plugin).await;
+                tracing::error!(
+                    module = name,
+                    version_id,
+                    digest,
+                    why,
+                    "the newest version is not taken: an earlier one is used"
+                );
+                slot.refuse(refusal.clone());
+            }
+            (Some(plugin), Some(_)) => {
+                self.take(name, pin, slot, plugin).await;
+                tracing::info!(module = name, "what the handler is pinned to is an earlier version");
+                slot.refuse(refusal.clone());
+            }
+            (None, None) => {}
+            (None, Some(_)) => self.not_taken(name, slot, &refusal.message),
         }
-        for version in recorded.into_iter().chain(listed) {
-            if slot.tried.0.contains(&version) {
+    }
+
+    async fn first_that_passes(
+        &self,
+        name: &str,
+        pin: Option<&Pin>,
+        slot: &mut Slot,
+        versions: Vec<String>,
+    ) -> Option<Plugin> {
+        for version in versions {
+            if slot.tried.has(&version) {
                 continue;
             }
-            let why = match self.earlier(name, pin, &version).await {
-                Ok(plugin) => {
-                    let digest = plugin.module.digest.clone();
-                    self.take(name, pin, slot, plugin).await;
-                    match pin {
-                        None => tracing::error!(
-                            module = name,
-                            version_id = version,
-                            digest,
-                            "the newest version is not taken: an earlier one is used"
-                        ),
-                        Some(_) => tracing::info!(
-                            module = name,
-                            version_id = version,
-                            digest,
-                            "the pinned version is an earlier one"
-                        ),
-                    }
-                    return slot.refuse(refusal.clone());
-                }
-                // It may pass; then it is worth another look.
-                Err(error) if error.passes() => error.to_string(),
-                Err(error) => {
-                    slot.tried.0.insert(version.clone());
-                    error.to_string()
-                }
+            let untaken = match self.earlier(name, pin, &version).await {
+                Ok(plugin) => return Some(plugin),
+                Err(untaken) => untaken,
             };
             if pin.is_none() {
+                let why = untaken.to_string();
                 tracing::warn!(module = name, version_id = version, why, "an earlier version is not taken either");
             }
+            // What may pass is worth another look.
+            if !untaken.passes() {
+                slot.tried.note(version);
+            }
         }
-        if let (Some(_), Some(trouble)) = (pin, &slot.trouble) {
-            let message = trouble.message.clone();
-            self.not_taken(name, slot, &message);
-        }
+        None
+    }
+
+    /// Begins to compile what another host has accepted, which is newer than what is in use here and is not the newest upload. Whoever
+    /// needs the module goes on with the one in use meanwhile.
+    pub(super) async fn catch_up(&self, name: &str, slot: &mut Slot) {
+        let Some(uploads) = &self.uploads else { return };
+        let record = uploads.record(name).unwrap_or_default();
+        slot.tried.under(uploads.grounds(&record));
+        let search = async {
+            for version in uploads.usable(&record) {
+                if slot.tried.has(&version) {
+                    continue;
+                }
+                match self.upload(name, None, &version).await {
+                    Ok((upload, origin)) => {
+                        slot.compiling = Some(Compiling::new(None, origin, self.compile(upload)));
+                        return;
+                    }
+                    Err(untaken) if untaken.passes() => {}
+                    Err(_) => slot.tried.note(version),
+                }
+            }
+        };
+        let _ = tokio::time::timeout(PATIENCE, search).await;
     }
 
     /// What the source has of earlier versions, the newest first.
@@ -119,12 +148,17 @@ impl Modules {
 
     /// An earlier version, if it passes every check.
     async fn earlier(&self, name: &str, pin: Option<&Pin>, version_id: &str) -> Result<Plugin, Untaken> {
+        let (upload, origin) = self.upload(name, pin, version_id).await?;
+        Ok(Plugin { module: self.compile(upload).await?, origin })
+    }
+
+    /// An earlier version, if it passes every check but that it compiles.
+    async fn upload(&self, name: &str, pin: Option<&Pin>, version_id: &str) -> Result<(Upload, Origin), Untaken> {
         match self.source.fetch(name, Which::Version(version_id), self.max_size).await? {
             Fetched::Unchanged => Err(Refusal::because("has not changed").into()),
             Fetched::New(upload) => {
                 let origin = self.look_at(name, pin, &upload)?;
-                let module = self.compiler.load(&self.sandbox, upload.bytes).await?;
-                Ok(Plugin { module, origin })
+                Ok((upload, origin))
             }
         }
     }

@@ -27,12 +27,17 @@ pub struct Record {
 }
 
 /// What is told of one digest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Told {
-    /// Where it comes from, as it was last accepted.
-    #[serde(flatten)]
-    pub origin: Origin,
+    /// SHA-256, in hexadecimal.
+    pub digest: String,
+    /// What its source calls it.
+    #[serde(default)]
+    pub version_id: Option<String>,
+    /// What hosts have accepted it as, and by which keys: of each the newest. What a handler is pinned to need not be accepted.
+    #[serde(default)]
+    pub accepted: BTreeMap<String, Accepted>,
     /// The handlers for which it has brought an event to its end.
     #[serde(default)]
     pub worked: BTreeSet<String>,
@@ -44,31 +49,39 @@ pub struct Told {
     pub given_up: Option<String>,
 }
 
-/// Where a digest comes from.
+/// What a digest was accepted as.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Origin {
-    /// SHA-256, in hexadecimal.
-    pub digest: String,
+pub struct Accepted {
     /// What it was signed as.
-    #[serde(default)]
-    pub version: Option<Version>,
-    /// The key that has signed it.
-    #[serde(default)]
-    pub by: Option<String>,
-    /// Whether a host has accepted it as the newest: what a handler is pinned to need not be.
-    #[serde(default)]
-    pub accepted: bool,
-    /// What its source calls it.
+    pub version: Version,
+    /// What its source calls the upload with that signature.
     #[serde(default)]
     pub version_id: Option<String>,
 }
 
+/// Where a module comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// SHA-256, in hexadecimal.
+    pub digest: String,
+    /// What its signature says, if it has one.
+    pub signed: Option<Signed>,
+    /// Whether it is what uploaders want to be run, and not what a handler is pinned to.
+    pub accepted: bool,
+    /// What its source calls it.
+    pub version_id: Option<String>,
+}
+
 impl Origin {
-    /// That of a digest which nobody has accepted as the newest.
-    pub fn new(digest: &str, signed: Option<Signed>, version_id: Option<String>) -> Self {
-        let (version, by) = signed.map(|Signed { version, by }| (version, by.to_string())).unzip();
-        Self { digest: digest.to_owned(), version, by, accepted: false, version_id }
+    /// That of a module which nobody has uploaded.
+    pub fn built_here(digest: &str) -> Self {
+        Self { digest: digest.to_owned(), signed: None, accepted: false, version_id: None }
+    }
+
+    /// What it was signed as.
+    pub fn version(&self) -> Option<&Version> {
+        self.signed.as_ref().map(|signed| &signed.version)
     }
 }
 
@@ -108,7 +121,7 @@ impl Sign {
 impl Record {
     /// What is told of a digest.
     pub fn of(&self, digest: &str) -> Option<&Told> {
-        self.digests.iter().find(|told| told.origin.digest == digest)
+        self.digests.iter().find(|told| told.digest == digest)
     }
 
     /// Why a digest is not to be run again, if so.
@@ -116,33 +129,36 @@ impl Record {
         self.of(digest)?.given_up.as_deref()
     }
 
-    /// The digests to go back to, the newest first.
-    pub fn good(&self) -> impl Iterator<Item = &Told> {
-        self.digests.iter().rev().filter(|told| !told.worked.is_empty() && told.given_up.is_none())
-    }
-
-    /// The digests that a process may begin with, the newest first: those that have worked, and those that were accepted.
-    pub fn usable(&self) -> impl Iterator<Item = &Origin> {
-        let in_force = self.digests.iter().rev().filter(|told| told.given_up.is_none());
-        in_force.filter(|told| told.origin.accepted || !told.worked.is_empty()).map(|told| &told.origin)
-    }
-
     /// The newest version that was accepted, and was not given up, of those that are signed by a key that `is_trusted`; an older one is
     /// refused.
     pub fn newest(&self, is_trusted: impl Fn(&str) -> bool) -> Option<&Version> {
-        let trusted = |origin: &&Origin| origin.by.as_deref().is_none_or(&is_trusted);
-        self.accepted().filter(trusted).filter_map(|origin| origin.version.as_ref()).max()
+        let accepted = self.in_force().flat_map(|told| &told.accepted);
+        accepted.filter(|(by, _)| is_trusted(by)).map(|(_, accepted)| &accepted.version).max()
     }
 
-    fn accepted(&self) -> impl Iterator<Item = &Origin> {
-        let in_force = self.digests.iter().filter(|told| told.given_up.is_none());
-        in_force.map(|told| &told.origin).filter(|origin| origin.accepted)
+    /// What a process may begin with, as its source calls it, the newest first.
+    pub fn usable(&self, is_trusted: impl Fn(&str) -> bool) -> Vec<&str> {
+        let newest = self.newest(&is_trusted);
+        let signed = self.in_force().rev().flat_map(|told| &told.accepted);
+        let signed = signed.filter(|(by, accepted)| is_trusted(by) && Some(&accepted.version) >= newest);
+        let signed = signed.filter_map(|(_, accepted)| accepted.version_id.as_deref());
+        let unsigned = self.good().filter(|told| told.accepted.is_empty());
+        signed.chain(unsigned.filter_map(|told| told.version_id.as_deref())).collect()
+    }
+
+    /// The digests to go back to, the newest first.
+    fn good(&self) -> impl Iterator<Item = &Told> {
+        self.in_force().rev().filter(|told| !told.worked.is_empty())
+    }
+
+    fn in_force(&self) -> impl DoubleEndedIterator<Item = &Told> {
+        self.digests.iter().filter(|told| told.given_up.is_none())
     }
 
     /// Notes what an attempt of `handler` says of a digest; `after` is how many crashes in a row are too many. Says whether there is
     /// something new in it.
     pub fn note(&mut self, origin: &Origin, handler: &str, sign: &Sign, after: Option<u32>) -> bool {
-        let others = self.good().any(|good| good.origin.digest != origin.digest);
+        let others = self.good().any(|good| good.digest != origin.digest);
         let (known, more) = self.known(origin);
         let new = match sign {
             Sign::Ended => {
@@ -168,62 +184,96 @@ impl Record {
         new || more
     }
 
-    /// Notes where a digest comes from, and that it was accepted, if so. Says whether there is something new in it.
+    /// Notes where a module comes from, and that it was accepted, if so. Says whether there is something new in it.
     pub fn accept(&mut self, origin: &Origin) -> bool {
-        self.known(origin).1
+        let (told, more) = self.known(origin);
+        // What a handler is pinned to may be uploaded again, after it was deleted.
+        let moved = !origin.accepted && origin.version_id.is_some() && told.version_id != origin.version_id;
+        if moved {
+            told.version_id.clone_from(&origin.version_id);
+        }
+        more || moved
     }
 
     /// The digests that are not forgotten: the one to go back to, and, of each key, the one that no other may be older than.
     fn kept(&self) -> BTreeSet<String> {
         let mut newest = BTreeMap::new();
-        for origin in self.accepted() {
-            let newest = newest.entry(&origin.by).or_insert(origin);
-            if newest.version <= origin.version {
-                *newest = origin;
+        for told in self.in_force() {
+            for (by, accepted) in &told.accepted {
+                let newest = newest.entry(by).or_insert((&accepted.version, told));
+                if newest.0 <= &accepted.version {
+                    *newest = (&accepted.version, told);
+                }
             }
         }
-        let to_go_back_to = self.good().next().map(|good| &good.origin);
-        newest.into_values().chain(to_go_back_to).map(|origin| origin.digest.clone()).collect()
+        newest.into_values().map(|(_, told)| told).chain(self.good().next()).map(|told| told.digest.clone()).collect()
     }
 
     /// What is known of a digest, and whether more than before.
     fn known(&mut self, origin: &Origin) -> (&mut Told, bool) {
-        let place = self.digests.iter().position(|known| known.origin.digest == origin.digest);
+        let place = self.digests.iter().position(|known| known.digest == origin.digest);
         let place = place.unwrap_or_else(|| {
             if self.digests.len() >= DIGESTS {
                 let kept = self.kept();
-                let oldest = self.digests.iter().position(|told| !kept.contains(&told.origin.digest));
+                let oldest = self.digests.iter().position(|told| !kept.contains(&told.digest));
                 self.digests.remove(oldest.unwrap_or_default());
             }
             // Without what is to be told of it: that it is known at all is nothing new.
-            let origin = Origin { accepted: false, version_id: None, ..origin.clone() };
-            let (worked, crashes, given_up) = (BTreeSet::new(), BTreeMap::new(), None);
-            self.digests.push(Told { origin, worked, crashes, given_up });
+            self.digests.push(Told { digest: origin.digest.clone(), ..Told::default() });
             self.digests.len() - 1
         });
         let told = &mut self.digests[place];
-        let known = &mut told.origin;
         // A bucket may keep versions only since then.
-        let named = known.version_id.is_none() && origin.version_id.is_some();
+        let named = told.version_id.is_none() && origin.version_id.is_some();
         if named {
-            known.version_id.clone_from(&origin.version_id);
+            told.version_id.clone_from(&origin.version_id);
         }
-        // The same module may be signed again, as a newer version.
-        let accepted = origin.accepted && (!known.accepted || known.version < origin.version);
-        if accepted {
-            known.accepted = true;
-            (known.version, known.by) = (origin.version.clone(), origin.by.clone());
-        }
+        let accepted = origin.signed.as_ref().filter(|_| origin.accepted).is_some_and(|signed| {
+            let now = Accepted { version: signed.version.clone(), version_id: origin.version_id.clone() };
+            told.accept(signed.by.to_string(), now)
+        });
         (told, named || accepted)
+    }
+}
+
+impl Told {
+    /// What its source calls it, each time that it was uploaded.
+    pub fn version_ids(&self) -> Vec<String> {
+        let accepted = self.accepted.values().filter_map(|accepted| accepted.version_id.as_ref());
+        self.version_id.iter().chain(accepted).cloned().collect()
+    }
+
+    /// Notes what it was accepted as, unless it was as something newer. Says whether that is new.
+    fn accept(&mut self, by: String, now: Accepted) -> bool {
+        let before = self.accepted.get(&by);
+        let newer = before.is_none_or(|before| before.version < now.version);
+        // The same may be uploaded again, after it was deleted.
+        let elsewhere =
+            before.is_some_and(|before| before.version == now.version && before.version_id != now.version_id);
+        let new = newer || (elsewhere && now.version_id.is_some());
+        if new {
+            self.accepted.insert(by, now);
+        }
+        new
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::modules::signature::KeyId;
 
+    const KEY: KeyId = KeyId::numbered(1);
+    const OTHER: KeyId = KeyId::numbered(2);
+
+    /// A module that `KEY` has signed.
     fn origin(digest: &str, version: &str) -> Origin {
-        Origin { version: version.parse().ok(), accepted: true, ..Origin::new(digest, None, None) }
+        signed(digest, KEY, version)
+    }
+
+    fn signed(digest: &str, by: KeyId, version: &str) -> Origin {
+        let signed = Some(Signed { by, version: version.parse().unwrap() });
+        Origin { signed, accepted: true, ..Origin::built_here(digest) }
     }
 
     fn newest(record: &Record) -> Option<String> {
@@ -250,7 +300,7 @@ mod tests {
             record.note(&origin("new", "2"), "h", &crash(), Some(3));
         }
         assert_eq!(record.given_up("new"), Some("3 attempts of handler \"h\" in a row crashed; the last: unreachable"));
-        assert_eq!(record.good().map(|told| told.origin.digest.as_str()).collect::<Vec<_>>(), ["old"]);
+        assert_eq!(record.good().map(|told| told.digest.as_str()).collect::<Vec<_>>(), ["old"]);
         assert_eq!(newest(&record).as_deref(), Some("1"), "else the one before would be too old to be run");
     }
 
@@ -274,11 +324,12 @@ mod tests {
     #[test]
     fn a_version_counts_only_while_its_key_is_trusted() {
         let mut record = record();
-        record.accept(&Origin { by: Some("leaked".into()), ..origin("bad", "18446744073709551615") });
+        record.accept(&signed("bad", OTHER, "18446744073709551615"));
+        record.accept(&signed("new", OTHER, "18446744073709551614"));
         for number in 0..DIGESTS * 2 {
             record.note(&Origin { accepted: false, ..origin(&format!("old {number}"), "1") }, "h", &crash(), Some(3));
         }
-        assert_eq!(record.newest(|by| by != "leaked"), "2".parse().ok().as_ref());
+        assert_eq!(record.newest(|by| by != OTHER.to_string()), "2".parse().ok().as_ref());
         assert_eq!(newest(&record).as_deref(), Some("18446744073709551615"));
     }
 
@@ -290,10 +341,14 @@ mod tests {
         assert!(!record.note(&unnamed, "h", &Sign::Ended, None));
         assert!(record.note(&Origin { version_id: Some("v1".into()), ..unnamed.clone() }, "h", &Sign::Ended, None));
         assert!(record.accept(&origin("a", "1")) && !record.accept(&origin("a", "1")));
-        assert_eq!(record.of("a").and_then(|told| told.origin.version_id.as_deref()), Some("v1"));
-        // The same module, signed again.
-        assert!(record.accept(&origin("a", "3")) && !record.accept(&origin("a", "2")));
-        assert_eq!(newest(&record).as_deref(), Some("3"));
+        assert_eq!(record.of("a").and_then(|told| told.version_id.as_deref()), Some("v1"));
+        // The same module, signed again; and the same signature, uploaded again.
+        let uploaded = |id: &str, version| Origin { version_id: Some(id.into()), ..origin("a", version) };
+        assert!(record.accept(&uploaded("v3", "3")) && !record.accept(&uploaded("v2", "2")));
+        assert_eq!((newest(&record).as_deref(), record.usable(|_| true)), (Some("3"), vec!["v3"]));
+        assert!(record.accept(&uploaded("v4", "3")) && !record.accept(&origin("a", "3")));
+        assert_eq!(record.usable(|_| true), ["v4"]);
+        assert!(record.usable(|_| false).is_empty());
     }
 
     #[test]
@@ -332,7 +387,7 @@ mod tests {
             record.note(&origin(&format!("new {number}"), "2"), "h", &crash(), Some(3));
         }
         assert_eq!(
-            (record.digests.len(), record.good().next().map(|good| good.origin.digest.as_str())),
+            (record.digests.len(), record.good().next().map(|good| good.digest.as_str())),
             (DIGESTS, Some("old"))
         );
     }
@@ -370,14 +425,14 @@ mod tests {
     #[test]
     fn what_other_hosts_have_written_can_be_read_whichever_their_version() {
         let mut record = Record::default();
-        let signed = Origin { by: Some("key".into()), version_id: Some("id".into()), ..origin("ab12", "1.4") };
+        let signed = Origin { version_id: Some("id".into()), ..origin("ab12", "1.4") };
         record.accept(&signed);
         record.note(&signed, "drain", &Sign::Ended, Some(3));
         record.note(&signed, "stop", &crash(), Some(3));
         let written = serde_json::to_string(&record).unwrap();
-        insta::assert_snapshot!(written, @r#"{"digests":[{"digest":"ab12","version":"1.4","by":"key","accepted":true,"version-id":"id","worked":["drain"],"crashes":{"stop":1},"given-up":null}]}"#);
+        insta::assert_snapshot!(written, @r#"{"digests":[{"digest":"ab12","version-id":"id","accepted":{"0100000000000000":{"version":"1.4","version-id":"id"}},"worked":["drain"],"crashes":{"stop":1},"given-up":null}]}"#);
         assert_eq!(serde_json::from_str::<Record>(&written).unwrap(), record);
         let other = r#"{"digests": [{"digest": "ab12", "more": 1}], "more": 2}"#;
-        assert_eq!(serde_json::from_str::<Record>(other).unwrap().digests[0].origin, Origin::new("ab12", None, None));
+        assert_eq!(serde_json::from_str::<Record>(other).unwrap().digests[0].digest, "ab12");
     }
 }

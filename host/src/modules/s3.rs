@@ -161,7 +161,7 @@ impl Source for S3Source {
             Which::Version(version) => (None, Some(version)),
         };
         let fetched = self.get(module, known.map(|known| known.tag.as_str()), version, max_size).await?;
-        let signature = known.and_then(|known| known.refused_with.as_ref());
+        let signature = known.filter(|known| known.refused).map(|known| &known.signature);
         match (fetched, signature) {
             // S3 compares contents. What is signed after it was uploaded has the same, and other metadata.
             (Fetched::Unchanged, Some(signature)) if self.signature(module).await? != *signature => {
@@ -196,7 +196,16 @@ impl Source for S3Source {
 /// Whether S3 says with this code that the object is such that nobody reads it: put into an archive, or encrypted with a key that we are
 /// not given (SSE-C), or with one of KMS that is gone.
 fn is_of_the_object(code: &str) -> bool {
-    matches!(code, "InvalidArgument" | "InvalidObjectState" | "InvalidRequest") || code.starts_with("KMS.")
+    matches!(
+        code,
+        "InvalidArgument"
+            | "InvalidObjectState"
+            | "InvalidRequest"
+            | "KMS.DisabledException"
+            | "KMS.InvalidStateException"
+            | "KMS.KMSInvalidStateException"
+            | "KMS.NotFoundException"
+    )
 }
 
 #[cfg(test)]
@@ -222,7 +231,7 @@ mod tests {
     }
 
     async fn fetch(fake: &Fake, known: Option<&str>, max_size: u64) -> Result<Fetched, SourceError> {
-        let known = known.map(|tag| Known { tag: tag.to_owned(), refused_with: None });
+        let known = known.map(|tag| Known { tag: tag.to_owned(), signature: None, refused: false });
         source(fake).fetch("a.wasm", Which::Newest(known.as_ref()), max_size).await
     }
 
@@ -312,9 +321,11 @@ mod tests {
             assert_eq!(error.kind, SourceErrorKind::Denied, "{code}");
             assert!(error.message.contains(code) && error.message.contains("why"), "{error}");
         }
-        // It is the host's credentials that are at fault here.
-        let error = fetch(&Fake::always(s3_error(400, "ExpiredToken", "why")), None, MAX_SIZE).await.unwrap_err();
-        assert_eq!(error.kind, SourceErrorKind::Unavailable);
+        // The host's credentials are at fault, or KMS, for a moment.
+        for code in ["ExpiredToken", "KMS.ThrottlingException"] {
+            let error = fetch(&Fake::always(s3_error(400, code, "why")), None, MAX_SIZE).await.unwrap_err();
+            assert_eq!(error.kind, SourceErrorKind::Unavailable, "{code}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

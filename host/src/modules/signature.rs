@@ -35,6 +35,14 @@ struct Key {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyId([u8; 8]);
 
+#[cfg(test)]
+impl KeyId {
+    /// That of some key, told from those of other numbers.
+    pub(super) const fn numbered(number: u64) -> Self {
+        Self(number.to_be_bytes())
+    }
+}
+
 /// What a verified signature says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signed {

@@ -7,7 +7,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinSet;
 
-use super::{CompileError, Known, ModuleError, Origin, Plugin, Record};
+use super::uploads::Grounds;
+use super::{CompileError, Known, ModuleError, Origin, Plugin};
 use crate::sandbox::Module;
 
 /// What is known of one module. Locked while it is fetched, so that there is one fetch at a time.
@@ -25,8 +26,8 @@ pub(super) struct Slot {
     pub(super) refusals: u64,
     /// A newer version, which has passed all other checks.
     pub(super) compiling: Option<Compiling>,
-    /// Earlier versions that were looked at in vain, and what was known of the module then: they may pass when that is something else.
-    pub(super) tried: (HashSet<String>, Record),
+    /// Earlier versions that were looked at in vain.
+    pub(super) tried: Tried,
     /// When the source was asked last.
     pub(super) asked: Option<Timestamp>,
     /// When it last failed, while there was nothing to go on with.
@@ -39,14 +40,45 @@ pub(super) struct Slot {
 
 /// A module on its way to be taken. Whoever waits for it may go: the work goes on, and ends with the slot.
 pub(super) struct Compiling {
-    /// What will be known of the source, if it is refused for what it was signed with.
-    known: Known,
+    /// What will be known of the newest upload; none if it is an earlier one.
+    known: Option<Known>,
     /// Where the module comes from.
     origin: Origin,
     /// One task.
     work: JoinSet<Result<Module, CompileError>>,
     /// Whether an event has waited as long as it should.
     waited: bool,
+}
+
+/// What has come of compiling a module.
+pub(super) struct Compiled {
+    pub(super) known: Option<Known>,
+    pub(super) version_id: Option<String>,
+    pub(super) plugin: Result<Plugin, CompileError>,
+}
+
+/// Versions that were refused, as the source calls them, and on what grounds: on others they may pass.
+#[derive(Debug, Default)]
+pub(super) struct Tried {
+    versions: HashSet<String>,
+    grounds: Grounds,
+}
+
+impl Tried {
+    /// Forgets what was refused on other grounds than these.
+    pub(super) fn under(&mut self, grounds: Grounds) {
+        if self.grounds != grounds {
+            *self = Self { versions: HashSet::new(), grounds };
+        }
+    }
+
+    pub(super) fn has(&self, version: &str) -> bool {
+        self.versions.contains(version)
+    }
+
+    pub(super) fn note(&mut self, version: String) {
+        self.versions.insert(version);
+    }
 }
 
 impl Slot {
@@ -72,7 +104,7 @@ impl Slot {
 impl Compiling {
     /// Begins with `work`, whose end makes `known` what is known of the source.
     pub(super) fn new(
-        known: Known,
+        known: Option<Known>,
         origin: Origin,
         work: impl Future<Output = Result<Module, CompileError>> + Send + 'static,
     ) -> Self {
@@ -82,7 +114,7 @@ impl Compiling {
     }
 
     /// What has come of it; none if that takes longer than `patience`, or an event has had that much before.
-    pub(super) async fn done(&mut self, patience: Option<Duration>) -> Option<(Known, Result<Plugin, CompileError>)> {
+    pub(super) async fn done(&mut self, patience: Option<Duration>) -> Option<Compiled> {
         let joined = match patience {
             None => self.work.join_next().await,
             Some(patience) => {
@@ -98,6 +130,6 @@ impl Compiling {
             None => Err(CompileError::Failed("nobody is at it".to_owned())),
         };
         let plugin = compiled.map(|module| Plugin { module, origin: self.origin.clone() });
-        Some((self.known.clone(), plugin))
+        Some(Compiled { known: self.known.clone(), version_id: self.origin.version_id.clone(), plugin })
     }
 }

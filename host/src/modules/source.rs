@@ -8,7 +8,7 @@ pub trait Source: Send + Sync {
     /// Fetches a version of `module`. Never reads more than `max_size` bytes of it.
     async fn fetch(&self, module: &str, which: Which<'_>, max_size: u64) -> Result<Fetched, SourceError>;
 
-    /// The versions of `module` before the newest, the newest of them first: some twenty, and none where nothing is kept of them.
+    /// The versions of `module` before the newest, the newest of them first: a hundred at the most, and none where nothing is kept of them.
     async fn earlier(&self, module: &str) -> Result<Vec<String>, SourceError>;
 
     /// Where `module` is, for people: `s3://bucket/prefix/module` or a path.
@@ -29,8 +29,10 @@ pub enum Which<'a> {
 pub struct Known {
     /// Its [`Upload::tag`].
     pub tag: String,
-    /// Its signature, where another one makes a difference though the module is the same: it was refused for the one it had.
-    pub refused_with: Option<Option<String>>,
+    /// Its [`Upload::signature`].
+    pub signature: Option<String>,
+    /// Whether another signature makes a difference, though the module is the same: it was refused for the one that it had.
+    pub refused: bool,
 }
 
 /// What a source had.

@@ -248,9 +248,8 @@ async fn slow(modules: &Modules, becomes: Result<Vec<u8>, CompileError>) {
         tokio::time::sleep(Duration::from_secs(40)).await;
         Ok(load(&sandbox, &becomes?)?)
     };
-    let known = Known { tag: "slow".into(), refused_with: None };
-    modules.slot("m", None).lock().await.compiling =
-        Some(Compiling::new(known, Origin::new("digest", None, None), work));
+    let known = Some(Known { tag: "slow".into(), signature: None, refused: false });
+    modules.slot("m", None).lock().await.compiling = Some(Compiling::new(known, Origin::built_here("digest"), work));
 }
 
 #[tokio::test(start_paused = true)]

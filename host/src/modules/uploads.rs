@@ -1,10 +1,10 @@
 //! What is asked, and known, of modules that others upload.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 use super::signature::Signers;
-use super::{Origin, Record, Refusal, Upload};
+use super::{Origin, Record, Refusal, Upload, Version};
 use crate::digest::sha256;
 use crate::ledger::Notes;
 use crate::policy::{ModulesPolicy, Pin};
@@ -17,6 +17,13 @@ pub(super) struct Uploads {
     pub(super) notes: Notes<Record>,
     /// The same, as this one has read it last.
     records: Mutex<HashMap<String, Record>>,
+}
+
+/// What hosts know that decides which modules are run: what was refused may pass when it is otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Grounds {
+    newest: Option<Version>,
+    given_up: BTreeSet<String>,
 }
 
 impl Uploads {
@@ -34,18 +41,19 @@ impl Uploads {
             return Err(Refusal::because(format!("has the SHA-256 {digest}, and the handler is pinned to {pinned}")));
         }
         let signed = self.signers.verify(name, &upload.bytes, upload.signature.as_deref())?;
-        let origin = Origin { accepted: pin.is_none(), ..Origin::new(&digest, signed, upload.version_id.clone()) };
+        let (accepted, version_id) = (pin.is_none(), upload.version_id.clone());
+        let origin = Origin { digest, signed, accepted, version_id };
         self.allows(name, pin, &origin).map(|()| origin)
     }
 
     /// Whether what hosts know allows a digest to be run.
     pub(super) fn allows(&self, name: &str, pin: Option<&Pin>, origin: &Origin) -> Result<(), Refusal> {
-        let Origin { digest, version, .. } = origin;
+        let digest = &origin.digest;
         if pin.is_some() {
             return Ok(());
         }
         let record = self.record(name).unwrap_or_default();
-        if let (Some(version), Some(newest)) = (version, record.newest(|by| self.signers.trusts(by)))
+        if let (Some(version), Some(newest)) = (origin.version(), record.newest(|by| self.signers.trusts(by)))
             && version < newest
         {
             return Err(Refusal::because(format!(
@@ -59,6 +67,20 @@ impl Uploads {
             )));
         }
         Ok(())
+    }
+
+    /// What a process may begin with, of what hosts know, as the source calls it, the newest first.
+    pub(super) fn usable(&self, record: &Record) -> Vec<String> {
+        record.usable(|by| self.signers.trusts(by)).into_iter().map(str::to_owned).collect()
+    }
+
+    /// What the verdict on a module that was refused may have hung on.
+    pub(super) fn grounds(&self, record: &Record) -> Grounds {
+        let given_up = record.digests.iter().filter(|told| told.given_up.is_some());
+        Grounds {
+            newest: record.newest(|by| self.signers.trusts(by)).cloned(),
+            given_up: given_up.map(|told| told.digest.clone()).collect(),
+        }
     }
 
     pub(super) fn record(&self, name: &str) -> Option<Record> {

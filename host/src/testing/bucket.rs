@@ -61,8 +61,7 @@ impl Source for Bucket {
             Which::Newest(known) => {
                 let newest = uploads.last();
                 let is_known = |newest: &Upload, known: &Known| {
-                    let with = known.refused_with.as_ref();
-                    known.tag == newest.tag && with.is_none_or(|with| *with == newest.signature)
+                    known.tag == newest.tag && (!known.refused || known.signature == newest.signature)
                 };
                 if newest.zip(known).is_some_and(|(newest, known)| is_known(newest, known)) {
                     return Ok(Fetched::Unchanged);

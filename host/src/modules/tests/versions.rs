@@ -184,14 +184,50 @@ async fn what_is_older_than_what_another_host_has_accepted_gives_way_though_it_i
         assert_eq!(digest(&other, None).await, Ok(sha256(guests::abandon())));
         // Before the first host has seen it, somebody who has the older one uploads that again.
         signed.upload(&guests::done(), "2");
+        assert_eq!(digest(&host, None).await, Ok(sha256(guests::done())), "nobody waits for the other to compile");
+        let trouble = host.slot("m.wasm", None).lock().await.trouble.clone().unwrap().message;
+        assert!(
+            trouble.contains("nothing newer: the one in use is version 2, and version 3 was accepted"),
+            "{trouble}"
+        );
         for _ in 0..3 {
             assert_eq!(digest(&host, None).await, Ok(sha256(&expected)));
             assert_eq!(digest(&other, None).await, Ok(sha256(guests::abandon())));
         }
-        let slot = host.slot("m.wasm", None);
-        let trouble = slot.lock().await.trouble.clone().unwrap().message;
-        assert!(trouble.contains("version 2, and version 3 was accepted before"), "{trouble}");
+        // The same bytes, which are known.
+        signed.upload(&guests::done(), "4");
+        assert_eq!(digest(&host, None).await, Ok(sha256(guests::done())));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_signed_again_is_found_under_its_newest_signature() {
+    let signed = Signed::new(Bucket::versioned());
+    let host = signed.host();
+    for version in ["1", "3"] {
+        signed.upload(&guests::done(), version);
+        assert_eq!(digest(&host, None).await, Ok(sha256(guests::done())));
+        signed.bucket.put(b"rubbish", None);
+        assert_eq!(digest(&host, None).await, Ok(sha256(guests::done())));
+    }
+    assert_eq!(digest(&signed.host(), None).await, Ok(sha256(guests::done())));
+    assert_eq!(*signed.bucket.asked.lock().unwrap(), ["v3"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_this_machine_cannot_compile_keeps_no_process_from_an_earlier_version() {
+    let signed = Signed::new(Bucket::versioned());
+    signed.upload(&guests::done(), "1");
+    assert!(digest(&signed.host(), None).await.is_ok());
+    signed.upload(&guests::abandon(), "2");
+    let next = signed.host();
+    let work = async { Err(CompileError::Failed("it was killed".to_owned())) };
+    let compiling = Compiling::new(None, Origin::built_here("newest"), work);
+    next.slot("m.wasm", None).lock().await.compiling = Some(compiling);
+    next.recall("m.wasm", None, None).await.unwrap();
+    let plugin = next.current("m.wasm", None).await.unwrap();
+    assert_eq!(plugin.module.digest, sha256(guests::done()));
+    assert_eq!(digest(&next, None).await, Ok(sha256(guests::abandon())), "it is tried again");
 }
 
 #[tokio::test(start_paused = true)]
@@ -243,7 +279,7 @@ async fn what_became_older_while_it_was_compiled_is_refused_and_taken_when_it_is
     signed.upload(&guests::abandon(), "1");
     let Ok(Fetched::New(upload)) = signed.bucket.fetch("m.wasm", Which::Newest(None), 0).await else { panic!() };
     let told = host.look_at("m.wasm", None, &upload).unwrap();
-    let known = Known { tag: upload.tag, refused_with: Some(upload.signature) };
+    let known = Some(Known { tag: upload.tag, signature: upload.signature, refused: true });
     let module = host.sandbox.compile(&upload.bytes, told.digest.clone()).unwrap();
     let compiling = Compiling::new(known, told, async move { Ok(module) });
     host.slot("m.wasm", None).lock().await.compiling = Some(compiling);
