@@ -279,41 +279,18 @@ impl Modules {
     async fn finish(&self, name: &str, pin: Option<&Pin>, slot: &mut Slot) {
         if let Some(compiling) = &mut slot.compiling {
             let patience = slot.good.is_some().then_some(PATIENCE);
-            let Some(Compiled { known, version_id, plugin }) = compiling.done(patience).await else {
+            let Some(compiled) = compiling.done(patience).await else {
                 return tracing::info!(module = name, "a new version still compiles: the one in use goes on");
             };
             slot.compiling = None;
             // Whoever goes before it is settled leaves it to be fetched again.
             let asked = slot.asked.take();
-            let refusal = match plugin {
-                Ok(plugin) => match self.still_allows(name, pin, slot.good.as_deref(), &plugin.origin).await {
-                    Ok(()) => {
-                        self.take(name, pin, slot, plugin).await;
-                        None
-                    }
-                    Err(refusal) => Some((refusal, true)),
-                },
-                Err(CompileError::Refused(refusal)) => Some((refusal, false)),
-                Err(error @ CompileError::Failed(_)) => {
-                    let message = format!("{} is not taken yet: {error}", self.source.locate(name));
-                    let (trouble, began) = (ModuleError { message, passes: true }, self.clock.now());
-                    if slot.good.is_none() {
-                        self.take_earlier(name, pin, slot, &trouble).await;
-                    }
-                    return self.failed(name, slot, trouble, began);
+            if let Err(trouble) = self.settle(name, pin, slot, compiled).await {
+                let began = self.clock.now();
+                if slot.good.is_none() {
+                    self.take_earlier(name, pin, slot, &trouble).await;
                 }
-            };
-            // With an earlier one, what is known of the newest stays.
-            match (known, version_id) {
-                (Some(known), _) => {
-                    let refused = matches!(refusal, Some((_, true)));
-                    slot.known = Some(Known { refused, ..known });
-                    if let Some((refusal, _)) = refusal {
-                        self.refused(name, pin, slot, &refusal);
-                    }
-                }
-                (None, Some(version_id)) if refusal.is_some() => slot.tried.note(version_id),
-                (None, _) => {}
+                return self.failed(name, slot, trouble, began);
             }
             slot.asked = asked;
         }
@@ -332,20 +309,39 @@ impl Modules {
         }
     }
 
-    /// What becomes of an upload that has passed all other checks.
-    fn compile(&self, upload: Upload) -> impl Future<Output = Result<Module, CompileError>> + Send + use<> {
-        let (compiler, sandbox) = (self.compiler.clone(), Arc::clone(&self.sandbox));
-        async move { compiler.load(&sandbox, upload.bytes).await }
-    }
-
-    /// Why the plugin in use is not what should be in use, if so: another host has accepted a newer one, which is not the newest upload.
-    fn outdated(&self, name: &str, pin: Option<&Pin>, slot: &Slot) -> Option<ModuleError> {
-        let (good, uploads) = (slot.good.as_ref()?, self.uploads.as_ref()?);
-        let refusal = uploads.allows(name, pin, &good.origin).err()?;
-        Some(ModuleError {
-            message: format!("{} has nothing newer: the one in use {refusal}", self.source.locate(name)),
-            passes: false,
-        })
+    /// Takes what was compiled, or notes why not; an error where that says nothing of the module.
+    async fn settle(
+        &self,
+        name: &str,
+        pin: Option<&Pin>,
+        slot: &mut Slot,
+        Compiled { known, version_id, plugin }: Compiled,
+    ) -> Result<(), ModuleError> {
+        let (refusal, for_its_signature) = match plugin {
+            Ok(plugin) => match self.still_allows(name, pin, slot.good.as_deref(), &plugin.origin).await {
+                Ok(()) => {
+                    self.take(name, pin, slot, plugin).await;
+                    // With an earlier one, what is known of the newest stays.
+                    slot.known = known.map(|known| Known { refused: false, ..known }).or(slot.known.take());
+                    return Ok(());
+                }
+                Err(refusal) => (refusal, true),
+            },
+            Err(CompileError::Refused(refusal)) => (refusal, false),
+            Err(error @ CompileError::Failed(_)) => {
+                let message = format!("{} is not taken yet: {error}", self.source.locate(name));
+                return Err(ModuleError { message, passes: true });
+            }
+        };
+        match (known, version_id) {
+            (Some(known), _) => {
+                slot.known = Some(Known { refused: for_its_signature, ..known });
+                self.refused(name, pin, slot, &refusal);
+            }
+            (None, Some(version_id)) => slot.tried.note(version_id),
+            (None, None) => {}
+        }
+        Ok(())
     }
 
     /// Notes that the version which the source has is not taken.

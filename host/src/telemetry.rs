@@ -18,7 +18,7 @@ const DEFAULT_FILTER: &str = "warn,hostler=info,guest=info";
 pub const FILTER_VARIABLE: &str = "HOSTLER_LOG";
 
 /// Whether a terminal would obey a character: control characters, and those that turn the direction of writing.
-fn is_obeyed(c: char) -> bool {
+pub(crate) fn is_obeyed(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -1,12 +1,15 @@
 //! Earlier versions, of a source that keeps them: what a process goes to when the newest upload is not taken, and what it has is none, or
 //! older than it should be.
 
+use std::sync::Arc;
+
 use super::slot::{Compiling, Slot};
 use super::{
     CompileError, Fetched, ModuleError, Modules, Origin, PATIENCE, Plugin, Refusal, SourceError, SourceErrorKind, Told,
     Upload, Which,
 };
 use crate::policy::Pin;
+use crate::sandbox::Module;
 
 /// Why an earlier version is not taken.
 #[derive(Debug, thiserror::Error)]
@@ -114,6 +117,16 @@ impl Modules {
         None
     }
 
+    /// Why the plugin in use is not what should be in use, if so: another host has accepted a newer one, which is not the newest upload.
+    pub(super) fn outdated(&self, name: &str, pin: Option<&Pin>, slot: &Slot) -> Option<ModuleError> {
+        let (good, uploads) = (slot.good.as_ref()?, self.uploads.as_ref()?);
+        let refusal = uploads.allows(name, pin, &good.origin).err()?;
+        Some(ModuleError {
+            message: format!("{} has nothing newer: the one in use {refusal}", self.source.locate(name)),
+            passes: false,
+        })
+    }
+
     /// Begins to compile what another host has accepted, which is newer than what is in use here and is not the newest upload. Whoever
     /// needs the module goes on with the one in use meanwhile.
     pub(super) async fn catch_up(&self, name: &str, slot: &mut Slot) {
@@ -161,5 +174,11 @@ impl Modules {
                 Ok((upload, origin))
             }
         }
+    }
+
+    /// What becomes of an upload that has passed all other checks.
+    pub(super) fn compile(&self, upload: Upload) -> impl Future<Output = Result<Module, CompileError>> + Send + use<> {
+        let (compiler, sandbox) = (self.compiler.clone(), Arc::clone(&self.sandbox));
+        async move { compiler.load(&sandbox, upload.bytes).await }
     }
 }
