@@ -87,7 +87,7 @@ fn secrets_are_in_nothing_that_the_host_writes_however_much_it_logs() {
         ("environment", "command: \"\""),
         ("kept", "command: \"\""),
         ("unknown", "command: ErrorCode::Denied"),
-        ("damaged", "command: "),
+        ("damaged", "command: ErrorCode::"),
         ("crashes", "the plugin trapped: "),
     ] {
         let attempt = attempts.iter().rfind(|line| line["handler"] == name).expect("each has its attempt");
