@@ -400,7 +400,7 @@ impl Modules {
             match uploads.notes.change(&self.note_of(name), |record| record.accept(&plugin.origin)).await {
                 Ok(record) => uploads.remember(name, record),
                 Err(error) => {
-                    tracing::warn!(module = name, version, %error, "the version could not be written down: until it is, other hosts take an older one too");
+                    tracing::warn!(module = name, version, %error, "what was taken could not be written down: until it is, other hosts do not know of it");
                 }
             }
         }

@@ -128,7 +128,7 @@ fn neither_passphrases_nor_secret_keys_are_in_anything_that_is_written() {
     let mut run = |arguments: &[&str]| {
         let output = hostler_with(desk.path(), arguments, &[("HOSTLER_LOG", "trace"), ("RUST_BACKTRACE", "1")]);
         let (status, said) = told(&output);
-        written.push((arguments.join(" "), said.into_bytes()));
+        written.push((arguments[0].to_owned(), said.into_bytes()));
         status
     };
     assert_eq!(run(&["keygen", "--passphrase-file", "right"]), Some(0));
@@ -146,6 +146,11 @@ fn neither_passphrases_nor_secret_keys_are_in_anything_that_is_written() {
     assert_eq!(run(&["sign", "probe.wasm", "--passphrase-file", "plain.key"]), Some(1));
     assert_eq!(run(&["sign", "probe.wasm", "--secret-key", "right"]), Some(1));
     assert_ne!(run(&["verify", "probe.wasm", "--key", "plain.key"]), Some(0));
+    // Or the key for its file.
+    for key in [body.as_str(), plain.as_str(), &body[..body.len() - 9]] {
+        assert_eq!(run(&["verify", "probe.wasm", "--key", key]), Some(2));
+        assert_eq!(run(&["sign", "probe.wasm", "--secret-key", key]), Some(1));
+    }
     desk.policy(&format!("{body:?}"), "");
     assert_ne!(run(&["verify", "probe.wasm", "--policy", "hostler.toml"]), Some(0));
     assert_ne!(run(&["check", "probe.wasm", "--policy", "hostler.toml"]), Some(0));
@@ -237,7 +242,10 @@ fn what_cannot_be_looked_at_is_told_apart() {
     );
     desk.write("text", "text\ntext\n");
     let (status, said) = told(&desk.hostler(&["verify", "probe.wasm", "--key", "text"]));
-    assert_eq!((status, said.as_str()), (Some(2), "there is no public key of minisign's in text\n"));
+    assert_eq!(
+        (status, said.as_str()),
+        (Some(2), "there is no public key of minisign's in text: `hostler keygen` writes it to NAME.pub\n")
+    );
     let (status, said) = told(&desk.hostler(&["sign", "probe.wasm", "--secret-key", "text"]));
     assert_eq!(status, Some(1));
     assert!(said.starts_with("error: cannot use the secret key in text: it is no secret key of minisign's"), "{said}");

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use super::module_file::ModuleFile;
 use super::passphrase;
+use super::verify::named;
 use crate::files;
 use crate::modules::Version;
 use crate::modules::signing::SecretKey;
@@ -81,9 +82,9 @@ impl Arguments {
 
     fn key(&self) -> anyhow::Result<SecretKey> {
         let path = &self.secret_key;
-        let shown = || format!("cannot use the secret key in {}", path.display());
+        let shown = || format!("cannot use the secret key in {}", named(path));
         let text = files::read_text(path, KEY_BYTES)
-            .with_context(|| format!("cannot read the secret key in {}; `hostler keygen` makes one", path.display()))?;
+            .with_context(|| format!("cannot read the secret key in {}; `hostler keygen` makes one", named(path)))?;
         let text = Zeroizing::new(text);
         if !SecretKey::is_encrypted(&text).with_context(shown)? {
             return SecretKey::read(&text, None).with_context(shown);

@@ -85,12 +85,30 @@ impl Arguments {
         if is_public_key(key) {
             return Ok(key.clone());
         }
-        let text = files::read_text(Path::new(key), KEY_BYTES);
+        let key = Path::new(key);
+        let text = files::read_text(key, KEY_BYTES);
         let text = text.with_context(|| {
-            format!("{key} is neither a public key, which begins with RW, nor a file that can be read")
+            format!("{} is neither a public key, which begins with RW, nor a file that can be read", named(key))
         })?;
         let line = text.lines().nth(1).map(str::trim_end).filter(|line| is_public_key(line));
-        line.map(str::to_owned).with_context(|| format!("there is no public key of minisign's in {key}"))
+        line.map(str::to_owned).with_context(|| {
+            format!("there is no public key of minisign's in {}: `hostler keygen` writes it to NAME.pub", named(key))
+        })
+    }
+}
+
+/// How many characters of base64 in a row are no part of a path: as many as a public key has.
+const KEY_CHARS: usize = 56;
+
+/// What an argument that names the file of a key is called in an error: by its name, unless somebody has given the key itself, which may be
+/// the secret one.
+pub(super) fn named(file: &Path) -> String {
+    let text = file.to_string_lossy();
+    let of_a_key = |c: char| c.is_ascii_alphanumeric() || "+/=".contains(c);
+    if text.split(|c| !of_a_key(c)).any(|run| run.len() >= KEY_CHARS) {
+        "what is given for a file (not shown: it may be a secret key)".to_owned()
+    } else {
+        text.into_owned()
     }
 }
 

@@ -53,6 +53,20 @@ async fn digest(modules: &Modules, pin: Option<&Pin>) -> Result<String, String> 
     plugin.map(|plugin| plugin.module.digest.clone()).map_err(|error| error.to_string())
 }
 
+/// Has what is run bring an event to its end.
+async fn works(modules: &Modules) {
+    let plugin = modules.current("m.wasm", None).await.unwrap();
+    modules.tell("m.wasm", "h", &plugin, &Sign::Ended).await;
+}
+
+/// Has what is run crash as often as is the end of it.
+async fn crashes(modules: &Modules) {
+    let plugin = modules.current("m.wasm", None).await.unwrap();
+    for _ in 0..3 {
+        modules.tell("m.wasm", "h", &plugin, &Sign::Crashed("unreachable".to_owned())).await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_older_version_is_refused_by_every_host_and_the_newer_goes_on() {
     let signed = Signed::new(Bucket::unversioned());
@@ -138,8 +152,7 @@ async fn many_uploads_hide_neither_what_has_worked_nor_what_is_pinned() {
     signed.upload(&guests::done(), "1");
     let pin = Pin::Sha256(sha256(guests::done()));
     let host = signed.host();
-    let plugin = host.current("m.wasm", None).await.unwrap();
-    host.tell("m.wasm", "h", &plugin, &Sign::Ended).await;
+    works(&host).await;
     for number in 0..50 {
         signed.bucket.put(format!("rubbish {number}").as_bytes(), None);
     }
@@ -155,8 +168,7 @@ async fn many_uploads_hide_neither_what_is_on_trial_nor_what_was_pinned_from_the
     let signed = Signed::new(Bucket::versioned());
     let host = signed.host();
     signed.upload(&guests::done(), "1");
-    let plugin = host.current("m.wasm", None).await.unwrap();
-    host.tell("m.wasm", "h", &plugin, &Sign::Ended).await;
+    works(&host).await;
     // Accepted, and with no event yet.
     signed.upload(&guests::abandon(), "2");
     assert_eq!(digest(&host, None).await, Ok(sha256(guests::abandon())));
@@ -235,18 +247,14 @@ async fn what_was_too_old_is_gone_back_to_when_the_newer_one_is_given_up() {
     let signed = Signed::new(Bucket::versioned());
     let host = signed.host();
     signed.upload(&guests::done(), "1");
-    let plugin = host.current("m.wasm", None).await.unwrap();
-    host.tell("m.wasm", "h", &plugin, &Sign::Ended).await;
+    works(&host).await;
     signed.upload(&guests::spin(), "2");
     assert_eq!(digest(&host, None).await, Ok(sha256(guests::spin())));
     signed.bucket.put(b"rubbish", None);
     // A process that knows the newer one alone, and has looked at the older in vain.
     let next = signed.host();
-    let plugin = next.current("m.wasm", None).await.unwrap();
-    assert_eq!(plugin.module.digest, sha256(guests::spin()));
-    for _ in 0..3 {
-        next.tell("m.wasm", "h", &plugin, &Sign::Crashed("unreachable".to_owned())).await;
-    }
+    assert_eq!(digest(&next, None).await, Ok(sha256(guests::spin())));
+    crashes(&next).await;
     assert_eq!(digest(&next, None).await, Ok(sha256(guests::done())));
 }
 
@@ -256,17 +264,13 @@ async fn going_back_goes_to_nothing_older_than_what_another_host_has_accepted() 
     let (host, other) = (signed.host(), signed.host());
     signed.upload(&guests::done(), "3");
     assert_eq!(digest(&host, None).await, Ok(sha256(guests::done())));
-    let plugin = host.current("m.wasm", None).await.unwrap();
-    host.tell("m.wasm", "h", &plugin, &Sign::Ended).await;
+    works(&host).await;
     // The first host sees nothing of this one.
     signed.upload(&guests::abandon(), "5");
     assert_eq!(digest(&other, None).await, Ok(sha256(guests::abandon())));
     signed.upload(&guests::spin(), "6");
     assert_eq!(digest(&host, None).await, Ok(sha256(guests::spin())));
-    let plugin = host.current("m.wasm", None).await.unwrap();
-    for _ in 0..3 {
-        host.tell("m.wasm", "h", &plugin, &Sign::Crashed("unreachable".to_owned())).await;
-    }
+    crashes(&host).await;
     assert_eq!(digest(&host, None).await, Ok(sha256(guests::abandon())));
 }
 
