@@ -206,7 +206,7 @@ impl Modules {
             record.note(origin, handler, sign, after);
             record
         });
-        uploads.remember(name, record);
+        uploads.changed(name, record);
     }
 
     /// Whether a version of a module is not to be run again, as far as this host has read.
@@ -247,9 +247,12 @@ impl Modules {
         match self.fetch(name, pin, slot).await {
             Ok(Fetched::Unchanged) => slot.trouble = slot.refused.clone(),
             Ok(Fetched::New(upload)) => {
-                let known = Known { tag: upload.tag.clone(), signature: upload.signature.clone(), refused: true };
+                let known = Known { tag: upload.tag.clone(), signature: upload.signature.clone() };
                 match self.look_at(name, pin, &upload) {
-                    Ok(origin) => slot.compiling = Some(Compiling::new(Some(known), origin, self.compile(upload))),
+                    Ok(origin) => {
+                        let work = self.compile(slot.good.as_deref(), &origin, upload);
+                        slot.compiling = Some(Compiling::new(Some(known), origin, work));
+                    }
                     Err(refusal) => {
                         slot.known = Some(known);
                         self.refused(name, pin, slot, &refusal);
@@ -263,10 +266,17 @@ impl Modules {
             }
             Err(SourceError { kind, message }) => {
                 let trouble = ModuleError { message, passes: kind == SourceErrorKind::Unavailable };
-                // Whoever may upload can make an object that nobody reads.
-                if slot.good.is_none() && kind == SourceErrorKind::Denied {
-                    self.not_taken(name, slot, &trouble.message);
+                // Whoever may upload can make an object that nobody reads, and delete what a handler is pinned to.
+                let hidden = match kind {
+                    SourceErrorKind::Denied => true,
+                    SourceErrorKind::NotFound => matches!(pin, Some(Pin::Sha256(_))),
+                    _ => false,
+                };
+                if slot.good.is_none() && hidden {
                     self.take_earlier(name, pin, slot, &trouble).await;
+                    if pin.is_some() && slot.good.is_some() {
+                        return;
+                    }
                 }
                 return self.failed(name, slot, trouble, began);
             }
@@ -299,8 +309,6 @@ impl Modules {
                 self.take_earlier(name, pin, slot, &refusal).await;
             }
         } else if let Some(outdated) = self.outdated(name, pin, slot) {
-            // Signed anew it would be taken.
-            slot.known.iter_mut().for_each(|known| known.refused = true);
             self.catch_up(name, slot).await;
             if slot.compiling.is_none() {
                 self.not_taken(name, slot, &outdated.message);
@@ -317,17 +325,17 @@ impl Modules {
         slot: &mut Slot,
         Compiled { known, version_id, plugin }: Compiled,
     ) -> Result<(), ModuleError> {
-        let (refusal, for_its_signature) = match plugin {
+        let refusal = match plugin {
             Ok(plugin) => match self.still_allows(name, pin, slot.good.as_deref(), &plugin.origin).await {
                 Ok(()) => {
                     self.take(name, pin, slot, plugin).await;
                     // With an earlier one, what is known of the newest stays.
-                    slot.known = known.map(|known| Known { refused: false, ..known }).or(slot.known.take());
+                    slot.known = known.or(slot.known.take());
                     return Ok(());
                 }
-                Err(refusal) => (refusal, true),
+                Err(refusal) => refusal,
             },
-            Err(CompileError::Refused(refusal)) => (refusal, false),
+            Err(CompileError::Refused(refusal)) => refusal,
             Err(error @ CompileError::Failed(_)) => {
                 let message = format!("{} is not taken yet: {error}", self.source.locate(name));
                 return Err(ModuleError { message, passes: true });
@@ -335,7 +343,7 @@ impl Modules {
         };
         match (known, version_id) {
             (Some(known), _) => {
-                slot.known = Some(Known { refused: for_its_signature, ..known });
+                slot.known = Some(known);
                 self.refused(name, pin, slot, &refusal);
             }
             (None, Some(version_id)) => slot.tried.note(version_id),
@@ -388,8 +396,8 @@ impl Modules {
 
     /// Puts a plugin in the place of the one in use.
     async fn take(&self, name: &str, pin: Option<&Pin>, slot: &mut Slot, plugin: Plugin) {
-        let (digest, bytes) = (plugin.module.digest.as_str(), plugin.module.size);
-        let (version, version_id) = (plugin.origin.version().map(ToString::to_string), &plugin.origin.version_id);
+        let Plugin { module: Module { digest, size, .. }, origin } = &plugin;
+        let (version, version_id) = (origin.version().map(ToString::to_string), origin.version_id.as_deref());
         let tells = match pin {
             None => version.is_some(),
             // Where it is, however much is uploaded after it.
@@ -397,25 +405,23 @@ impl Modules {
             Some(Pin::VersionId(_)) => false,
         };
         if let (true, Some(uploads)) = (tells, &self.uploads) {
-            match uploads.notes.change(&self.note_of(name), |record| record.accept(&plugin.origin)).await {
-                Ok(record) => uploads.remember(name, record),
+            match uploads.notes.change(&self.note_of(name), |record| record.accept(origin)).await {
+                Ok(record) => uploads.changed(name, record),
                 Err(error) => {
                     tracing::warn!(module = name, version, %error, "what was taken could not be written down: until it is, other hosts do not know of it");
                 }
             }
         }
+        let signed_by = origin.signed.as_ref().map(|signed| signed.by.to_string());
         let replaces = slot.good.as_ref().map(|good| good.module.digest.as_str());
-        tracing::info!(
-            module = name,
-            digest,
-            version,
-            version_id = version_id.as_deref(),
-            bytes,
-            replaces,
-            "module loaded"
-        );
-        let before = slot.good.replace(Arc::new(plugin));
-        slot.previous = before.or_else(|| slot.previous.take());
+        if replaces == Some(digest) {
+            tracing::info!(module = name, digest, version, signed_by, version_id, "module signed again");
+            slot.good = Some(Arc::new(plugin));
+        } else {
+            tracing::info!(module = name, digest, version, signed_by, version_id, bytes = size, replaces, "module loaded");
+            let before = slot.good.replace(Arc::new(plugin));
+            slot.previous = before.or_else(|| slot.previous.take());
+        }
         (slot.refused, slot.trouble) = (None, None);
         slot.said.clear();
     }
@@ -423,13 +429,14 @@ impl Modules {
     /// Reads what hosts know of a module.
     async fn recall(&self, name: &str, pin: Option<&Pin>, in_use: Option<&Plugin>) -> Result<(), ModuleError> {
         let (None, Some(uploads)) = (pin, &self.uploads) else { return Ok(()) };
+        let changes = uploads.changes(name);
         let record = uploads.notes.read(&self.note_of(name)).await;
         let mut record = record.map_err(|error| ModuleError { message: error.to_string(), passes: true })?;
         // It may be that this could not be written down.
         if let Some(plugin) = in_use {
             record.accept(&plugin.origin);
         }
-        uploads.remember(name, record);
+        uploads.read(name, record, changes);
         Ok(())
     }
 

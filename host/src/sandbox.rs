@@ -77,6 +77,7 @@ pub struct Slot<'a> {
 }
 
 /// A module that has been compiled and linked: everything about it that is the same for every attempt.
+#[derive(Clone)]
 pub struct Module {
     /// SHA-256 of the `.wasm`, in hexadecimal.
     pub digest: String,

@@ -214,7 +214,7 @@ mod tests {
         };
         let first = fetch(None).await.unwrap();
         assert_eq!((&first.bytes[..], &first.signature), (&b"first"[..], &None));
-        let known = Known { tag: first.tag, signature: None, refused: false };
+        let known = Known { tag: first.tag, signature: None };
         fs::write(root.path().join("dist/drain.wasm"), b"first").unwrap();
         assert_eq!(fetch(Some(&known)).await, None);
         fs::write(root.path().join("dist/drain.wasm.minisig"), b"signed").unwrap();

@@ -97,24 +97,33 @@ impl Modules {
         slot: &mut Slot,
         versions: Vec<String>,
     ) -> Option<Plugin> {
+        let mut passed_over = Vec::new();
+        let mut found = None;
         for version in versions {
             if slot.tried.has(&version) {
                 continue;
             }
             let untaken = match self.earlier(name, pin, &version).await {
-                Ok(plugin) => return Some(plugin),
+                Ok(plugin) => {
+                    found = Some(plugin);
+                    break;
+                }
                 Err(untaken) => untaken,
             };
-            if pin.is_none() {
-                let why = untaken.to_string();
-                tracing::warn!(module = name, version_id = version, why, "an earlier version is not taken either");
-            }
+            let (why, passes) = (untaken.to_string(), untaken.passes());
+            tracing::debug!(module = name, version_id = version, why, "an earlier version is not taken");
+            passed_over.push((version.clone(), why));
             // What may pass is worth another look.
-            if !untaken.passes() {
+            if !passes {
                 slot.tried.note(version);
             }
         }
-        None
+        // Each might have as much to say.
+        if let (Some((version_id, why)), None) = (passed_over.first(), pin) {
+            let versions = passed_over.len();
+            tracing::warn!(module = name, versions, version_id, why, "earlier versions are not taken either; this is the first of them");
+        }
+        found
     }
 
     /// Why the plugin in use is not what should be in use, if so: another host has accepted a newer one, which is not the newest upload.
@@ -140,7 +149,8 @@ impl Modules {
                 }
                 match self.upload(name, None, &version).await {
                     Ok((upload, origin)) => {
-                        slot.compiling = Some(Compiling::new(None, origin, self.compile(upload)));
+                        let work = self.compile(slot.good.as_deref(), &origin, upload);
+                        slot.compiling = Some(Compiling::new(None, origin, work));
                         return;
                     }
                     Err(untaken) if untaken.passes() => {}
@@ -162,7 +172,7 @@ impl Modules {
     /// An earlier version, if it passes every check.
     async fn earlier(&self, name: &str, pin: Option<&Pin>, version_id: &str) -> Result<Plugin, Untaken> {
         let (upload, origin) = self.upload(name, pin, version_id).await?;
-        Ok(Plugin { module: self.compile(upload).await?, origin })
+        Ok(Plugin { module: self.compile(None, &origin, upload).await?, origin })
     }
 
     /// An earlier version, if it passes every check but that it compiles.
@@ -176,9 +186,20 @@ impl Modules {
         }
     }
 
-    /// What becomes of an upload that has passed all other checks.
-    pub(super) fn compile(&self, upload: Upload) -> impl Future<Output = Result<Module, CompileError>> + Send + use<> {
+    /// What becomes of an upload that has passed all other checks. What is in use, and was signed again, need not be compiled again.
+    pub(super) fn compile(
+        &self,
+        in_use: Option<&Plugin>,
+        origin: &Origin,
+        upload: Upload,
+    ) -> impl Future<Output = Result<Module, CompileError>> + Send + use<> {
+        let same = in_use.map(|plugin| &plugin.module).filter(|module| module.digest == origin.digest).cloned();
         let (compiler, sandbox) = (self.compiler.clone(), Arc::clone(&self.sandbox));
-        async move { compiler.load(&sandbox, upload.bytes).await }
+        async move {
+            match same {
+                Some(module) => Ok(module),
+                None => compiler.load(&sandbox, upload.bytes).await,
+            }
+        }
     }
 }

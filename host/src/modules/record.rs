@@ -129,19 +129,20 @@ impl Record {
         self.of(digest)?.given_up.as_deref()
     }
 
-    /// The newest version that was accepted, and was not given up, of those that are signed by a key that `is_trusted`; an older one is
-    /// refused.
-    pub fn newest(&self, is_trusted: impl Fn(&str) -> bool) -> Option<&Version> {
-        let accepted = self.in_force().flat_map(|told| &told.accepted);
-        accepted.filter(|(by, _)| is_trusted(by)).map(|(_, accepted)| &accepted.version).max()
+    /// The newest version that was accepted, and was not given up, of those that are signed by a key that `is_trusted`, and whose it is:
+    /// the first digest that was told of. An older version is refused, and another digest of the same.
+    pub fn newest(&self, is_trusted: impl Fn(&str) -> bool) -> Option<(&Version, &str)> {
+        let accepted = self.accepted().filter(|(_, by, _)| is_trusted(by));
+        let versions = accepted.map(|(told, _, accepted)| (&accepted.version, told.digest.as_str()));
+        versions.reduce(|newest, next| if next.0 > newest.0 { next } else { newest })
     }
 
     /// What a process may begin with, as its source calls it, the newest first.
     pub fn usable(&self, is_trusted: impl Fn(&str) -> bool) -> Vec<&str> {
         let newest = self.newest(&is_trusted);
-        let signed = self.in_force().rev().flat_map(|told| &told.accepted);
-        let signed = signed.filter(|(by, accepted)| is_trusted(by) && Some(&accepted.version) >= newest);
-        let signed = signed.filter_map(|(_, accepted)| accepted.version_id.as_deref());
+        let is_newest = |told: &Told, accepted: &Accepted| newest == Some((&accepted.version, told.digest.as_str()));
+        let signed = self.accepted().filter(|(told, by, accepted)| is_trusted(by) && is_newest(told, accepted));
+        let signed = signed.filter_map(|(_, _, accepted)| accepted.version_id.as_deref());
         let unsigned = self.good().filter(|told| told.accepted.is_empty());
         signed.chain(unsigned.filter_map(|told| told.version_id.as_deref())).collect()
     }
@@ -149,6 +150,11 @@ impl Record {
     /// The digests to go back to, the newest first.
     fn good(&self) -> impl Iterator<Item = &Told> {
         self.in_force().rev().filter(|told| !told.worked.is_empty())
+    }
+
+    /// What the digests were accepted as, and by which keys.
+    fn accepted(&self) -> impl Iterator<Item = (&Told, &str, &Accepted)> {
+        self.in_force().flat_map(|told| told.accepted.iter().map(move |(by, accepted)| (told, by.as_str(), accepted)))
     }
 
     fn in_force(&self) -> impl DoubleEndedIterator<Item = &Told> {
@@ -197,16 +203,9 @@ impl Record {
 
     /// The digests that are not forgotten: the one to go back to, and, of each key, the one that no other may be older than.
     fn kept(&self) -> BTreeSet<String> {
-        let mut newest = BTreeMap::new();
-        for told in self.in_force() {
-            for (by, accepted) in &told.accepted {
-                let newest = newest.entry(by).or_insert((&accepted.version, told));
-                if newest.0 <= &accepted.version {
-                    *newest = (&accepted.version, told);
-                }
-            }
-        }
-        newest.into_values().map(|(_, told)| told).chain(self.good().next()).map(|told| told.digest.clone()).collect()
+        let keys: BTreeSet<&str> = self.accepted().map(|(_, by, _)| by).collect();
+        let newest = keys.into_iter().filter_map(|key| self.newest(|by| by == key)).map(|(_, digest)| digest);
+        newest.chain(self.good().next().map(|told| told.digest.as_str())).map(str::to_owned).collect()
     }
 
     /// What is known of a digest, and whether more than before.
@@ -277,7 +276,7 @@ mod tests {
     }
 
     fn newest(record: &Record) -> Option<String> {
-        record.newest(|_| true).map(ToString::to_string)
+        record.newest(|_| true).map(|(version, _)| version.to_string())
     }
 
     fn crash() -> Sign {
@@ -329,8 +328,27 @@ mod tests {
         for number in 0..DIGESTS * 2 {
             record.note(&Origin { accepted: false, ..origin(&format!("old {number}"), "1") }, "h", &crash(), Some(3));
         }
-        assert_eq!(record.newest(|by| by != OTHER.to_string()), "2".parse().ok().as_ref());
+        assert_eq!(record.newest(|by| by != OTHER.to_string()), Some((&"2".parse().unwrap(), "new")));
         assert_eq!(newest(&record).as_deref(), Some("18446744073709551615"));
+    }
+
+    #[test]
+    fn a_version_is_that_of_the_digest_which_had_it_first() {
+        let mut record = record();
+        // Two hosts accept them at the same time.
+        let other = Origin { version_id: Some("id".into()), ..origin("other", "2.0") };
+        record.accept(&other);
+        assert_eq!(record.newest(|_| true), Some((&"2".parse().unwrap(), "new")));
+        assert!(record.usable(|_| true).is_empty(), "nobody begins with the other");
+        let mut without = record.clone();
+        for _ in 0..3 {
+            without.note(&origin("new", "2"), "h", &crash(), Some(3));
+        }
+        assert_eq!(without.newest(|_| true).map(|(_, digest)| digest), Some("other"));
+        for number in 0..DIGESTS * 2 {
+            record.accept(&origin(&format!("old {number}"), "1"));
+        }
+        assert_eq!(record.newest(|_| true).map(|(_, digest)| digest), Some("new"), "it is not forgotten");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Modules from S3.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,10 +12,11 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 use bytesize::ByteSize;
 
 use super::signature::of_metadata;
-use super::{Fetched, Source, SourceError, SourceErrorKind, Upload, Which};
+use super::{Fetched, Known, Source, SourceError, SourceErrorKind, Upload, Which};
 use crate::aws::body::{BodyError, read_body};
 use crate::aws::error::Call;
 use crate::ports::PortErrorKind;
+use crate::shell::typed;
 
 /// For the body of one object. The largest plugins (Python, JavaScript) have 20 MB, which is 3 Mbit/s; meanwhile the module in use works on.
 const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(60);
@@ -47,64 +49,78 @@ impl S3Source {
         format!("{}{module}", self.prefix)
     }
 
-    /// An object, or one version of it, unless it is still the one with the ETag `known`.
-    async fn get(
-        &self,
-        module: &str,
-        known: Option<&str>,
-        version: Option<&str>,
-        max_size: u64,
-    ) -> Result<Fetched, SourceError> {
-        let result = self
+    /// An object, or one version of it.
+    async fn get(&self, module: &str, version: Option<&str>, max_size: u64) -> Result<Upload, SourceError> {
+        let object = self
             .client
             .get_object()
             .bucket(&self.bucket)
             .key(self.key(module))
             .set_version_id(version.map(str::to_owned))
-            .set_if_none_match(known.filter(|etag| !etag.is_empty()).map(str::to_owned))
             .send()
             .await;
-        let object = match result {
-            Ok(object) => object,
-            Err(error) if error.raw_response().is_some_and(|response| response.status().as_u16() == 304) => {
-                return Ok(Fetched::Unchanged);
-            }
-            Err(error) => return Err(self.refused(module, &error)),
-        };
+        let object = object.map_err(|error| self.refused(module, version, &error))?;
         let tag = object.e_tag().unwrap_or_default().to_owned();
         let version_id = object.version_id().filter(|id| *id != UNVERSIONED).map(str::to_owned);
-        let signature = object.metadata().and_then(|metadata| metadata.get(SIGNATURE)).map(|text| of_metadata(text));
+        let signature = signature(object.metadata());
         let read = read_body(object.body, object.content_length, max_size, DOWNLOAD_TIMEOUT).await;
         let bytes = read.map_err(|error| self.unread(module, max_size, error))?;
-        Ok(Fetched::New(Upload { bytes, signature, tag, version_id }))
+        Ok(Upload { bytes, signature, tag, version_id })
     }
 
-    /// The signature that the newest version has now.
-    async fn signature(&self, module: &str) -> Result<Option<String>, SourceError> {
-        let head = self.client.head_object().bucket(&self.bucket).key(self.key(module)).send().await;
-        let head = head.map_err(|error| SourceError {
-            kind: SourceErrorKind::Unavailable,
-            message: Call::new("s3:GetObject", self.locate(module)).failed(&error).message,
-        })?;
-        Ok(head.metadata().and_then(|metadata| metadata.get(SIGNATURE)).map(|text| of_metadata(text)))
+    /// Whether the newest version is still the one that is known: by its signature too, which is no part of what ETags compare.
+    async fn is_still(&self, module: &str, known: &Known) -> Result<bool, SourceError> {
+        match self.client.head_object().bucket(&self.bucket).key(self.key(module)).send().await {
+            Ok(head) => {
+                Ok(head.e_tag().is_some_and(|tag| tag == known.tag) && signature(head.metadata()) == known.signature)
+            }
+            // Such an answer has no words: those come with the object.
+            Err(error) if error.raw_response().is_some() => Ok(false),
+            Err(error) => Err(SourceError {
+                kind: SourceErrorKind::Unavailable,
+                message: Call::new("s3:GetObject", self.locate(module)).failed(&error).message,
+            }),
+        }
     }
 
     /// Why S3 did not hand out `module`, with the remedy.
-    fn refused(&self, module: &str, error: &SdkError<GetObjectError, HttpResponse>) -> SourceError {
+    fn refused(
+        &self,
+        module: &str,
+        version: Option<&str>,
+        error: &SdkError<GetObjectError, HttpResponse>,
+    ) -> SourceError {
         let place = self.locate(module);
         let failed = Call::new("s3:GetObject", place.clone()).failed(error);
         let response = error.raw_response();
-        match response.map(|response| response.status().as_u16()) {
+        let header = |name| response.and_then(|response| response.headers().get(name));
+        let status = response.map(|response| response.status().as_u16());
+        if let Some(version) = version
+            && no_such_version(status, error.code(), error.message())
+        {
+            let message = format!(
+                "{place} has no version {version:?}: where a handler is pinned to it, correct its version-id (`aws s3api \
+                 list-object-versions --bucket {} --prefix {}` lists those that there are)",
+                typed(&self.bucket),
+                typed(&self.key(module))
+            );
+            return SourceError { kind: SourceErrorKind::NotFound, message };
+        }
+        match status {
             _ if error.code() == Some("NoSuchBucket") => {
                 let what = format!("there is no bucket {:?}, so no {place}; correct source in [modules]", self.bucket);
                 SourceError { kind: SourceErrorKind::SourceMissing, message: what }
+            }
+            Some(404) if header("x-amz-delete-marker") == Some("true") => {
+                let what = format!("{place} was deleted; upload it again, or take away its delete marker");
+                SourceError { kind: SourceErrorKind::NotFound, message: what }
             }
             Some(404) => {
                 let what = format!("{place} does not exist; upload it, or correct module in the policy");
                 SourceError { kind: SourceErrorKind::NotFound, message: what }
             }
             Some(301) => {
-                let region = response.and_then(|response| response.headers().get("x-amz-bucket-region"));
+                let region = header("x-amz-bucket-region");
                 let what = format!(
                     "{place} is in another region ({}); Hostler reads modules from its own region only",
                     region.unwrap_or("S3 does not say which")
@@ -156,19 +172,12 @@ impl S3Source {
 #[async_trait]
 impl Source for S3Source {
     async fn fetch(&self, module: &str, which: Which<'_>, max_size: u64) -> Result<Fetched, SourceError> {
-        let (known, version) = match which {
-            Which::Newest(known) => (known, None),
-            Which::Version(version) => (None, Some(version)),
+        let version = match which {
+            Which::Newest(Some(known)) if self.is_still(module, known).await? => return Ok(Fetched::Unchanged),
+            Which::Newest(_) => None,
+            Which::Version(version) => Some(version),
         };
-        let fetched = self.get(module, known.map(|known| known.tag.as_str()), version, max_size).await?;
-        let signature = known.filter(|known| known.refused).map(|known| &known.signature);
-        match (fetched, signature) {
-            // S3 compares contents. What is signed after it was uploaded has the same, and other metadata.
-            (Fetched::Unchanged, Some(signature)) if self.signature(module).await? != *signature => {
-                self.get(module, None, None, max_size).await
-            }
-            (fetched, _) => Ok(fetched),
-        }
+        self.get(module, version, max_size).await.map(Fetched::New)
     }
 
     async fn earlier(&self, module: &str) -> Result<Vec<String>, SourceError> {
@@ -190,6 +199,20 @@ impl Source for S3Source {
 
     fn locate(&self, module: &str) -> String {
         format!("s3://{}/{}", self.bucket, self.key(module))
+    }
+}
+
+/// The signature in the metadata of an object.
+fn signature(metadata: Option<&HashMap<String, String>>) -> Option<String> {
+    metadata?.get(SIGNATURE).map(|text| of_metadata(text))
+}
+
+/// Whether S3 says that an object has no such version, or that it is where the object was deleted.
+fn no_such_version(status: Option<u16>, code: Option<&str>, message: Option<&str>) -> bool {
+    match code {
+        Some("NoSuchVersion" | "MethodNotAllowed") => true,
+        Some("InvalidArgument") => message.is_some_and(|message| message.to_lowercase().contains("version id")),
+        _ => status == Some(405),
     }
 }
 
@@ -217,12 +240,13 @@ mod tests {
     use std::task::{Context, Poll};
 
     use aws_smithy_types::body::SdkBody;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD as BASE64;
     use bytes::Bytes;
     use http_body::{Body, Frame};
 
     use super::*;
     use crate::aws::fake::{Fake, Reply};
-    use crate::modules::Known;
 
     const MAX_SIZE: u64 = 32 * 1024 * 1024;
 
@@ -231,7 +255,7 @@ mod tests {
     }
 
     async fn fetch(fake: &Fake, known: Option<&str>, max_size: u64) -> Result<Fetched, SourceError> {
-        let known = known.map(|tag| Known { tag: tag.to_owned(), signature: None, refused: false });
+        let known = known.map(|tag| Known { tag: tag.to_owned(), signature: None });
         source(fake).fetch("a.wasm", Which::Newest(known.as_ref()), max_size).await
     }
 
@@ -278,14 +302,60 @@ mod tests {
         assert_eq!(fetch(&fake, None, MAX_SIZE).await, Ok(Fetched::New(expected)));
         let call = &fake.calls()[0];
         assert!(call.uri.contains("modules") && call.uri.contains("/plugins/a.wasm"), "{}", call.uri);
-        assert_eq!(call.if_none_match, None);
+        assert_eq!(call.method, "GET");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_known_module_is_not_sent_again() {
-        let fake = Fake::always(Reply::new(304, ""));
+        let fake = Fake::always(Reply::new(200, "").header("etag", "\"v1\""));
         assert_eq!(fetch(&fake, Some("\"v1\""), MAX_SIZE).await, Ok(Fetched::Unchanged));
-        assert_eq!(fake.calls()[0].if_none_match.as_deref(), Some("\"v1\""));
+        assert_eq!(fake.calls().iter().map(|call| call.method.as_str()).collect::<Vec<_>>(), ["HEAD"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_same_module_with_another_signature_is_another_version() {
+        let signature = BASE64.encode("signature");
+        let reply = Reply::new(200, "").header("etag", "\"v1\"").header("x-amz-meta-minisig", signature);
+        let fetched = fetch(&Fake::always(reply), Some("\"v1\""), MAX_SIZE).await;
+        let Ok(Fetched::New(upload)) = fetched else { panic!("{fetched:?}") };
+        assert_eq!(upload.signature.as_deref(), Some("signature"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn why_a_known_module_cannot_be_had_any_more_is_told() {
+        let fake = Fake::new(|call| match call.method.as_str() {
+            "HEAD" => Reply::new(403, ""),
+            _ => s3_error(403, "AccessDenied", "Access Denied"),
+        });
+        let error = fetch(&fake, Some("\"v1\""), MAX_SIZE).await.unwrap_err();
+        assert_eq!(error.kind, SourceErrorKind::Denied);
+        assert!(error.message.contains("AccessDenied"), "{error}");
+        let error = fetch(&Fake::always(Reply::Refused), Some("\"v1\""), MAX_SIZE).await.unwrap_err();
+        assert_eq!(error.kind, SourceErrorKind::Unavailable);
+        assert!(error.message.contains("s3://modules/plugins/a.wasm"), "{error}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_deleted_is_told_from_what_never_was() {
+        let deleted = s3_error(404, "NoSuchKey", "The specified key does not exist.");
+        let error = fetch(&Fake::always(deleted.header("x-amz-delete-marker", "true")), None, MAX_SIZE).await;
+        insta::assert_snapshot!(error.unwrap_err(), @"s3://modules/plugins/a.wasm was deleted; upload it again, or take away its delete marker");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_version_that_is_not_there_is_named_with_what_to_do() {
+        for (status, code, message) in [
+            (404, "NoSuchVersion", "The specified version does not exist."),
+            (400, "InvalidArgument", "Invalid version id specified"),
+            (405, "MethodNotAllowed", "The specified method is not allowed against this resource."),
+        ] {
+            let fake = Fake::always(s3_error(status, code, message));
+            let error = source(&fake).fetch("a.wasm", Which::Version("3/L4"), MAX_SIZE).await.unwrap_err();
+            assert_eq!(error.kind, SourceErrorKind::NotFound);
+            insta::allow_duplicates! {
+                insta::assert_snapshot!(error, @r#"s3://modules/plugins/a.wasm has no version "3/L4": where a handler is pinned to it, correct its version-id (`aws s3api list-object-versions --bucket modules --prefix plugins/a.wasm` lists those that there are)"#);
+            }
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -29,10 +29,8 @@ pub enum Which<'a> {
 pub struct Known {
     /// Its [`Upload::tag`].
     pub tag: String,
-    /// Its [`Upload::signature`].
+    /// Its [`Upload::signature`]: with another one the same module is another version.
     pub signature: Option<String>,
-    /// Whether another signature makes a difference, though the module is the same: it was refused for the one that it had.
-    pub refused: bool,
 }
 
 /// What a source had.

@@ -248,7 +248,7 @@ async fn slow(modules: &Modules, becomes: Result<Vec<u8>, CompileError>) {
         tokio::time::sleep(Duration::from_secs(40)).await;
         Ok(load(&sandbox, &becomes?)?)
     };
-    let known = Some(Known { tag: "slow".into(), signature: None, refused: false });
+    let known = Some(Known { tag: "slow".into(), signature: None });
     modules.slot("m", None).lock().await.compiling = Some(Compiling::new(known, Origin::built_here("digest"), work));
 }
 

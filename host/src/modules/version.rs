@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// The most numbers a version has.
@@ -15,6 +16,18 @@ const PARTS: usize = 4;
 pub struct Version {
     text: String,
     parts: [u64; PARTS],
+}
+
+/// The Unix times that a version is likely to be, in seconds: from 2001 to 2286.
+const TIMES: std::ops::Range<u64> = 1_000_000_000..10_000_000_000;
+
+impl Version {
+    /// The time that it looks like: that of a signature to which nobody gave a version.
+    pub fn as_time(&self) -> Option<Timestamp> {
+        let seconds = self.parts[0];
+        let is_time = TIMES.contains(&seconds) && !self.text.contains('.');
+        is_time.then(|| Timestamp::from_second(seconds.try_into().ok()?).ok()).flatten()
+    }
 }
 
 /// A text that is no version.
@@ -91,6 +104,14 @@ mod tests {
         assert!(rising.map(version).is_sorted_by(|before, after| before < after));
         assert_eq!(version("1.4"), version("1.4.0.0"));
         assert_eq!(version("01.4").to_string(), "01.4");
+    }
+
+    #[test]
+    fn a_version_that_nobody_has_given_is_told_as_a_time() {
+        assert_eq!(version("1768446000").as_time(), "2026-01-15T03:00:00Z".parse().ok());
+        for text in ["1.4.2", "7", "1768446000.1", "20260115030000", "18446744073709551615"] {
+            assert_eq!(version(text).as_time(), None, "{text}");
+        }
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub(crate) struct Bucket {
     pub(crate) asked: Mutex<Vec<String>>,
     /// Whether the newest can be read by nobody.
     pub(crate) unreadable: Mutex<bool>,
+    /// Whether the newest was deleted since.
+    pub(crate) deleted: Mutex<bool>,
     /// How often the newest was handed out.
     pub(crate) fetched: Mutex<usize>,
 }
@@ -36,6 +38,7 @@ impl Bucket {
             uploads: Mutex::default(),
             asked: Mutex::default(),
             unreadable: Mutex::default(),
+            deleted: Mutex::default(),
             fetched: Mutex::default(),
         })
     }
@@ -58,11 +61,11 @@ impl Source for Bucket {
             Which::Newest(_) if *self.unreadable.lock().unwrap() => {
                 return Err(SourceError { kind: SourceErrorKind::Denied, message: format!("{module} cannot be read") });
             }
+            Which::Newest(_) if *self.deleted.lock().unwrap() => None,
             Which::Newest(known) => {
                 let newest = uploads.last();
-                let is_known = |newest: &Upload, known: &Known| {
-                    known.tag == newest.tag && (!known.refused || known.signature == newest.signature)
-                };
+                let is_known =
+                    |newest: &Upload, known: &Known| known.tag == newest.tag && known.signature == newest.signature;
                 if newest.zip(known).is_some_and(|(newest, known)| is_known(newest, known)) {
                     return Ok(Fetched::Unchanged);
                 }
@@ -80,8 +83,8 @@ impl Source for Bucket {
     }
 
     async fn earlier(&self, _: &str) -> Result<Vec<String>, SourceError> {
-        let uploads = self.uploads.lock().unwrap();
-        Ok(uploads.iter().rev().skip(1).filter_map(|upload| upload.version_id.clone()).collect())
+        let (uploads, deleted) = (self.uploads.lock().unwrap(), *self.deleted.lock().unwrap());
+        Ok(uploads.iter().rev().skip(usize::from(!deleted)).filter_map(|upload| upload.version_id.clone()).collect())
     }
 
     fn locate(&self, module: &str) -> String {

@@ -82,8 +82,73 @@ async fn an_older_version_is_refused_by_every_host_and_the_newer_goes_on() {
         refusal.contains("is version 1.9.9, and version 2.0 was accepted before: sign it with a higher one, or pin"),
         "{refusal}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_belongs_to_the_bytes_that_were_accepted_as_it() {
+    let signed = Signed::new(Bucket::versioned());
+    let (old, new) = (guests::done(), guests::abandon());
+    let host = signed.host();
     signed.upload(&old, "2");
-    assert_eq!(digest(&host, None).await, Ok(sha256(&old)), "it is as new");
+    assert_eq!(digest(&host, None).await, Ok(sha256(&old)));
+    signed.upload(&new, "2.0");
+    assert_eq!(digest(&host, None).await, Ok(sha256(&old)));
+    let trouble = host.slot("m.wasm", None).lock().await.trouble.clone().unwrap().message;
+    let expected = format!(
+        "s3://bucket/m.wasm was refused: it is version 2.0, as which SHA-256 {} was accepted before: sign it with a version of its \
+         own, or pin the handler to sha256 = \"{}\"",
+        sha256(&old),
+        sha256(&new)
+    );
+    assert_eq!(trouble, expected);
+    assert_eq!(digest(&signed.host(), None).await, Ok(sha256(&old)));
+    signed.upload(&new, "2.1");
+    assert_eq!(digest(&host, None).await, Ok(sha256(&new)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn versions_that_are_times_are_told_as_such_to_those_who_number_theirs() {
+    let signed = Signed::new(Bucket::unversioned());
+    let host = signed.host();
+    let mut refusals = Vec::new();
+    for (newest, older) in [("1768446000", "1.4.0"), ("1768446001", "1768446000"), ("1768446001.1", "1.4.0")] {
+        signed.upload(&guests::done(), newest);
+        assert!(digest(&host, None).await.is_ok());
+        signed.upload(&guests::abandon(), older);
+        assert_eq!(digest(&host, None).await, Ok(sha256(guests::done())));
+        let trouble = host.slot("m.wasm", None).lock().await.trouble.clone().unwrap().message;
+        refusals.push(trouble.split(", or pin").next().unwrap().to_owned());
+    }
+    insta::assert_snapshot!(refusals.join("\n"), @"
+    s3://bucket/m.wasm was refused: it is version 1.4.0, and version 1768446000 was accepted before, which is the time of a signature without --version (2026-01-15T03:00:00Z): sign it without --version too
+    s3://bucket/m.wasm was refused: it is version 1768446000, and version 1768446001 was accepted before: sign it with a higher one
+    s3://bucket/m.wasm was refused: it is version 1.4.0, and version 1768446001.1 was accepted before: sign it with a higher one
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_in_use_and_signed_again_is_a_newer_version_for_every_host() {
+    let signed = Signed::new(Bucket::unversioned());
+    let (host, other) = (signed.host(), signed.host());
+    signed.upload(&guests::done(), "1");
+    assert_eq!(digest(&host, None).await, Ok(sha256(guests::done())));
+    signed.upload(&guests::abandon(), "2");
+    assert_eq!(digest(&host, None).await, Ok(sha256(guests::abandon())));
+    signed.upload(&guests::abandon(), "4");
+    assert_eq!(digest(&host, None).await, Ok(sha256(guests::abandon())));
+    signed.upload(&guests::spin(), "3");
+    for host in [&host, &other] {
+        assert_ne!(digest(host, None).await, Ok(sha256(guests::spin())), "version 4 was accepted");
+    }
+    // It is no other plugin to go back to.
+    crashes(&host).await;
+    let slot = host.slot("m.wasm", None);
+    assert_eq!(slot.lock().await.previous.as_ref().unwrap().module.digest, sha256(guests::done()));
+    // Somebody takes the signature away, or puts another in its place.
+    signed.bucket.put(&guests::abandon(), None);
+    assert_eq!(digest(&host, None).await, Ok(sha256(guests::abandon())));
+    let trouble = slot.lock().await.trouble.clone().unwrap().message;
+    assert!(trouble.contains("is not signed"), "{trouble}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -283,7 +348,7 @@ async fn what_became_older_while_it_was_compiled_is_refused_and_taken_when_it_is
     signed.upload(&guests::abandon(), "1");
     let Ok(Fetched::New(upload)) = signed.bucket.fetch("m.wasm", Which::Newest(None), 0).await else { panic!() };
     let told = host.look_at("m.wasm", None, &upload).unwrap();
-    let known = Some(Known { tag: upload.tag, signature: upload.signature, refused: true });
+    let known = Some(Known { tag: upload.tag, signature: upload.signature });
     let module = host.sandbox.compile(&upload.bytes, told.digest.clone()).unwrap();
     let compiling = Compiling::new(known, told, async move { Ok(module) });
     host.slot("m.wasm", None).lock().await.compiling = Some(compiling);
@@ -316,6 +381,17 @@ async fn a_process_finds_what_it_is_pinned_to_among_earlier_versions() {
     signed.upload(&guests::abandon(), "2");
     let pin = Pin::Sha256(sha256(guests::done()));
     assert_eq!(digest(&signed.host(), Some(&pin)).await, Ok(sha256(guests::done())));
+    // Though the newest, or the very same, was deleted.
+    *signed.bucket.deleted.lock().unwrap() = true;
+    for is in [guests::done(), guests::abandon()] {
+        let pin = Pin::Sha256(sha256(&is));
+        assert_eq!(digest(&signed.host(), Some(&pin)).await, Ok(sha256(&is)));
+    }
+    let other = Pin::Sha256(sha256("other"));
+    for pin in [None, Some(&other)] {
+        let refusal = digest(&signed.host(), pin).await.unwrap_err();
+        assert!(refusal.starts_with("there is no Newest"), "{refusal}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -328,6 +404,7 @@ async fn a_pinned_module_has_to_be_signed_too() {
     let other = Pin::Sha256(sha256("other"));
     let refusal = digest(&signed.host(), Some(&other)).await.unwrap_err();
     assert!(refusal.contains("has the SHA-256 ") && refusal.contains("and the handler is pinned to "), "{refusal}");
+    assert!(refusal.ends_with(": upload that, or correct sha256 in the policy"), "{refusal}");
 }
 
 #[tokio::test(start_paused = true)]
