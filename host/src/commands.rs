@@ -13,6 +13,7 @@ pub mod lambda;
 mod module_file;
 pub mod new;
 mod passphrase;
+mod pinned;
 pub mod policy;
 pub mod replay;
 pub mod retry;

@@ -418,7 +418,16 @@ impl Modules {
             tracing::info!(module = name, digest, version, signed_by, version_id, "module signed again");
             slot.good = Some(Arc::new(plugin));
         } else {
-            tracing::info!(module = name, digest, version, signed_by, version_id, bytes = size, replaces, "module loaded");
+            tracing::info!(
+                module = name,
+                digest,
+                version,
+                signed_by,
+                version_id,
+                bytes = size,
+                replaces,
+                "module loaded"
+            );
             let before = slot.good.replace(Arc::new(plugin));
             slot.previous = before.or_else(|| slot.previous.take());
         }

@@ -33,6 +33,7 @@ pub use scope::{
     Scope, SetInstanceProtection, StopTask,
 };
 
+pub(crate) use texts::module_name;
 pub(crate) use wildcard::Wildcard;
 
 use crate::event::{Event, Kind};
@@ -151,6 +152,16 @@ pub enum Location {
     },
     /// `dir:PATH`, relative to the working directory.
     Dir(PathBuf),
+}
+
+/// As the policy writes it.
+impl std::fmt::Display for Location {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::S3 { bucket, prefix } => write!(f, "s3://{bucket}/{prefix}"),
+            Self::Dir(path) => write!(f, "dir:{}", path.display()),
+        }
+    }
 }
 
 /// `[ledger]`: the durable record of work items.

@@ -74,8 +74,10 @@ fn succeeds(output: &Output) -> String {
 fn what_hostler_signs_minisign_verifies() {
     let desk = Desk::new();
     succeeds(&desk.hostler(&["keygen", "--unencrypted"]));
+    let said = succeeds(&desk.hostler(&["sign", "probe.wasm"]));
+    assert!(said.contains(" as probe.wasm, version 1") && said.contains(", which is the time\n"), "{said}");
     let said = succeeds(&desk.hostler(&["sign", "probe.wasm", "--version", "1.4.2"]));
-    assert!(said.contains(" as probe.wasm, version 1.4.2\n"), "{said}");
+    assert!(said.contains(" as probe.wasm, version 1.4.2, in place of the signature that was there\n"), "{said}");
     let verified = succeeds(&desk.minisign(&["-V", "-p", "hostler.pub", "-m", "probe.wasm"]));
     assert!(verified.contains("file:probe.wasm\tversion:1.4.2\thashed"), "{verified}");
 }
@@ -208,17 +210,14 @@ fn a_signature_that_does_not_hold_is_told_with_what_to_do() {
     let (ours, other) = (desk.key("hostler.pub"), desk.key("other.pub"));
     desk.policy(&ours, "");
     let by_policy = ["verify", "probe.wasm", "--policy", "hostler.toml"];
-    refused(&by_policy, "is not signed, and the policy takes signed modules only: sign it with `hostler sign`");
-    refused(
-        &["check", "probe.wasm", "--policy", "hostler.toml"],
-        "  is not signed, and the policy takes signed modules only",
-    );
+    refused(&by_policy, "is not signed, and only signed modules are taken: sign it with `hostler sign`");
+    refused(&["check", "probe.wasm", "--policy", "hostler.toml"], "  is not signed, and only signed modules are taken");
 
     succeeds(&desk.hostler(&["sign", "probe.wasm"]));
     succeeds(&desk.hostler(&by_policy));
     refused(
         &["verify", "probe.wasm", "--policy", "hostler.toml", "--name", "drain.wasm"],
-        "was signed as probe.wasm, and is no drain.wasm",
+        "was signed as probe.wasm, and is here as drain.wasm",
     );
     refused(&["verify", "probe.wasm", "--key", "other.pub"], "is signed by key ");
     desk.policy(&other, &ours);
@@ -252,6 +251,48 @@ fn what_cannot_be_looked_at_is_told_apart() {
     let (status, said) = told(&desk.hostler(&["sign", "probe.wasm"]));
     assert_eq!(status, Some(1));
     assert!(said.contains("cannot read the secret key in hostler.key; `hostler keygen` makes one"), "{said}");
+    // Nobody is asked for a passphrase first.
+    succeeds(&desk.hostler(&["keygen", "--passphrase-file", "text"]));
+    let (status, said) = told(&desk.hostler(&["sign", "probe.wasm", "--secret-key", "hostler.pub"]));
+    assert_eq!(status, Some(1));
+    assert!(
+        said.contains("cannot use the secret key in hostler.pub: it is a public key, with which nobody signs"),
+        "{said}"
+    );
+    desk.write("script.wasm", "#!/bin/sh\n");
+    let (status, said) = told(&desk.hostler(&["sign", "script.wasm", "--passphrase-file", "text"]));
+    assert_eq!((status, desk.path().join("script.wasm.minisig").exists()), (Some(1), false));
+    assert_eq!(said, "error: script.wasm is not WebAssembly: it does not begin with the bytes of a component\n");
+}
+
+#[test]
+fn what_a_policy_says_of_a_plugin_is_told_of_its_file() {
+    let desk = Desk::new();
+    succeeds(&desk.hostler(&["keygen", "--unencrypted"]));
+    let signed = succeeds(&desk.hostler(&["sign", "probe.wasm"]));
+    let id = signed.split("by key ").nth(1).and_then(|rest| rest.split(' ').next()).expect("it says which key");
+    desk.policy(&desk.key("hostler.pub"), "");
+    let policy = desk.read("hostler.toml");
+    let said = succeeds(&desk.hostler(&["policy", "check"]));
+    assert!(said.contains(&format!("plugins from dir:.: signed by key {id}\n")), "{said}");
+    assert!(said.contains("warning: there is no [ledger]: each process has to find out by itself"), "{said}");
+    let verify = ["verify", "probe.wasm", "--policy", "hostler.toml"];
+    let with = |pin: &str| {
+        desk.write("hostler.toml", &policy.replace("module =", &format!("sha256 = \"{pin}\"\nmodule =")));
+        (succeeds(&desk.hostler(&verify)), told(&desk.hostler(&["check", "probe.wasm"])))
+    };
+    let other = "a".repeat(64);
+    let (verified, (status, checked)) = with(&other);
+    let words = format!("handler \"h\" is pinned to sha256 {other}, and does not run this one, which has ");
+    assert!(verified.contains(&words) && checked.contains(&words), "{verified}{checked}");
+    assert_eq!(status, Some(1), "{checked}");
+    let digest = verified.trim_end().rsplit(' ').next().expect("it ends in a digest");
+    let (verified, (_, checked)) = with(digest);
+    assert!(verified.ends_with("note: handler \"h\" is pinned to it\n"), "{verified}");
+    assert!(checked.contains("\nhandler \"h\" is pinned to it"), "{checked}");
+    desk.write("hostler.toml", &policy.replace("probe.wasm", "drain.wasm"));
+    let said = succeeds(&desk.hostler(&verify));
+    assert!(said.ends_with("note: no handler of the policy uses probe.wasm\n"), "{said}");
 }
 
 #[test]
@@ -260,11 +301,14 @@ fn what_is_signed_fits_into_the_metadata_of_an_object() {
     let signer = Signer::new(&desk.path().join("signer"));
     assert!(signer.sign(&guest("probe"), "probe.wasm", "1.4.2").len() < 1024);
     succeeds(&desk.hostler(&["keygen", "--unencrypted"]));
-    let long = "a".repeat(1200);
-    let (status, said) = told(&desk.hostler(&["sign", "probe.wasm", "--name", &long]));
+    let long = format!("{}1", "0".repeat(1200));
+    let (status, said) = told(&desk.hostler(&["sign", "probe.wasm", "--version", &long]));
     assert_eq!((status, desk.path().join("probe.wasm.minisig").exists()), (Some(1), false));
-    assert!(said.contains("and S3 has room for 1536: sign it with a shorter --name"), "{said}");
-    let (status, said) = told(&desk.hostler(&["sign", "probe.wasm", "--name", "a\tfile:b"]));
-    assert_eq!(status, Some(1));
-    assert!(said.contains("is no name of a module: give the handler's `module` with --name"), "{said}");
+    assert!(said.contains("and S3 has room for 1536: sign it with a shorter --name or --version"), "{said}");
+    for name in ["a\tfile:b.wasm", "../probe.wasm", "s3://bucket/probe.wasm", "probe", ""] {
+        let (status, said) = told(&desk.hostler(&["sign", "probe.wasm", "--name", name]));
+        assert_eq!(status, Some(1), "{name:?}: {said}");
+        assert!(said.contains("is not the name of a module: "), "{said}");
+        assert!(said.contains("; give the handler's `module` with --name"), "{said}");
+    }
 }

@@ -9,8 +9,10 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::module_file::ModuleFile;
+use super::pinned::Pinned;
 use super::policy::{PolicyFile, counted, read_policy};
 use super::verify;
+use crate::digest::sha256;
 use crate::modules::signature::Signers;
 use crate::modules::{self, Surface};
 use crate::policy::{Handler, Lack, Need, Policy, Power};
@@ -18,8 +20,8 @@ use crate::sandbox::{Capacity, Pace, Sandbox};
 
 /// Compares a plugin with a policy: is it accepted, which handlers use it, and do they grant what it imports?
 ///
-/// The plugin is checked and compiled as the host does it before the first event; its signature is that in FILE.wasm.minisig. A handler uses it when its `module` is the file's
-/// name, or the end of its path. What only a call can tell (which clusters, groups, commands and instances) is not judged here.
+/// The plugin is checked and compiled as the host does it before the first event; its signature is that in FILE.wasm.minisig. A handler
+/// uses it when its `module` is the file's name, or the end of its path, and when it is not pinned to another. What only a call can tell (which clusters, groups, commands and instances) is not judged here.
 ///
 /// A plugin that imports every host function there is, as those of Python and JavaScript do, need not call them all. What it lacks
 /// is listed then, and does not fail.
@@ -44,7 +46,7 @@ Exit codes:
   2  the file or the policy cannot be read, or the policy has mistakes
 
 The JSON object has `file`, `policy`, `module` (the file's name), `fits`, `refused` (why the host refuses it, a list of texts), \
-`imports-everything`, `handlers` (those that use it, each with `name`, `missing` and `unused`) and `modules` (all that the policy \
+`imports-everything`, `handlers` (those that use it, each with `name`, `pinned`, `missing` and `unused`) and `modules` (all that the policy \
 names). Each of `missing` has `call`, `power`, `rule` and `remedy`; each of `unused` has `grant` and `line`. With bad input it has \
 `file`, `policy` and `error`.";
 
@@ -73,6 +75,7 @@ struct Comparison {
 #[derive(Debug, Serialize)]
 struct User {
     name: String,
+    pinned: Option<Pinned>,
     missing: Vec<Missing>,
     unused: Vec<Unused>,
 }
@@ -127,8 +130,10 @@ impl Arguments {
         let imports_everything =
             asked.as_ref().is_some_and(|asked| Power::ALL.iter().all(|power| asked.contains(power)));
         let users = policy.handlers.iter().filter(|handler| file.path.ends_with(&handler.module));
-        let handlers: Vec<User> = users.map(|handler| User::of(handler, asked.as_deref())).collect();
+        let digest = sha256(&file.bytes);
+        let handlers: Vec<User> = users.map(|handler| User::of(handler, &digest, asked.as_deref())).collect();
         let granted = imports_everything || handlers.iter().all(|handler| handler.missing.is_empty());
+        let runs = handlers.iter().any(|handler| !handler.pinned.as_ref().is_some_and(Pinned::excludes));
         let mut modules: Vec<String> = policy.handlers.iter().map(|handler| handler.module.clone()).collect();
         modules.sort();
         modules.dedup();
@@ -136,7 +141,7 @@ impl Arguments {
             file: self.file.display().to_string(),
             policy: self.policy.path.display().to_string(),
             module: file.module,
-            fits: refused.is_empty() && !handlers.is_empty() && granted,
+            fits: refused.is_empty() && runs && granted,
             refused,
             imports_everything,
             handlers,
@@ -162,9 +167,9 @@ fn refused(file: &ModuleFile, policy: &Policy) -> anyhow::Result<Vec<String>> {
 }
 
 impl User {
-    fn of(handler: &Handler, asked: Option<&[Power]>) -> Self {
-        let name = handler.name.clone();
-        let Some(asked) = asked else { return Self { name, missing: Vec::new(), unused: Vec::new() } };
+    fn of(handler: &Handler, digest: &str, asked: Option<&[Power]>) -> Self {
+        let (name, pinned) = (handler.name.clone(), Pinned::of(handler, digest));
+        let Some(asked) = asked else { return Self { name, pinned, missing: Vec::new(), unused: Vec::new() } };
         let missing = asked.iter().filter_map(|power| {
             let lack = handler.grants.lack(*power)?;
             Some(Missing { call: power.call(), power: power.words(), lack })
@@ -179,7 +184,7 @@ impl User {
                 unused.push(Unused { grant: need, line });
             }
         }
-        Self { name, missing: missing.collect(), unused }
+        Self { name, pinned, missing: missing.collect(), unused }
     }
 }
 
@@ -200,8 +205,12 @@ impl fmt::Display for Comparison {
                 self.module
             )?;
         }
-        for User { name, missing, unused } in &self.handlers {
-            write!(f, "\nhandler {name:?} uses it")?;
+        for User { name, pinned, missing, unused } in &self.handlers {
+            write!(f, "\nhandler {name:?} ")?;
+            match pinned {
+                Some(pinned) => write!(f, "{pinned}")?,
+                None => write!(f, "uses it")?,
+            }
             match (missing.len(), self.imports_everything) {
                 (0, _) if self.refused.is_empty() => writeln!(f, ", and grants all that it imports")?,
                 (0, _) => writeln!(f)?,

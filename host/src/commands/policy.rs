@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use crate::event::Kind;
 use crate::files::{self, ReadError};
-use crate::policy::{Grants, Handler, Instances, Mistake, Mistakes, Policy, schema};
+use crate::modules::signature::key_id;
+use crate::policy::{Grants, Handler, Instances, Mistake, Mistakes, Policy, Trust, schema};
 
 /// A larger file is no policy.
 const MAX_POLICY_BYTES: u64 = 1 << 20;
@@ -130,8 +131,12 @@ fn as_text(name: &str, read: &Result<Policy, PolicyError>) -> String {
         Ok(policy) => {
             let handlers = counted(policy.handlers.len(), "handler");
             text += &format!("{name}: sound, {handlers}, {}\n", counted(policy.warnings.len(), "warning"));
+            text += &format!("\nplugins from {}: {}\n", policy.modules.source, signers(&policy.modules.trust));
             for (index, handler) in policy.handlers.iter().enumerate() {
                 text += &format!("\n{}. {}: {}\n", index + 1, handler.name, handler.module);
+                if let Some(pin) = &handler.pin {
+                    text += &format!("   runs {pin} alone, whatever is uploaded\n");
+                }
                 text += &format!("   takes {}\n", kinds(handler).join(", "));
                 for line in powers(handler) {
                     text += &format!("   {line}\n");
@@ -160,9 +165,16 @@ fn as_json(name: &str, read: &Result<Policy, PolicyError>) -> Value {
             "file": name,
             "sound": true,
             "digest": policy.digest,
+            "modules": {
+                "source": policy.modules.source.to_string(),
+                "trusted-keys": keys(&policy.modules.trust.keys),
+                "revoked-keys": keys(&policy.modules.trust.revoked),
+                "allow-unsigned": policy.modules.trust.unsigned,
+            },
             "handlers": policy.handlers.iter().map(|handler| json!({
                 "name": handler.name,
                 "module": handler.module,
+                "pin": handler.pin.as_ref().map(ToString::to_string),
                 "takes": kinds(handler),
                 "may": powers(handler),
             })).collect::<Vec<_>>(),
@@ -183,6 +195,25 @@ pub(super) fn counted(count: usize, what: &str) -> String {
         1 => format!("1 {what}"),
         _ => format!("{count} {what}s"),
     }
+}
+
+/// Whose plugins are taken, in words. Keys are called as log lines and `hostler keygen` call them.
+fn signers(Trust { keys, revoked, unsigned }: &Trust) -> String {
+    let ids = |keys: &[String]| keys.iter().filter_map(|key| key_id(key)).map(|id| id.to_string()).collect::<Vec<_>>();
+    let mut signers = match (ids(keys), unsigned) {
+        (ids, true) if ids.is_empty() => "anybody's, signed or not".to_owned(),
+        (ids, true) => format!("not signed, or signed by key {}", ids.join(" or ")),
+        (ids, false) => format!("signed by key {}", ids.join(" or ")),
+    };
+    if !revoked.is_empty() {
+        signers += &format!("; revoked: {}", ids(revoked).join(", "));
+    }
+    signers
+}
+
+/// Public keys, with what they are called by.
+fn keys(keys: &[String]) -> Vec<Value> {
+    keys.iter().map(|key| json!({ "id": key_id(key).map(|id| id.to_string()), "key": key })).collect()
 }
 
 /// The kinds of events that a handler takes, in the words of the contract.

@@ -148,6 +148,9 @@ impl Arguments {
             if self.json {
                 crate::telemetry::warn_of_filter();
             }
+            if !policy.modules.trust.keys.is_empty() || policy.handlers.iter().any(|handler| handler.pin.is_some()) {
+                tracing::info!("signatures and pins are not looked at in a simulated world: `hostler check` does that");
+            }
             let dispatch = self.recorded(assemble::simulated(policy, self.modules.as_deref(), &world)?)?;
             let ends = handle_all(&dispatch, events.clone()).await;
             if !self.json {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use clap::Args;
@@ -14,8 +14,9 @@ use super::module_file::ModuleFile;
 use super::passphrase;
 use super::verify::named;
 use crate::files;
-use crate::modules::Version;
 use crate::modules::signing::SecretKey;
+use crate::modules::{Surface, Version};
+use crate::policy::module_name;
 use crate::shell::typed;
 
 /// Signs a plugin, so that hosts whose policy trusts the key take it, and says how it is uploaded.
@@ -34,7 +35,7 @@ pub struct Arguments {
     /// What it is signed as: the `module` of a handler, with its folder. Else the file's name
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
-    /// Its version: one to four numbers with dots between them, such as 1.4.2. Else the time counts
+    /// Its version: one to four numbers with dots between them, such as 1.4.2. Else the time in seconds, which is higher than those
     #[arg(long, value_name = "VERSION")]
     pub version: Option<Version>,
     /// A file with the passphrase of the key, instead of being asked for it
@@ -57,21 +58,26 @@ impl Arguments {
     fn sign(&self) -> anyhow::Result<String> {
         let file = ModuleFile::read(&self.file)?;
         let name = self.name.as_ref().unwrap_or(&file.module);
-        let plain = !name.is_empty() && !name.chars().any(char::is_control);
-        ensure!(plain, "{name:?} is no name of a module: give the handler's `module` with --name");
-        let key = self.key()?;
-        let signature = key.sign(&file.bytes, name, self.version.as_ref(), Timestamp::now())?;
+        module_name(name).map_err(|why| anyhow!("{why}; give the handler's `module` with --name"))?;
+        // Whether a host can serve it is for the host to say, which may be a newer one.
+        Surface::read(&file.bytes).map_err(|refusal| anyhow!("{} {refusal}", self.file.display()))?;
+        let (key, now) = (self.key()?, Timestamp::now());
+        let signature = key.sign(&file.bytes, name, self.version.as_ref(), now)?;
         let metadata = BASE64.encode(&signature);
         ensure!(
             metadata.len() <= METADATA_BYTES,
-            "the signature has {} bytes as metadata of an object, and S3 has room for {METADATA_BYTES}: sign it with a shorter --name",
+            "the signature has {} bytes as metadata of an object, and S3 has room for {METADATA_BYTES}: sign it with a shorter --name or --version",
             metadata.len()
         );
         let beside = self.file.with_added_extension("minisig");
+        let replaced = if beside.exists() { ", in place of the signature that was there" } else { "" };
         super::write(&beside, signature.as_bytes())?;
-        let version = self.version.as_ref().map(|version| format!(", version {version}")).unwrap_or_default();
+        let version = match &self.version {
+            Some(version) => version.to_string(),
+            None => format!("{}, which is the time", now.as_second()),
+        };
         Ok(format!(
-            "{}  signed by key {} as {name}{version}\n\nTo upload both at once, with your bucket and the prefix of the policy's source:\n\n  \
+            "{}  signed by key {} as {name}, version {version}{replaced}\n\nTo upload both at once, with your bucket and the prefix of the policy's source:\n\n  \
              aws s3 cp {} s3://BUCKET/PREFIX/{} \\\n    --metadata minisig={metadata}\n",
             beside.display(),
             key.id(),

@@ -7,7 +7,9 @@ use anyhow::{Context, bail};
 use clap::{ArgGroup, Args};
 
 use super::module_file::ModuleFile;
+use super::pinned::Pinned;
 use super::policy::read_policy;
+use crate::digest::sha256;
 use crate::files::{self, ReadError};
 use crate::modules::signature::{SIGNATURE_BYTES, Signers, is_public_key};
 use crate::policy::{Policy, Trust};
@@ -56,17 +58,15 @@ impl Arguments {
     fn look(&self, out: &mut dyn Write) -> anyhow::Result<u8> {
         let file = ModuleFile::read(&self.file)?;
         let signature = beside(&self.file)?;
-        let (trust, used) = match &self.policy {
-            Some(path) => {
-                let policy = read_policy(path)?;
-                let used = used_as(&policy, &file.path).map(str::to_owned);
-                (policy.modules.trust, used)
-            }
-            None => (Trust { keys: vec![self.trusted()?], ..Trust::default() }, None),
+        let policy = self.policy.as_deref().map(read_policy).transpose()?;
+        let trust = match &policy {
+            Some(policy) => policy.modules.trust.clone(),
+            None => Trust { keys: vec![self.trusted()?], ..Trust::default() },
         };
-        let name = self.name.clone().or(used).unwrap_or(file.module);
+        let used = policy.as_ref().and_then(|policy| used_as(policy, &file.path));
+        let name = self.name.as_deref().or(used).unwrap_or(&file.module);
         let shown = self.file.display();
-        match Signers::new(&trust).verify(&name, &file.bytes, signature.as_deref()) {
+        match Signers::new(&trust).verify(name, &file.bytes, signature.as_deref()) {
             Ok(Some(signed)) => {
                 writeln!(out, "{shown} is signed by key {} as {name}, version {}", signed.by, signed.version)?
             }
@@ -74,6 +74,17 @@ impl Arguments {
             Err(refusal) => {
                 writeln!(out, "{shown} {refusal}")?;
                 return Ok(super::check::MISFIT);
+            }
+        }
+        if let Some(policy) = &policy {
+            let users: Vec<_> = policy.handlers.iter().filter(|handler| handler.module == name).collect();
+            if users.is_empty() {
+                writeln!(out, "note: no handler of the policy uses {name}")?;
+            }
+            for handler in users {
+                if let Some(pinned) = Pinned::of(handler, &sha256(&file.bytes)) {
+                    writeln!(out, "note: handler {:?} {pinned}", handler.name)?;
+                }
             }
         }
         Ok(super::check::FITS)

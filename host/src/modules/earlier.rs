@@ -121,7 +121,13 @@ impl Modules {
         // Each might have as much to say.
         if let (Some((version_id, why)), None) = (passed_over.first(), pin) {
             let versions = passed_over.len();
-            tracing::warn!(module = name, versions, version_id, why, "earlier versions are not taken either; this is the first of them");
+            tracing::warn!(
+                module = name,
+                versions,
+                version_id,
+                why,
+                "earlier versions are not taken either; this is the first of them"
+            );
         }
         found
     }

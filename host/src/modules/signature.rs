@@ -71,10 +71,10 @@ impl Signers {
             // Where nobody is trusted, no signature says anything.
             _ if self.trusted.is_empty() && self.unsigned => Ok(None),
             None if self.unsigned => Ok(None),
-            None => Err(Refusal::because(
-                "is not signed, and the policy takes signed modules only: sign it with `hostler sign`, which says how it is uploaded \
-                 with its signature",
-            )),
+            None => Err(Refusal::because(format!(
+                "is not signed, and only signed modules are taken: sign it with `hostler sign`, which says how it is uploaded with its \
+                 signature; in a folder that is {module}.minisig beside it"
+            ))),
             Some(signature) => self.signed(module, bytes, signature).map(Some),
         }
     }
@@ -93,8 +93,8 @@ impl Signers {
         let Some(key) = self.trusted.iter().find(|key| key.id == by) else {
             let trusted: Vec<String> = self.trusted.iter().map(|key| key.id.to_string()).collect();
             return Err(Refusal::because(format!(
-                "is signed by key {by}, and the policy trusts {}: sign it with one of these, or add that key to trusted-keys",
-                trusted.join(", ")
+                "is signed by key {by}, which is not trusted: sign it with {}, or add that key to trusted-keys in the policy",
+                trusted.join(" or ")
             )));
         };
         key.key.verify(bytes, &signature, false).map_err(|error| match error {
@@ -125,7 +125,12 @@ pub(crate) fn of_metadata(metadata: &str) -> String {
 
 /// Whether a text is a public key of minisign's, in base64.
 pub(crate) fn is_public_key(text: &str) -> bool {
-    Key::of(text).is_some()
+    key_id(text).is_some()
+}
+
+/// What a public key in base64 is called by, if it is one.
+pub(crate) fn key_id(text: &str) -> Option<KeyId> {
+    Key::of(text).map(|key| key.id)
 }
 
 impl KeyId {
@@ -171,8 +176,8 @@ fn version_of(module: &str, comment: &str) -> Result<Version, Refusal> {
         }
         Some(file) if file != module => {
             return Err(Refusal::because(format!(
-                "was signed as {}, and is no {module}: sign it with --name {module}",
-                visible(file)
+                "was signed as {file}, and is here as {module}: sign it with --name {module}, or put it where {file} belongs",
+                file = visible(file)
             )));
         }
         Some(_) => {}
@@ -248,7 +253,7 @@ mod tests {
         let (one, other) = (Signer::new(), Signer::new());
         let text =
             refused(&signers(&[&one], &[]), "a.wasm", MODULE, Some(&other.sign("a.wasm", None)), &[&one, &other]);
-        insta::assert_snapshot!(text, @"is signed by key B, and the policy trusts A: sign it with one of these, or add that key to trusted-keys");
+        insta::assert_snapshot!(text, @"is signed by key B, which is not trusted: sign it with A, or add that key to trusted-keys in the policy");
         // Revoked is revoked, though somebody has forgotten to trust it no more.
         for trusted in [signers(&[&one], &[&other]), signers(&[&one, &other], &[&other])] {
             let text = refused(&trusted, "a.wasm", MODULE, Some(&other.sign("a.wasm", None)), &[&one, &other]);
@@ -261,7 +266,7 @@ mod tests {
         let one = Signer::new();
         let trusted = signers(&[&one], &[]);
         let none = refused(&trusted, "a.wasm", MODULE, None, &[]);
-        insta::assert_snapshot!(none, @"is not signed, and the policy takes signed modules only: sign it with `hostler sign`, which says how it is uploaded with its signature");
+        insta::assert_snapshot!(none, @"is not signed, and only signed modules are taken: sign it with `hostler sign`, which says how it is uploaded with its signature; in a folder that is a.wasm.minisig beside it");
         let good = one.sign("a.wasm", None);
         let cut = &good[..good.len() / 2];
         let long = format!("{good}{}", "\n".repeat(usize::try_from(SIGNATURE_BYTES).unwrap()));
@@ -288,11 +293,11 @@ mod tests {
         let one = Signer::new();
         let trusted = signers(&[&one], &[]);
         let refused = |module: &str, signature: String| refused(&trusted, module, MODULE, Some(&signature), &[&one]);
-        insta::assert_snapshot!(refused("b.wasm", one.sign("a.wasm", None)), @"was signed as a.wasm, and is no b.wasm: sign it with --name b.wasm");
+        insta::assert_snapshot!(refused("b.wasm", one.sign("a.wasm", None)), @"was signed as a.wasm, and is here as b.wasm: sign it with --name b.wasm, or put it where a.wasm belongs");
         assert!(trusted.verify("team/a.wasm", MODULE, Some(&one.sign("team/a.wasm", None))).is_ok());
-        insta::assert_snapshot!(refused("other/a.wasm", one.sign("team/a.wasm", None)), @"was signed as team/a.wasm, and is no other/a.wasm: sign it with --name other/a.wasm");
+        insta::assert_snapshot!(refused("other/a.wasm", one.sign("team/a.wasm", None)), @"was signed as team/a.wasm, and is here as other/a.wasm: sign it with --name other/a.wasm, or put it where team/a.wasm belongs");
         // Without a folder it would be good for every folder.
-        insta::assert_snapshot!(refused("team/a.wasm", one.sign("a.wasm", None)), @"was signed as a.wasm, and is no team/a.wasm: sign it with --name team/a.wasm");
+        insta::assert_snapshot!(refused("team/a.wasm", one.sign("a.wasm", None)), @"was signed as a.wasm, and is here as team/a.wasm: sign it with --name team/a.wasm, or put it where a.wasm belongs");
         insta::assert_snapshot!(refused("a.wasm", one.comment("timestamp:1")), @"has a signature that names no file, and would be as good for any other module: sign it with `hostler sign`, or with file:a.wasm in the trusted comment");
     }
 

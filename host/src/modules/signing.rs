@@ -7,7 +7,7 @@ use minisign::{KeyPair, PublicKey, SecretKeyBox};
 use zeroize::Zeroizing;
 
 use super::Version;
-use super::signature::KeyId;
+use super::signature::{KeyId, is_public_key};
 
 /// How a secret key is encrypted: the two bytes after those of the algorithm. None of these is not at all.
 const PLAIN: [u8; 2] = [0, 0];
@@ -18,6 +18,11 @@ pub enum SigningError {
     /// It was not made by `hostler keygen` or minisign.
     #[error("it is no secret key of minisign's: a first line of comment, and a second that begins with RW")]
     NoKey,
+    /// It is the other half of one.
+    #[error(
+        "it is a public key, with which nobody signs: `hostler keygen` writes the secret one beside it, without the ending .pub"
+    )]
+    Public,
     /// It is another passphrase, or the key was damaged.
     #[error("the passphrase is not that of the key")]
     WrongPassphrase,
@@ -113,6 +118,9 @@ impl SecretKey {
 fn decoded(file: &str) -> Result<Zeroizing<Vec<u8>>, SigningError> {
     use base64::Engine as _;
     let line = file.lines().nth(1).ok_or(SigningError::NoKey)?;
+    if is_public_key(line.trim_end()) {
+        return Err(SigningError::Public);
+    }
     let decoded = base64::engine::general_purpose::STANDARD.decode(line.trim_end());
     decoded.map(Zeroizing::new).map_err(|_| SigningError::NoKey)
 }
@@ -144,6 +152,13 @@ mod tests {
             );
             assert_eq!(SecretKey::read(file, None).unwrap_err(), SigningError::NoKey);
         }
+    }
+
+    #[test]
+    fn a_public_key_is_told_as_such_before_anybody_is_asked_for_a_passphrase() {
+        let keys = NewKeys::make(None).unwrap();
+        let error = SecretKey::is_encrypted(&keys.public).unwrap_err();
+        insta::assert_snapshot!(error, @"it is a public key, with which nobody signs: `hostler keygen` writes the secret one beside it, without the ending .pub");
     }
 
     #[test]

@@ -155,8 +155,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_was_read_before_this_host_has_written_is_not_remembered_after_it() {
-        let place =
-            Place { account: AccountId::parse("123456789012").unwrap(), region: Region::parse("eu-central-1").unwrap() };
+        let place = Place {
+            account: AccountId::parse("123456789012").unwrap(),
+            region: Region::parse("eu-central-1").unwrap(),
+        };
         let clock = Arc::new(VirtualClock::new());
         let ledger = Ledger::new(Arc::new(MemoryStore::default()), clock, place, "this host");
         let uploads = Uploads::new(&policy("").modules, ledger.notes("modules"));

@@ -36,6 +36,7 @@ pub(super) fn parse(name: &str, text: &str) -> Result<Policy, Mistakes> {
 /// None only where a mistake has been noted; all the functions below keep to that. The digest and the warnings are still to come.
 fn policy(reading: &mut Reading<'_>, file: File) -> Option<Policy> {
     host::needs_a_ledger(reading, &file);
+    let modules_at = file.modules.as_ref().map_or(0, |section| section.at);
     let modules = reading
         .required(
             0,
@@ -68,7 +69,7 @@ fn policy(reading: &mut Reading<'_>, file: File) -> Option<Policy> {
     let (digest, warnings) = (String::new(), Vec::new());
     let policy =
         Policy { modules: modules?, recordings, ledger, queue, imds, agent, sweep, handlers, digest, warnings };
-    left_out(reading, queue_at, &policy);
+    left_out(reading, (modules_at, queue_at), &policy);
     Some(policy)
 }
 

@@ -77,6 +77,11 @@ text! {
     }
 }
 
+/// Whether a text is what a handler's `module` can be, or why not.
+pub(crate) fn module_name(text: &str) -> Result<(), String> {
+    ModuleName::try_from(text.to_owned()).map(drop)
+}
+
 text! {
     /// The name of an ECS cluster, or a pattern with `*` for any run of characters.
     ClusterPattern, r"^[A-Za-z0-9_*-]{1,255}$", |text| {

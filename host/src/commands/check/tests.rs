@@ -173,6 +173,7 @@ fn json_says_the_same() {
             }
           ],
           "name": "drain",
+          "pinned": null,
           "unused": [
             {
               "grant": "grants.ec2 allow \"read\"",

@@ -32,6 +32,8 @@ fn a_sound_policy_is_told_in_words() {
     insta::assert_snapshot!(text, @r#"
     DIR/hostler.toml: sound, 2 handlers, no warnings
 
+    plugins from s3://nuproj-ecs-lambda/eks/handlers/: anybody's, signed or not
+
     1. asg-terminate: asg-lifecycle.wasm
        takes instance-terminating, instance-returning-to-warm-pool, warm-instance-terminating
        ecs: may read, drain, stop tasks of the event's own instance in clusters "nuproj-*"
@@ -56,6 +58,8 @@ fn warnings_are_shown_and_do_not_fail() {
     insta::assert_snapshot!(text, @r#"
     DIR/hostler.toml: sound, 1 handler, 1 warning
 
+    plugins from dir:dist: anybody's, signed or not
+
     1. a: a.wasm
        takes instance-terminating, instance-launching, instance-returning-to-warm-pool, instance-entering-warm-pool, warm-instance-terminating, instance-leaving-warm-pool, other
        may do nothing but log, wait and read its settings
@@ -64,6 +68,35 @@ fn warnings_are_shown_and_do_not_fail() {
       7 | event.source = ["aws.autoscaling"]
         | ^
     "#);
+}
+
+#[test]
+fn whose_plugins_are_taken_is_told_by_what_keys_are_called() {
+    let policy = |signers: &str| {
+        let text = format!(
+            "[modules]\nsource = \"dir:dist\"\n{signers}\n[ledger]\nstore = \"dir:ledger\"\n[[handler]]\nname = \"a\"\n\
+             module = \"a.wasm\"\nsha256 = \"{}\"\nevent.detail.LifecycleHookName = [\"drain\"]\n",
+            "a".repeat(64)
+        );
+        run(Some(text.as_bytes()), &CHECK).1
+    };
+    let (trusted, revoked) = (
+        "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3",
+        "RWQLXmOj9Jv5Dj3Vgn9FzN/kUlPi1qI5pav9xHzhLDN2Fme+cz33QZKJ",
+    );
+    let told = policy(&format!("trusted-keys = [{trusted:?}]\nrevoked-keys = [{revoked:?}]"));
+    insta::assert_snapshot!(told, @"
+    DIR/hostler.toml: sound, 1 handler, no warnings
+
+    plugins from dir:dist: signed by key E7620F1842B4E81F; revoked: 0EF99BF4A3635E0B
+
+    1. a: a.wasm
+       runs sha256 aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa alone, whatever is uploaded
+       takes instance-terminating, instance-launching, instance-returning-to-warm-pool, instance-entering-warm-pool, warm-instance-terminating, instance-leaving-warm-pool, spot-interruption, rebalance-recommendation, instance-state-change, capacity-reservation-interruption, scheduled-maintenance, other
+       may do nothing but log, wait and read its settings
+    ");
+    let told = policy(&format!("trusted-keys = [{trusted:?}]\nallow-unsigned = true"));
+    assert!(told.contains("plugins from dir:dist: not signed, or signed by key E7620F1842B4E81F\n"), "{told}");
 }
 
 #[test]

@@ -400,7 +400,7 @@ async fn a_pinned_module_has_to_be_signed_too() {
     signed.bucket.put(&guests::done(), None);
     let pin = Pin::Sha256(sha256(guests::done()));
     let refusal = digest(&signed.host(), Some(&pin)).await.unwrap_err();
-    assert!(refusal.contains("is not signed, and the policy takes signed modules only"), "{refusal}");
+    assert!(refusal.contains("is not signed, and only signed modules are taken"), "{refusal}");
     let other = Pin::Sha256(sha256("other"));
     let refusal = digest(&signed.host(), Some(&other)).await.unwrap_err();
     assert!(refusal.contains("has the SHA-256 ") && refusal.contains("and the handler is pinned to "), "{refusal}");

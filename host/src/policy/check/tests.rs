@@ -316,7 +316,7 @@ fn who_may_sign_has_to_be_said_or_that_nobody_has_to() {
     );
     let both = format!("trusted-keys = [{KEY}]\nallow-unsigned = true");
     assert!(trust(&both).unsigned);
-    insta::assert_snapshot!(sound(&modules(&both)).warnings[0].message, @"a plugin without a signature is taken from whoever can write to the source: whoever is no signer leaves it out, so remove this line once all plugins are signed");
+    insta::assert_snapshot!(sound(&modules(&both)).warnings[1].message, @"a plugin without a signature is taken from whoever can write to the source: whoever is no signer leaves it out, so remove this line once all plugins are signed");
     insta::assert_snapshot!(mistakes(&modules("")), @r#"1:1: no plugin can be accepted: name who may sign them, trusted-keys = ["RW…"] (`hostler keygen` makes a key), or write allow-unsigned = true to take them from whoever can write to the source"#);
     insta::assert_snapshot!(mistakes(&modules("allow-unsigned = false")), @r#"1:1: no plugin can be accepted: name who may sign them, trusted-keys = ["RW…"] (`hostler keygen` makes a key), or write allow-unsigned = true to take them from whoever can write to the source"#);
     insta::assert_snapshot!(mistakes(&modules("allow-unsigned = true\ntrusted-keys = [\"x\"]")), @"4:17: not a minisign public key: write the second line of the .pub file, 56 characters that begin with RW");

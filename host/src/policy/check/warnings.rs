@@ -30,7 +30,14 @@ pub(super) fn probably_not_meant(reading: &mut Reading<'_>, at: usize, event: &P
 }
 
 /// Warns of what the sections about the host leave out, and what will be missed one day.
-pub(super) fn left_out(reading: &mut Reading<'_>, queue_at: usize, policy: &Policy) {
+pub(super) fn left_out(reading: &mut Reading<'_>, (modules_at, queue_at): (usize, usize), policy: &Policy) {
+    if policy.ledger.is_none() && !policy.modules.trust.keys.is_empty() {
+        reading.findings.warn(
+            modules_at,
+            "there is no [ledger]: each process has to find out by itself which versions are old and which plugins crash, so that one \
+             which has just started takes an old version; name a place for all of them, [ledger] with store = \"s3://BUCKET/PREFIX/\"",
+        );
+    }
     let Some(queue) = &policy.queue else { return };
     let envelopes = || KNOWN.iter().filter(|known| known.is_lifecycle_action()).map(Known::envelope);
     let takes_actions =

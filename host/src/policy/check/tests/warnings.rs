@@ -24,6 +24,13 @@ fn what_is_probably_not_meant_is_warned_of() {
     assert_eq!(warnings(&named), "");
 }
 
+#[test]
+fn whoever_refuses_what_is_old_has_to_remember_it() {
+    let signed = with("").replace("allow-unsigned = true", &format!("trusted-keys = [{KEY}]"));
+    insta::assert_snapshot!(warnings(&signed), @r#"1:1: there is no [ledger]: each process has to find out by itself which versions are old and which plugins crash, so that one which has just started takes an old version; name a place for all of them, [ledger] with store = "s3://BUCKET/PREFIX/""#);
+    assert_eq!(warnings(&format!("{signed}[ledger]\nstore = \"s3://nuproj-ecs-state/\"\n")), "");
+}
+
 /// The warnings of a handler with this pattern, and the kinds of events it takes.
 fn taking(pattern: &str) -> String {
     let text = format!("{MODULES}[[handler]]\nname = \"a\"\nmodule = \"a.wasm\"\n[handler.event]\n{pattern}\n");
