@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use hostler_tests::{Canary, Signer, assert_in_none, files, guest, hostler, hostler_with};
+use hostler_tests::{Canary, assert_in_none, files, guest, hostler, hostler_with};
 use tempfile::TempDir;
 
 /// A folder with a plugin in it.
@@ -298,9 +298,12 @@ fn what_a_policy_says_of_a_plugin_is_told_of_its_file() {
 #[test]
 fn what_is_signed_fits_into_the_metadata_of_an_object() {
     let desk = Desk::new();
-    let signer = Signer::new(&desk.path().join("signer"));
-    assert!(signer.sign(&guest("probe"), "probe.wasm", "1.4.2").len() < 1024);
     succeeds(&desk.hostler(&["keygen", "--unencrypted"]));
+    let said = succeeds(&desk.hostler(&["sign", "probe.wasm", "--version", "1.4.2"]));
+    let metadata = said.split("--metadata minisig=").nth(1).map(str::trim).expect("it says how to upload");
+    assert!(metadata.len() < 1024, "{metadata}");
+    assert_eq!(BASE64.decode(metadata).expect("it is base64"), desk.read("probe.wasm.minisig").as_bytes());
+    fs::remove_file(desk.path().join("probe.wasm.minisig")).expect("it is there");
     let long = format!("{}1", "0".repeat(1200));
     let (status, said) = told(&desk.hostler(&["sign", "probe.wasm", "--version", &long]));
     assert_eq!((status, desk.path().join("probe.wasm.minisig").exists()), (Some(1), false));
