@@ -9,6 +9,7 @@ mod dir;
 mod earlier;
 mod machine;
 mod record;
+mod records;
 #[cfg(feature = "live")]
 mod s3;
 pub mod signature;
@@ -100,7 +101,7 @@ impl Modules {
         policy: &ModulesPolicy,
         notes: Notes<Record>,
     ) -> Self {
-        let uploads = Some(Uploads::new(policy, notes));
+        let uploads = Some(Uploads::new(Arc::clone(&source), policy, notes));
         Self { compiler, uploads, ..Self::of_this_machine(source, sandbox, clock, policy) }
     }
 
@@ -194,35 +195,24 @@ impl Modules {
     /// Notes what an attempt of `handler` says of the plugin that it ran, which may be the end of it.
     pub async fn tell(&self, name: &str, handler: &str, plugin: &Plugin, sign: &Sign) {
         let Some(uploads) = &self.uploads else { return };
-        let (origin, after) = (&plugin.origin, uploads.rollback_after);
-        let nothing_new = uploads.record(name).is_some_and(|mut record| !record.note(origin, handler, sign, after));
-        if nothing_new {
-            return;
-        }
-        let noting = |record: &mut Record| record.note(origin, handler, sign, after);
-        let record = uploads.notes.change(&self.note_of(name), noting).await.unwrap_or_else(|error| {
+        if let Err(error) = uploads.tell(name, handler, &plugin.origin, sign).await {
             tracing::warn!(module = name, %error, "what an attempt says of its module could not be written down for other hosts");
-            let mut record = uploads.record(name).unwrap_or_default();
-            record.note(origin, handler, sign, after);
-            record
-        });
-        uploads.changed(name, record);
+        }
     }
 
     /// Whether a version of a module is not to be run again, as far as this host has read.
     pub fn has_given_up(&self, name: &str, digest: &str) -> bool {
-        let record = self.uploads.as_ref().and_then(|uploads| uploads.record(name));
-        record.is_some_and(|record| record.given_up(digest).is_some())
+        self.uploads.as_ref().is_some_and(|uploads| uploads.records.last(name).given_up(digest).is_some())
     }
 
     /// Puts the plugin before in the place of one that was given up, by this host or by another.
     fn go_back(&self, name: &str, pin: Option<&Pin>, slot: &mut Slot) {
         let (None, Some(good), Some(uploads)) = (pin, &slot.good, &self.uploads) else { return };
-        let Some(record) = uploads.record(name) else { return };
+        let record = uploads.records.last(name);
         let Some(why) = record.given_up(&good.module.digest) else { return };
         let digest = good.module.digest.clone();
         let message = format!("{} was given up: {why}", self.source.locate(name));
-        slot.good = slot.previous.take().filter(|before| uploads.allows(name, pin, &before.origin).is_ok());
+        slot.good = slot.previous.take().filter(|before| uploads.allows(name, &before.origin).is_ok());
         let back_to = slot.good.as_ref().map(|good| good.module.digest.as_str());
         tracing::error!(
             module = name,
@@ -237,6 +227,18 @@ impl Modules {
         slot.refuse(ModuleError { message, passes: false });
     }
 
+    /// Forgets what the source has if it was refused, and hosts know by now what may have it taken.
+    fn judge_anew(&self, name: &str, pin: Option<&Pin>, slot: &mut Slot) {
+        let (None, Some(uploads)) = (pin, &self.uploads) else { return };
+        let grounds = uploads.grounds(&uploads.records.last(name));
+        if slot.grounds != grounds {
+            if slot.refused.is_some() {
+                slot.known = None;
+            }
+            slot.grounds = grounds;
+        }
+    }
+
     /// Asks the source, and takes what it has if it passes every check.
     async fn refresh(&self, name: &str, pin: Option<&Pin>, slot: &mut Slot) {
         let began = self.clock.now();
@@ -244,6 +246,7 @@ impl Modules {
             return self.failed(name, slot, trouble, began);
         }
         self.go_back(name, pin, slot);
+        self.judge_anew(name, pin, slot);
         match self.fetch(name, pin, slot).await {
             Ok(Fetched::Unchanged) => slot.trouble = slot.refused.clone(),
             Ok(Fetched::New(upload)) => {
@@ -274,7 +277,8 @@ impl Modules {
                 };
                 if slot.good.is_none() && hidden {
                     self.take_earlier(name, pin, slot, &trouble).await;
-                    if pin.is_some() && slot.good.is_some() {
+                    if slot.good.is_some() {
+                        slot.asked = Some(began);
                         return;
                     }
                 }
@@ -308,7 +312,7 @@ impl Modules {
             if let Some(refusal) = slot.refused.clone() {
                 self.take_earlier(name, pin, slot, &refusal).await;
             }
-        } else if let Some(outdated) = self.outdated(name, pin, slot) {
+        } else if let Some(outdated) = self.outdated(name, slot) {
             self.catch_up(name, slot).await;
             if slot.compiling.is_none() {
                 self.not_taken(name, slot, &outdated.message);
@@ -391,7 +395,7 @@ impl Modules {
         if let Err(error) = self.recall(name, pin, in_use).await {
             tracing::warn!(module = name, %error, "what hosts know of a module cannot be read again: what was known counts");
         }
-        self.uploads.as_ref().map_or(Ok(()), |uploads| uploads.allows(name, pin, origin))
+        self.uploads.as_ref().map_or(Ok(()), |uploads| uploads.allows(name, origin))
     }
 
     /// Puts a plugin in the place of the one in use.
@@ -404,33 +408,18 @@ impl Modules {
             Some(Pin::Sha256(_)) => version_id.is_some(),
             Some(Pin::VersionId(_)) => false,
         };
-        if let (true, Some(uploads)) = (tells, &self.uploads) {
-            match uploads.notes.change(&self.note_of(name), |record| record.accept(origin)).await {
-                Ok(record) => uploads.changed(name, record),
-                Err(error) => {
-                    tracing::warn!(module = name, version, %error, "what was taken could not be written down: until it is, other hosts do not know of it");
-                }
-            }
+        if let (true, Some(uploads)) = (tells, &self.uploads)
+            && let Err(error) = uploads.accept(name, origin).await
+        {
+            tracing::warn!(module = name, version, %error, "what was taken could not be written down: until it is, other hosts do not know of it");
         }
         let signed_by = origin.signed.as_ref().map(|signed| signed.by.to_string());
         let replaces = slot.good.as_ref().map(|good| good.module.digest.as_str());
-        if replaces == Some(digest) {
-            tracing::info!(module = name, digest, version, signed_by, version_id, "module signed again");
-            slot.good = Some(Arc::new(plugin));
-        } else {
-            tracing::info!(
-                module = name,
-                digest,
-                version,
-                signed_by,
-                version_id,
-                bytes = size,
-                replaces,
-                "module loaded"
-            );
-            let before = slot.good.replace(Arc::new(plugin));
-            slot.previous = before.or_else(|| slot.previous.take());
-        }
+        let again = replaces == Some(digest);
+        let what = if again { "module uploaded again" } else { "module loaded" };
+        tracing::info!(module = name, digest, version, signed_by, version_id, bytes = size, replaces, "{what}");
+        let before = slot.good.replace(Arc::new(plugin)).filter(|_| !again);
+        slot.previous = before.or_else(|| slot.previous.take());
         (slot.refused, slot.trouble) = (None, None);
         slot.said.clear();
     }
@@ -438,21 +427,8 @@ impl Modules {
     /// Reads what hosts know of a module.
     async fn recall(&self, name: &str, pin: Option<&Pin>, in_use: Option<&Plugin>) -> Result<(), ModuleError> {
         let (None, Some(uploads)) = (pin, &self.uploads) else { return Ok(()) };
-        let changes = uploads.changes(name);
-        let record = uploads.notes.read(&self.note_of(name)).await;
-        let mut record = record.map_err(|error| ModuleError { message: error.to_string(), passes: true })?;
-        // It may be that this could not be written down.
-        if let Some(plugin) = in_use {
-            record.accept(&plugin.origin);
-        }
-        uploads.read(name, record, changes);
-        Ok(())
-    }
-
-    /// The name of a module's note: readable, and told from the same name in another source.
-    fn note_of(&self, name: &str) -> String {
-        let readable = name.replace(|char: char| !char.is_ascii_alphanumeric(), "-");
-        format!("{readable}-{}", &sha256(self.source.locate(name))[..16])
+        let recalled = uploads.recall(name, in_use.map(|plugin| &plugin.origin)).await;
+        recalled.map_err(|error| ModuleError { message: error.to_string(), passes: true })
     }
 
     /// Asks the source: for as long as it takes when there is nothing else, and with `PATIENCE` when there is.

@@ -36,6 +36,8 @@ pub use scope::{
 pub(crate) use texts::module_name;
 pub(crate) use wildcard::Wildcard;
 
+use serde::Serialize;
+
 use crate::event::{Event, Kind};
 pub use crate::reading::{Mistake, Mistakes};
 
@@ -111,7 +113,8 @@ pub struct Trust {
 }
 
 /// `sha256` or `version-id`: the one module that a handler runs, whatever is uploaded.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Pin {
     /// The SHA-256 of the module, in hexadecimal.
     Sha256(String),

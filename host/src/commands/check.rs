@@ -47,7 +47,8 @@ Exit codes:
 
 The JSON object has `file`, `policy`, `module` (the file's name), `fits`, `refused` (why the host refuses it, a list of texts), \
 `imports-everything`, `handlers` (those that use it, each with `name`, `pinned`, `missing` and `unused`) and `modules` (all that the policy \
-names). Each of `missing` has `call`, `power`, `rule` and `remedy`; each of `unused` has `grant` and `line`. With bad input it has \
+names). `pinned` has `to` (`sha256` or `version-id`), `digest` (that of the file) and `fits`, which is null where only S3 can tell. Each \
+of `missing` has `call`, `power`, `rule` and `remedy`; each of `unused` has `grant` and `line`. With bad input it has \
 `file`, `policy` and `error`.";
 
 /// Everything fits.
@@ -132,8 +133,8 @@ impl Arguments {
         let users = policy.handlers.iter().filter(|handler| file.path.ends_with(&handler.module));
         let digest = sha256(&file.bytes);
         let handlers: Vec<User> = users.map(|handler| User::of(handler, &digest, asked.as_deref())).collect();
-        let granted = imports_everything || handlers.iter().all(|handler| handler.missing.is_empty());
-        let runs = handlers.iter().any(|handler| !handler.pinned.as_ref().is_some_and(Pinned::excludes));
+        let mut runs = handlers.iter().filter(|handler| handler.runs()).peekable();
+        let granted = runs.peek().is_some() && (imports_everything || runs.all(|handler| handler.missing.is_empty()));
         let mut modules: Vec<String> = policy.handlers.iter().map(|handler| handler.module.clone()).collect();
         modules.sort();
         modules.dedup();
@@ -141,7 +142,7 @@ impl Arguments {
             file: self.file.display().to_string(),
             policy: self.policy.path.display().to_string(),
             module: file.module,
-            fits: refused.is_empty() && runs && granted,
+            fits: refused.is_empty() && granted,
             refused,
             imports_everything,
             handlers,
@@ -167,6 +168,11 @@ fn refused(file: &ModuleFile, policy: &Policy) -> anyhow::Result<Vec<String>> {
 }
 
 impl User {
+    /// Whether it may ever run the file.
+    fn runs(&self) -> bool {
+        !self.pinned.as_ref().is_some_and(Pinned::excludes)
+    }
+
     fn of(handler: &Handler, digest: &str, asked: Option<&[Power]>) -> Self {
         let (name, pinned) = (handler.name.clone(), Pinned::of(handler, digest));
         let Some(asked) = asked else { return Self { name, pinned, missing: Vec::new(), unused: Vec::new() } };
@@ -205,11 +211,16 @@ impl fmt::Display for Comparison {
                 self.module
             )?;
         }
-        for User { name, pinned, missing, unused } in &self.handlers {
+        for user in &self.handlers {
+            let User { name, pinned, missing, unused } = user;
             write!(f, "\nhandler {name:?} ")?;
             match pinned {
                 Some(pinned) => write!(f, "{pinned}")?,
                 None => write!(f, "uses it")?,
+            }
+            if !user.runs() {
+                writeln!(f)?;
+                continue;
             }
             match (missing.len(), self.imports_everything) {
                 (0, _) if self.refused.is_empty() => writeln!(f, ", and grants all that it imports")?,

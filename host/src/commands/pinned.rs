@@ -11,7 +11,7 @@ use crate::policy::{Handler, Pin};
 #[serde(rename_all = "kebab-case")]
 pub(super) struct Pinned {
     /// As the policy has it.
-    to: String,
+    to: Pin,
     /// SHA-256 of the file, in hexadecimal.
     digest: String,
     /// None where S3 alone can tell.
@@ -26,7 +26,7 @@ impl Pinned {
             Pin::Sha256(pinned) => Some(pinned == digest),
             Pin::VersionId(_) => None,
         };
-        Some(Self { to: pin.to_string(), digest: digest.to_owned(), fits })
+        Some(Self { to: pin.clone(), digest: digest.to_owned(), fits })
     }
 
     /// Whether the handler never runs the file.

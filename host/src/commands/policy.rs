@@ -174,7 +174,7 @@ fn as_json(name: &str, read: &Result<Policy, PolicyError>) -> Value {
             "handlers": policy.handlers.iter().map(|handler| json!({
                 "name": handler.name,
                 "module": handler.module,
-                "pin": handler.pin.as_ref().map(ToString::to_string),
+                "pin": handler.pin,
                 "takes": kinds(handler),
                 "may": powers(handler),
             })).collect::<Vec<_>>(),
@@ -205,7 +205,8 @@ fn signers(Trust { keys, revoked, unsigned }: &Trust) -> String {
         (ids, true) => format!("not signed, or signed by key {}", ids.join(" or ")),
         (ids, false) => format!("signed by key {}", ids.join(" or ")),
     };
-    if !revoked.is_empty() {
+    // Where nobody is trusted, no signature is looked at.
+    if !keys.is_empty() && !revoked.is_empty() {
         signers += &format!("; revoked: {}", ids(revoked).join(", "));
     }
     signers

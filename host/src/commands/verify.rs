@@ -81,8 +81,9 @@ impl Arguments {
             if users.is_empty() {
                 writeln!(out, "note: no handler of the policy uses {name}")?;
             }
+            let digest = sha256(&file.bytes);
             for handler in users {
-                if let Some(pinned) = Pinned::of(handler, &sha256(&file.bytes)) {
+                if let Some(pinned) = Pinned::of(handler, &digest) {
                     writeln!(out, "note: handler {:?} {pinned}", handler.name)?;
                 }
             }

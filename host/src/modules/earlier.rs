@@ -53,19 +53,23 @@ impl Modules {
     /// Begins with an earlier version: the newest is not taken, for `refusal`, and there is nothing to go on with.
     pub(super) async fn take_earlier(&self, name: &str, pin: Option<&Pin>, slot: &mut Slot, refusal: &ModuleError) {
         let Some(uploads) = &self.uploads else { return };
-        let record = match pin {
-            None => uploads.record(name).unwrap_or_default(),
-            // What was run for a pin is noted, and not read otherwise.
-            Some(Pin::Sha256(_)) => uploads.notes.read(&self.note_of(name)).await.unwrap_or_default(),
-            Some(Pin::VersionId(_)) => return,
-        };
         // Those that are known to be good first: whoever uploads much hides nothing.
         let mut versions = match pin {
-            Some(Pin::Sha256(pinned)) => record.of(pinned).map(Told::version_ids).unwrap_or_default(),
-            _ => uploads.usable(&record),
+            None => {
+                let record = uploads.records.last(name);
+                slot.tried.under(uploads.grounds(&record));
+                uploads.usable(&record)
+            }
+            Some(Pin::Sha256(pinned)) => {
+                // What was run for a pin is noted, and not read otherwise.
+                if let Err(error) = uploads.recall(name, None).await {
+                    tracing::warn!(module = name, %error, "where the pinned version is cannot be read: what the source lists is looked through");
+                }
+                uploads.records.last(name).of(pinned).map(Told::version_ids).unwrap_or_default()
+            }
+            Some(Pin::VersionId(_)) => return,
         };
-        slot.tried.under(uploads.grounds(&record));
-        versions.extend(self.listed(name).await);
+        versions.extend(self.listed(name, slot).await);
         match (self.first_that_passes(name, pin, slot, versions).await, pin) {
             (Some(plugin), None) => {
                 let (digest, why) = (plugin.module.digest.clone(), &refusal.message);
@@ -78,6 +82,7 @@ impl Modules {
                     why,
                     "the newest version is not taken: an earlier one is used"
                 );
+                slot.said.clone_from(&refusal.message);
                 slot.refuse(refusal.clone());
             }
             (Some(plugin), Some(_)) => {
@@ -97,8 +102,7 @@ impl Modules {
         slot: &mut Slot,
         versions: Vec<String>,
     ) -> Option<Plugin> {
-        let mut passed_over = Vec::new();
-        let mut found = None;
+        let (mut first, mut passed_over, mut found) = (None, 0_usize, None);
         for version in versions {
             if slot.tried.has(&version) {
                 continue;
@@ -112,30 +116,30 @@ impl Modules {
             };
             let (why, passes) = (untaken.to_string(), untaken.passes());
             tracing::debug!(module = name, version_id = version, why, "an earlier version is not taken");
-            passed_over.push((version.clone(), why));
+            first.get_or_insert((version.clone(), why));
+            passed_over += 1;
             // What may pass is worth another look.
             if !passes {
                 slot.tried.note(version);
             }
         }
         // Each might have as much to say.
-        if let (Some((version_id, why)), None) = (passed_over.first(), pin) {
-            let versions = passed_over.len();
+        if let (Some((version_id, why)), None) = (first, pin) {
             tracing::warn!(
                 module = name,
-                versions,
+                passed_over,
                 version_id,
                 why,
-                "earlier versions are not taken either; this is the first of them"
+                "earlier versions are passed over too; this is the first of them"
             );
         }
         found
     }
 
     /// Why the plugin in use is not what should be in use, if so: another host has accepted a newer one, which is not the newest upload.
-    pub(super) fn outdated(&self, name: &str, pin: Option<&Pin>, slot: &Slot) -> Option<ModuleError> {
+    pub(super) fn outdated(&self, name: &str, slot: &Slot) -> Option<ModuleError> {
         let (good, uploads) = (slot.good.as_ref()?, self.uploads.as_ref()?);
-        let refusal = uploads.allows(name, pin, &good.origin).err()?;
+        let refusal = uploads.allows(name, &good.origin).err()?;
         Some(ModuleError {
             message: format!("{} has nothing newer: the one in use {refusal}", self.source.locate(name)),
             passes: false,
@@ -146,7 +150,7 @@ impl Modules {
     /// needs the module goes on with the one in use meanwhile.
     pub(super) async fn catch_up(&self, name: &str, slot: &mut Slot) {
         let Some(uploads) = &self.uploads else { return };
-        let record = uploads.record(name).unwrap_or_default();
+        let record = uploads.records.last(name);
         slot.tried.under(uploads.grounds(&record));
         let search = async {
             for version in uploads.usable(&record) {
@@ -168,9 +172,12 @@ impl Modules {
     }
 
     /// What the source has of earlier versions, the newest first.
-    async fn listed(&self, name: &str) -> Vec<String> {
+    async fn listed(&self, name: &str, slot: &mut Slot) -> Vec<String> {
         self.source.earlier(name).await.unwrap_or_else(|error| {
-            tracing::warn!(module = name, %error, "earlier versions of a refused module cannot be looked for");
+            if slot.unlisted != error.message {
+                tracing::warn!(module = name, %error, "earlier versions of a module that cannot be had cannot be looked for");
+                slot.unlisted = error.message;
+            }
             Vec::new()
         })
     }

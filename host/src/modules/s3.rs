@@ -74,8 +74,10 @@ impl S3Source {
             Ok(head) => {
                 Ok(head.e_tag().is_some_and(|tag| tag == known.tag) && signature(head.metadata()) == known.signature)
             }
-            // Such an answer has no words: those come with the object.
-            Err(error) if error.raw_response().is_some() => Ok(false),
+            // Such an answer has no words: those come when the object is asked for.
+            Err(error) if error.raw_response().is_some_and(|response| is_final(response.status().as_u16())) => {
+                Ok(false)
+            }
             Err(error) => Err(SourceError {
                 kind: SourceErrorKind::Unavailable,
                 message: Call::new("s3:GetObject", self.locate(module)).failed(&error).message,
@@ -172,12 +174,18 @@ impl S3Source {
 #[async_trait]
 impl Source for S3Source {
     async fn fetch(&self, module: &str, which: Which<'_>, max_size: u64) -> Result<Fetched, SourceError> {
-        let version = match which {
-            Which::Newest(Some(known)) if self.is_still(module, known).await? => return Ok(Fetched::Unchanged),
-            Which::Newest(_) => None,
-            Which::Version(version) => Some(version),
+        let (known, version) = match which {
+            Which::Newest(known) => (known, None),
+            Which::Version(version) => (None, Some(version)),
         };
-        self.get(module, version, max_size).await.map(Fetched::New)
+        if let Some(known) = known
+            && self.is_still(module, known).await?
+        {
+            return Ok(Fetched::Unchanged);
+        }
+        let upload = self.get(module, version, max_size).await?;
+        let is_known = |known: &Known| known.tag == upload.tag && known.signature == upload.signature;
+        Ok(if known.is_some_and(is_known) { Fetched::Unchanged } else { Fetched::New(upload) })
     }
 
     async fn earlier(&self, module: &str) -> Result<Vec<String>, SourceError> {
@@ -205,6 +213,11 @@ impl Source for S3Source {
 /// The signature in the metadata of an object.
 fn signature(metadata: Option<&HashMap<String, String>>) -> Option<String> {
     metadata?.get(SIGNATURE).map(|text| of_metadata(text))
+}
+
+/// Whether an answer of S3 is about the object, and not about S3 itself.
+fn is_final(status: u16) -> bool {
+    matches!(status, 400..=499) && !matches!(status, 408 | 429)
 }
 
 /// Whether S3 says that an object has no such version, or that it is where the object was deleted.
@@ -319,6 +332,9 @@ mod tests {
         let fetched = fetch(&Fake::always(reply), Some("\"v1\""), MAX_SIZE).await;
         let Ok(Fetched::New(upload)) = fetched else { panic!("{fetched:?}") };
         assert_eq!(upload.signature.as_deref(), Some("signature"));
+        let changed = Fake::always(Reply::new(200, "").header("etag", "\"v2\""));
+        let fetched = fetch(&changed, Some("\"v1\""), MAX_SIZE).await;
+        assert!(matches!(&fetched, Ok(Fetched::New(upload)) if upload.tag == "\"v2\""), "{fetched:?}");
     }
 
     #[tokio::test(start_paused = true)]
@@ -330,9 +346,20 @@ mod tests {
         let error = fetch(&fake, Some("\"v1\""), MAX_SIZE).await.unwrap_err();
         assert_eq!(error.kind, SourceErrorKind::Denied);
         assert!(error.message.contains("AccessDenied"), "{error}");
-        let error = fetch(&Fake::always(Reply::Refused), Some("\"v1\""), MAX_SIZE).await.unwrap_err();
-        assert_eq!(error.kind, SourceErrorKind::Unavailable);
-        assert!(error.message.contains("s3://modules/plugins/a.wasm"), "{error}");
+        // Nothing is downloaded where S3 itself is in trouble.
+        for reply in [Reply::Refused, Reply::new(503, "")] {
+            let fake = Fake::always(reply);
+            let error = fetch(&fake, Some("\"v1\""), MAX_SIZE).await.unwrap_err();
+            assert_eq!(error.kind, SourceErrorKind::Unavailable);
+            assert!(error.message.contains("s3://modules/plugins/a.wasm"), "{error}");
+            assert!(fake.calls().iter().all(|call| call.method == "HEAD"));
+        }
+        // What HEAD is not answered, and is still the same.
+        let fake = Fake::new(|call| match call.method.as_str() {
+            "HEAD" => Reply::new(403, ""),
+            _ => Reply::new(200, "").header("etag", "\"v1\""),
+        });
+        assert_eq!(fetch(&fake, Some("\"v1\""), MAX_SIZE).await, Ok(Fetched::Unchanged));
     }
 
     #[tokio::test(start_paused = true)]

@@ -22,6 +22,8 @@ pub(super) struct Slot {
     pub(super) known: Option<Known>,
     /// Why that version was refused, if it was.
     pub(super) refused: Option<ModuleError>,
+    /// What hosts knew when that was judged.
+    pub(super) grounds: Grounds,
     /// How many versions were refused.
     pub(super) refusals: u64,
     /// A newer version, which has passed all other checks.
@@ -36,6 +38,8 @@ pub(super) struct Slot {
     pub(super) trouble: Option<ModuleError>,
     /// What was said last about a version that is not taken: it is said once.
     pub(super) said: String,
+    /// Why earlier versions could not be looked for, said once too.
+    pub(super) unlisted: String,
 }
 
 /// A module on its way to be taken. Whoever waits for it may go: the work goes on, and ends with the slot.

@@ -1,3 +1,5 @@
+mod pins;
+mod signed;
 mod versions;
 
 use std::collections::VecDeque;

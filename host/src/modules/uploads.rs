@@ -1,30 +1,21 @@
 //! What is asked, and known, of modules that others upload.
 
-use std::cmp::Ordering;
-use std::collections::{BTreeSet, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use super::records::Records;
 use super::signature::Signers;
-use super::{Origin, Record, Refusal, Upload, Version};
+use super::{Origin, Record, Refusal, Sign, Source, Upload, Version};
 use crate::digest::sha256;
-use crate::ledger::Notes;
+use crate::ledger::{LedgerError, Notes};
 use crate::policy::{ModulesPolicy, Pin};
 
 /// Whose modules are taken, and what hosts have told of them.
 pub(super) struct Uploads {
     signers: Signers,
-    pub(super) rollback_after: Option<u32>,
+    rollback_after: Option<u32>,
     /// What all hosts know of modules.
-    pub(super) notes: Notes<Record>,
-    /// The same, as this one has read it last.
-    records: Mutex<HashMap<String, Remembered>>,
-}
-
-/// The record of a module as a host has read it, and how often it has itself changed it.
-#[derive(Default)]
-struct Remembered {
-    record: Record,
-    changes: u64,
+    pub(super) records: Records,
 }
 
 /// What hosts know that decides which modules are run: what was refused may pass when it is otherwise.
@@ -35,9 +26,9 @@ pub(super) struct Grounds {
 }
 
 impl Uploads {
-    pub(super) fn new(policy: &ModulesPolicy, notes: Notes<Record>) -> Self {
+    pub(super) fn new(source: Arc<dyn Source>, policy: &ModulesPolicy, notes: Notes<Record>) -> Self {
         let (signers, rollback_after) = (Signers::new(&policy.trust), policy.rollback_after);
-        Self { signers, rollback_after, notes, records: Mutex::default() }
+        Self { signers, rollback_after, records: Records::new(source, notes) }
     }
 
     /// Every check that an upload has to pass before it is compiled. Returns where it comes from.
@@ -53,18 +44,22 @@ impl Uploads {
         let signed = self.signers.verify(name, &upload.bytes, upload.signature.as_deref())?;
         let (accepted, version_id) = (pin.is_none(), upload.version_id.clone());
         let origin = Origin { digest, signed, accepted, version_id };
-        self.allows(name, pin, &origin).map(|()| origin)
+        self.allows(name, &origin).map(|()| origin)
     }
 
-    /// Whether what hosts know allows a digest to be run.
-    pub(super) fn allows(&self, name: &str, pin: Option<&Pin>, origin: &Origin) -> Result<(), Refusal> {
+    /// Whether what hosts know, as far as this one has read, allows a module to be run.
+    pub(super) fn allows(&self, name: &str, origin: &Origin) -> Result<(), Refusal> {
+        self.allows_by(&self.records.last(name), origin)
+    }
+
+    /// Whether `record` allows a module to be run. What a handler is pinned to need not ask.
+    fn allows_by(&self, record: &Record, origin: &Origin) -> Result<(), Refusal> {
         let digest = &origin.digest;
-        if pin.is_some() {
+        if !origin.accepted {
             return Ok(());
         }
-        let record = self.record(name).unwrap_or_default();
-        if let (Some(version), Some(newest)) = (origin.version(), self.newest(&record)) {
-            is_new(version, digest, newest)?;
+        if let (Some(version), Some(newest)) = (origin.version(), self.newest(record)) {
+            may_follow(version, digest, newest)?;
         }
         if let Some(why) = record.given_up(digest) {
             return Err(Refusal::because(format!(
@@ -72,6 +67,38 @@ impl Uploads {
             )));
         }
         Ok(())
+    }
+
+    /// Has all hosts know that a module is run. Not if another host was quicker with something newer.
+    pub(super) async fn accept(&self, name: &str, origin: &Origin) -> Result<(), LedgerError> {
+        self.records.change(name, |record| self.accept_in(record, origin)).await
+    }
+
+    /// Reads what hosts know of a module, of which this one runs `in_use`.
+    pub(super) async fn recall(&self, name: &str, in_use: Option<&Origin>) -> Result<(), LedgerError> {
+        // It may be that this could not be written down.
+        let more = |record: &mut Record| in_use.is_some_and(|origin| self.accept_in(record, origin));
+        self.records.read(name, more).await
+    }
+
+    fn accept_in(&self, record: &mut Record, origin: &Origin) -> bool {
+        self.allows_by(record, origin).is_ok() && record.accept(origin)
+    }
+
+    /// Has all hosts know what an attempt of `handler` says of the module that it ran, which may be the end of it.
+    pub(super) async fn tell(
+        &self,
+        name: &str,
+        handler: &str,
+        origin: &Origin,
+        sign: &Sign,
+    ) -> Result<(), LedgerError> {
+        let note = |record: &mut Record| {
+            let accepted = origin.accepted && self.allows_by(record, origin).is_ok();
+            record.note(&Origin { accepted, ..origin.clone() }, handler, sign, self.rollback_after)
+        };
+        // Most attempts have nothing new to say.
+        if note(&mut self.records.last(name)) { self.records.change(name, note).await } else { Ok(()) }
     }
 
     /// What was accepted as the newest version, by those who are trusted.
@@ -92,87 +119,26 @@ impl Uploads {
             given_up: given_up.map(|told| told.digest.clone()).collect(),
         }
     }
-
-    pub(super) fn record(&self, name: &str) -> Option<Record> {
-        self.remembered().get(name).map(|remembered| remembered.record.clone())
-    }
-
-    /// How often this host has changed the record of a module.
-    pub(super) fn changes(&self, name: &str) -> u64 {
-        self.remembered().get(name).map_or(0, |remembered| remembered.changes)
-    }
-
-    /// Keeps a record as this host has changed it.
-    pub(super) fn changed(&self, name: &str, record: Record) {
-        let mut remembered = self.remembered();
-        let changes = remembered.get(name).map_or(0, |remembered| remembered.changes) + 1;
-        remembered.insert(name.to_owned(), Remembered { record, changes });
-    }
-
-    /// Keeps a record as it was read, unless this host has changed it since there were so many `changes`: what it has then is no older.
-    pub(super) fn read(&self, name: &str, record: Record, changes: u64) {
-        let mut remembered = self.remembered();
-        if remembered.get(name).map_or(0, |remembered| remembered.changes) == changes {
-            remembered.insert(name.to_owned(), Remembered { record, changes });
-        }
-    }
-
-    fn remembered(&self) -> MutexGuard<'_, HashMap<String, Remembered>> {
-        self.records.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-/// Whether a version may follow the `newest` that was accepted, which is that of another digest or of this one.
-fn is_new(version: &Version, digest: &str, (newest, holder): (&Version, &str)) -> Result<(), Refusal> {
-    let remedy = match (version.cmp(newest), newest.as_time()) {
-        (Ordering::Greater, _) => return Ok(()),
-        (Ordering::Equal, _) if digest == holder => return Ok(()),
-        (Ordering::Equal, _) => {
-            return Err(Refusal::because(format!(
-                "is version {version}, as which SHA-256 {holder} was accepted before: sign it with a version of its own, or pin the \
-                 handler to sha256 = \"{digest}\""
-            )));
-        }
-        (Ordering::Less, Some(time)) if version.as_time().is_none() => {
-            format!(", which is the time of a signature without --version ({time}): sign it without --version too")
-        }
-        (Ordering::Less, _) => ": sign it with a higher one".to_owned(),
+/// Whether a digest may be run as `version` after `newest` was accepted, which is that of the digest `holder`.
+fn may_follow(version: &Version, digest: &str, (newest, holder): (&Version, &str)) -> Result<(), Refusal> {
+    // The very bytes are no older than they are, whoever signs them.
+    if digest == holder || version > newest {
+        return Ok(());
+    }
+    let refusal = if version == newest {
+        format!(
+            "is version {version}, as which SHA-256 {holder} was accepted before: sign it with a version of its own"
+        )
+    } else {
+        let remedy = match newest.as_time() {
+            Some(time) if version.as_time().is_none() => {
+                format!(", which is the time of a signature without --version ({time}): sign it without --version too")
+            }
+            _ => ": sign it with a higher one".to_owned(),
+        };
+        format!("is version {version}, and version {newest} was accepted before{remedy}")
     };
-    Err(Refusal::because(format!(
-        "is version {version}, and version {newest} was accepted before{remedy}, or pin the handler to sha256 = \"{digest}\" to go back \
-         to it"
-    )))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::ledger::{Ledger, MemoryStore};
-    use crate::ports::{AccountId, Place, Region};
-    use crate::testing::{VirtualClock, policy};
-
-    #[tokio::test(start_paused = true)]
-    async fn what_was_read_before_this_host_has_written_is_not_remembered_after_it() {
-        let place = Place {
-            account: AccountId::parse("123456789012").unwrap(),
-            region: Region::parse("eu-central-1").unwrap(),
-        };
-        let clock = Arc::new(VirtualClock::new());
-        let ledger = Ledger::new(Arc::new(MemoryStore::default()), clock, place, "this host");
-        let uploads = Uploads::new(&policy("").modules, ledger.notes("modules"));
-        let record = |digest: &str| {
-            let mut record = Record::default();
-            record.accept(&Origin { version_id: Some("id".into()), ..Origin::built_here(digest) });
-            record
-        };
-        let changes = uploads.changes("m");
-        uploads.changed("m", record("written"));
-        uploads.read("m", record("read before"), changes);
-        assert_eq!(uploads.record("m"), Some(record("written")));
-        uploads.read("m", record("read after"), uploads.changes("m"));
-        assert_eq!(uploads.record("m"), Some(record("read after")));
-        assert_eq!(uploads.record("other"), None);
-    }
+    Err(Refusal::because(format!("{refusal}, or pin the handler to sha256 = \"{digest}\" to run it all the same")))
 }

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 /// The most numbers a version has.
 const PARTS: usize = 4;
 
+/// The Unix times that a version is likely to be, in seconds: from 2001 to 2286.
+const TIMES: std::ops::Range<u64> = 1_000_000_000..10_000_000_000;
+
 /// One to four numbers, divided by dots, of which the first counts most: `7`, `1.4.2`, or the seconds of a Unix time.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -18,8 +21,10 @@ pub struct Version {
     parts: [u64; PARTS],
 }
 
-/// The Unix times that a version is likely to be, in seconds: from 2001 to 2286.
-const TIMES: std::ops::Range<u64> = 1_000_000_000..10_000_000_000;
+/// A text that is no version.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a version is one to four whole numbers with dots between them, such as 7 or 1.4.2")]
+pub struct NoVersion;
 
 impl Version {
     /// The time that it looks like: that of a signature to which nobody gave a version.
@@ -29,11 +34,6 @@ impl Version {
         is_time.then(|| Timestamp::from_second(seconds.try_into().ok()?).ok()).flatten()
     }
 }
-
-/// A text that is no version.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a version is one to four whole numbers with dots between them, such as 7 or 1.4.2")]
-pub struct NoVersion;
 
 impl FromStr for Version {
     type Err = NoVersion;

@@ -69,7 +69,7 @@ fn policy(reading: &mut Reading<'_>, file: File) -> Option<Policy> {
     let (digest, warnings) = (String::new(), Vec::new());
     let policy =
         Policy { modules: modules?, recordings, ledger, queue, imds, agent, sweep, handlers, digest, warnings };
-    left_out(reading, (modules_at, queue_at), &policy);
+    left_out(reading, modules_at, queue_at, &policy);
     Some(policy)
 }
 

@@ -77,8 +77,7 @@ impl Source for Bucket {
                 uploads.iter().find(|upload| upload.version_id.as_deref() == Some(id))
             }
         };
-        let missing =
-            || SourceError { kind: SourceErrorKind::NotFound, message: format!("there is no {which:?} of {module}") };
+        let missing = || SourceError { kind: SourceErrorKind::NotFound, message: format!("{module} is not there") };
         upload.cloned().map(Fetched::New).ok_or_else(missing)
     }
 

@@ -215,3 +215,32 @@ fn bad_input_is_told_apart() {
         assert!(text.starts_with("cannot read ") && text.contains(named), "{text}");
     }
 }
+
+#[test]
+fn a_handler_that_is_pinned_to_another_asks_nothing_of_this_one() {
+    let digest = crate::digest::sha256(drain());
+    let pinned = |pin: &str| {
+        let handler = "[[handler]]\nname = \"other\"\nmodule = \"drain.wasm\"\nevent.source = [\"aws.health\"]\n";
+        let (_, text) = check("drain.wasm", &drain(), &format!("{}{handler}sha256 = {pin:?}\n", policy(GRANTED)), &[]);
+        text.replace(&digest, "DIGEST")
+    };
+    insta::assert_snapshot!(pinned(&"a".repeat(64)), @r#"
+    DIR/drain.wasm fits DIR/hostler.toml
+
+    handler "drain" uses it, and grants all that it imports
+
+    handler "other" is pinned to sha256 aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa, and does not run this one, which has DIGEST
+    "#);
+    let text = pinned(&digest);
+    assert!(text.starts_with("DIR/drain.wasm does not fit"), "{text}");
+    assert!(text.contains("handler \"other\" is pinned to it, and does not grant 1 import\n"), "{text}");
+    let alone =
+        policy(GRANTED).replace("name = \"drain\"", &format!("name = \"drain\"\nsha256 = {:?}", "a".repeat(64)));
+    let (code, text) = check("drain.wasm", &drain(), &alone, &["--json"]);
+    let told: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(code, MISFIT);
+    assert_eq!(
+        told["handlers"][0]["pinned"],
+        json!({ "to": { "sha256": "a".repeat(64) }, "digest": digest, "fits": false })
+    );
+}

@@ -97,6 +97,8 @@ fn whose_plugins_are_taken_is_told_by_what_keys_are_called() {
     ");
     let told = policy(&format!("trusted-keys = [{trusted:?}]\nallow-unsigned = true"));
     assert!(told.contains("plugins from dir:dist: not signed, or signed by key E7620F1842B4E81F\n"), "{told}");
+    let told = policy(&format!("allow-unsigned = true\nrevoked-keys = [{revoked:?}]"));
+    assert!(told.contains("plugins from dir:dist: anybody's, signed or not\n"), "{told}");
 }
 
 #[test]

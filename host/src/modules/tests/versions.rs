@@ -1,71 +1,8 @@
 //! Signed modules: which version is taken, and which is not.
 
+use super::signed::{Signed, crashes, digest, works};
 use super::*;
-use crate::ledger::tests::scripted::Scripted;
-use crate::modules::signing::{NewKeys, SecretKey};
-use crate::policy::Policy;
 use crate::testing::bucket::Bucket;
-
-/// Hosts of one ledger whose policy trusts one key, and whoever has that.
-struct Signed {
-    bucket: Arc<Bucket>,
-    key: SecretKey,
-    policy: Policy,
-    clock: Arc<dyn Clock>,
-    store: Arc<Scripted>,
-    ledger: Ledger,
-}
-
-impl Signed {
-    fn new(bucket: Arc<Bucket>) -> Self {
-        let keys = NewKeys::make(None).unwrap();
-        let text = format!(
-            "[modules]\nsource = \"dir:unused\"\nrefresh = \"10s\"\ntrusted-keys = [\"{}\"]\n[[handler]]\nname = \"h\"\n\
-             module = \"m.wasm\"\nevent.source = [\"aws.ec2\"]\n",
-            keys.trusted
-        );
-        let policy = Policy::parse("hostler.toml", &text).unwrap();
-        let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new());
-        let store = Arc::new(Scripted::default());
-        let ledger = ledger_over(store.clone(), &clock);
-        Self { bucket, key: SecretKey::read(&keys.secret, None).unwrap(), policy, clock, store, ledger }
-    }
-
-    /// A process of a host.
-    fn host(&self) -> Modules {
-        let sandbox = Sandbox::new(Capacity { attempts: 1, memory: 1 << 20 }, Pace::Virtual).expect("a sandbox");
-        let compiler = (Arc::new(sandbox), Compiler::Here);
-        let notes = self.ledger.notes("modules");
-        Modules::new(self.bucket.clone(), compiler, Arc::clone(&self.clock), &self.policy.modules, notes)
-    }
-
-    fn upload(&self, module: &[u8], version: &str) {
-        let version = version.parse().unwrap();
-        let signature = self.key.sign(module, "m.wasm", Some(&version), self.clock.now()).unwrap();
-        self.bucket.put(module, Some(&signature));
-    }
-}
-
-/// The digest of what is run after a refresh.
-async fn digest(modules: &Modules, pin: Option<&Pin>) -> Result<String, String> {
-    refresh_is_due().await;
-    let plugin = modules.current("m.wasm", pin).await;
-    plugin.map(|plugin| plugin.module.digest.clone()).map_err(|error| error.to_string())
-}
-
-/// Has what is run bring an event to its end.
-async fn works(modules: &Modules) {
-    let plugin = modules.current("m.wasm", None).await.unwrap();
-    modules.tell("m.wasm", "h", &plugin, &Sign::Ended).await;
-}
-
-/// Has what is run crash as often as is the end of it.
-async fn crashes(modules: &Modules) {
-    let plugin = modules.current("m.wasm", None).await.unwrap();
-    for _ in 0..3 {
-        modules.tell("m.wasm", "h", &plugin, &Sign::Crashed("unreachable".to_owned())).await;
-    }
-}
 
 #[tokio::test(start_paused = true)]
 async fn an_older_version_is_refused_by_every_host_and_the_newer_goes_on() {
@@ -96,7 +33,7 @@ async fn a_version_belongs_to_the_bytes_that_were_accepted_as_it() {
     let trouble = host.slot("m.wasm", None).lock().await.trouble.clone().unwrap().message;
     let expected = format!(
         "s3://bucket/m.wasm was refused: it is version 2.0, as which SHA-256 {} was accepted before: sign it with a version of its \
-         own, or pin the handler to sha256 = \"{}\"",
+         own, or pin the handler to sha256 = \"{}\" to run it all the same",
         sha256(&old),
         sha256(&new)
     );
@@ -129,13 +66,17 @@ async fn versions_that_are_times_are_told_as_such_to_those_who_number_theirs() {
 #[tokio::test(start_paused = true)]
 async fn what_is_in_use_and_signed_again_is_a_newer_version_for_every_host() {
     let signed = Signed::new(Bucket::unversioned());
-    let (host, other) = (signed.host(), signed.host());
+    let (mut host, other) = (signed.host(), signed.host());
     signed.upload(&guests::done(), "1");
     assert_eq!(digest(&host, None).await, Ok(sha256(guests::done())));
     signed.upload(&guests::abandon(), "2");
     assert_eq!(digest(&host, None).await, Ok(sha256(guests::abandon())));
+    // It need not be compiled again.
+    let compiler = std::mem::replace(&mut host.compiler, Compiler::Child(Child::of("/no/such/program".into())));
     signed.upload(&guests::abandon(), "4");
     assert_eq!(digest(&host, None).await, Ok(sha256(guests::abandon())));
+    assert_eq!(host.slot("m.wasm", None).lock().await.trouble, None);
+    host.compiler = compiler;
     signed.upload(&guests::spin(), "3");
     for host in [&host, &other] {
         assert_ne!(digest(host, None).await, Ok(sha256(guests::spin())), "version 4 was accepted");
@@ -359,63 +300,58 @@ async fn what_became_older_while_it_was_compiled_is_refused_and_taken_when_it_is
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pin_is_kept_whatever_is_uploaded_and_however_old_it_is() {
-    let signed = Signed::new(Bucket::versioned());
+async fn what_was_refused_is_judged_anew_when_hosts_know_better() {
+    for bucket in [Bucket::versioned(), Bucket::unversioned()] {
+        let signed = Signed::new(bucket);
+        let host = signed.host();
+        signed.upload(&guests::done(), "1");
+        works(&host).await;
+        signed.upload(&guests::spin(), "3");
+        assert_eq!(digest(&host, None).await, Ok(sha256(guests::spin())));
+        // Refused, for there is version 3.
+        signed.upload(&guests::abandon(), "2");
+        assert_eq!(digest(&host, None).await, Ok(sha256(guests::spin())));
+        crashes(&host).await;
+        digest(&host, None).await.unwrap();
+        assert_eq!(digest(&host, None).await, Ok(sha256(guests::abandon())));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_bytes_are_no_older_than_they_are_whatever_they_were_signed_as() {
+    let signed = Signed::new(Bucket::unversioned());
+    let (host, other) = (signed.host(), signed.host());
     signed.upload(&guests::done(), "1");
-    signed.upload(&guests::abandon(), "2");
-    let host = signed.host();
-    assert_eq!(digest(&host, None).await, Ok(sha256(guests::abandon())));
-    let version = Pin::VersionId("v1".to_owned());
-    assert_eq!(digest(&host, Some(&version)).await, Ok(sha256(guests::done())));
-    let content = Pin::Sha256(sha256(guests::abandon()));
-    assert_eq!(digest(&host, Some(&content)).await, Ok(sha256(guests::abandon())));
-    signed.upload(&guests::spin(), "3");
-    assert_eq!(digest(&host, Some(&content)).await, Ok(sha256(guests::abandon())));
+    works(&host).await;
+    works(&other).await;
+    signed.upload(&guests::done(), "3");
+    assert_eq!(digest(&other, None).await, Ok(sha256(guests::done())));
+    // The first host has not seen that.
+    signed.upload(&guests::spin(), "4");
     assert_eq!(digest(&host, None).await, Ok(sha256(guests::spin())));
+    crashes(&host).await;
+    assert_eq!(digest(&host, None).await, Ok(sha256(guests::done())), "which it had all the time");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_process_finds_what_it_is_pinned_to_among_earlier_versions() {
+async fn of_two_hosts_that_accept_a_version_at_once_the_second_gives_way() {
     let signed = Signed::new(Bucket::versioned());
+    let (host, other) = (signed.host(), signed.host());
     signed.upload(&guests::done(), "1");
+    works(&host).await;
+    works(&other).await;
+    // Both have looked whether they may, and now both do.
     signed.upload(&guests::abandon(), "2");
-    let pin = Pin::Sha256(sha256(guests::done()));
-    assert_eq!(digest(&signed.host(), Some(&pin)).await, Ok(sha256(guests::done())));
-    // Though the newest, or the very same, was deleted.
-    *signed.bucket.deleted.lock().unwrap() = true;
-    for is in [guests::done(), guests::abandon()] {
-        let pin = Pin::Sha256(sha256(&is));
-        assert_eq!(digest(&signed.host(), Some(&pin)).await, Ok(sha256(&is)));
+    let accepted = |digest: String, version: &str, id: &str| {
+        let signed = Some(signature::Signed { by: signed.key.id(), version: version.parse().unwrap() });
+        Origin { digest, signed, accepted: true, version_id: Some(id.to_owned()) }
+    };
+    let uploads = host.uploads.as_ref().unwrap();
+    uploads.accept("m.wasm", &accepted(sha256(guests::abandon()), "2", "v2")).await.unwrap();
+    uploads.accept("m.wasm", &accepted(sha256(guests::done()), "2", "v3")).await.unwrap();
+    for host in [&host, &other, &signed.host()] {
+        assert_eq!(digest(host, None).await, Ok(sha256(guests::abandon())));
     }
-    let other = Pin::Sha256(sha256("other"));
-    for pin in [None, Some(&other)] {
-        let refusal = digest(&signed.host(), pin).await.unwrap_err();
-        assert!(refusal.starts_with("there is no Newest"), "{refusal}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_pinned_module_has_to_be_signed_too() {
-    let signed = Signed::new(Bucket::unversioned());
-    signed.bucket.put(&guests::done(), None);
-    let pin = Pin::Sha256(sha256(guests::done()));
-    let refusal = digest(&signed.host(), Some(&pin)).await.unwrap_err();
-    assert!(refusal.contains("is not signed, and only signed modules are taken"), "{refusal}");
-    let other = Pin::Sha256(sha256("other"));
-    let refusal = digest(&signed.host(), Some(&other)).await.unwrap_err();
-    assert!(refusal.contains("has the SHA-256 ") && refusal.contains("and the handler is pinned to "), "{refusal}");
-    assert!(refusal.ends_with(": upload that, or correct sha256 in the policy"), "{refusal}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_was_built_here_need_be_neither_signed_nor_what_is_pinned() {
-    let signed = Signed::new(Bucket::unversioned());
-    signed.bucket.put(&guests::done(), None);
-    let sandbox = Sandbox::new(Capacity { attempts: 1, memory: 1 << 20 }, Pace::Virtual).expect("a sandbox");
-    let (clock, policy) = (Arc::clone(&signed.clock), &signed.policy.modules);
-    let modules = Modules::of_this_machine(signed.bucket.clone(), Arc::new(sandbox), clock, policy);
-    let pin = Pin::Sha256(sha256("other"));
-    assert_eq!(digest(&modules, Some(&pin)).await, Ok(sha256(guests::done())));
 }
 
 #[tokio::test(start_paused = true)]

@@ -30,8 +30,10 @@ pub(super) fn probably_not_meant(reading: &mut Reading<'_>, at: usize, event: &P
 }
 
 /// Warns of what the sections about the host leave out, and what will be missed one day.
-pub(super) fn left_out(reading: &mut Reading<'_>, (modules_at, queue_at): (usize, usize), policy: &Policy) {
-    if policy.ledger.is_none() && !policy.modules.trust.keys.is_empty() {
+pub(super) fn left_out(reading: &mut Reading<'_>, modules_at: usize, queue_at: usize, policy: &Policy) {
+    let judges_versions =
+        !policy.modules.trust.keys.is_empty() && policy.handlers.iter().any(|handler| handler.pin.is_none());
+    if policy.ledger.is_none() && judges_versions {
         reading.findings.warn(
             modules_at,
             "there is no [ledger]: each process has to find out by itself which versions are old and which plugins crash, so that one \

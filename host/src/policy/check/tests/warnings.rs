@@ -28,6 +28,8 @@ fn what_is_probably_not_meant_is_warned_of() {
 fn whoever_refuses_what_is_old_has_to_remember_it() {
     let signed = with("").replace("allow-unsigned = true", &format!("trusted-keys = [{KEY}]"));
     insta::assert_snapshot!(warnings(&signed), @r#"1:1: there is no [ledger]: each process has to find out by itself which versions are old and which plugins crash, so that one which has just started takes an old version; name a place for all of them, [ledger] with store = "s3://BUCKET/PREFIX/""#);
+    let pinned = signed.replace("module =", &format!("sha256 = {:?}\nmodule =", "a".repeat(64)));
+    assert_eq!(warnings(&pinned), "");
     assert_eq!(warnings(&format!("{signed}[ledger]\nstore = \"s3://nuproj-ecs-state/\"\n")), "");
 }
 
