@@ -51,6 +51,11 @@ impl Bucket {
         let signature = signature.map(str::to_owned);
         uploads.push(Upload { bytes: bytes.to_vec(), signature, tag: sha256(bytes), version_id });
     }
+
+    /// Deletes a version for good.
+    pub(crate) fn remove(&self, version: &str) {
+        self.uploads.lock().unwrap().retain(|upload| upload.version_id.as_deref() != Some(version));
+    }
 }
 
 #[async_trait]

@@ -265,6 +265,22 @@ async fn what_was_too_old_is_gone_back_to_when_the_newer_one_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_looked_at_in_vain_is_looked_at_again_when_hosts_know_better() {
+    let signed = Signed::new(Bucket::versioned());
+    let host = signed.host();
+    signed.upload(&guests::done(), "1");
+    works(&host).await;
+    signed.upload(&guests::spin(), "2");
+    assert_eq!(digest(&host, None).await, Ok(sha256(guests::spin())));
+    signed.bucket.put(b"rubbish", None);
+    signed.bucket.remove("v2");
+    let next = signed.host();
+    assert!(digest(&next, None).await.is_err(), "version 2 was accepted, and is gone");
+    crashes(&host).await;
+    assert_eq!(digest(&next, None).await, Ok(sha256(guests::done())));
+}
+
+#[tokio::test(start_paused = true)]
 async fn going_back_goes_to_nothing_older_than_what_another_host_has_accepted() {
     let signed = Signed::new(Bucket::versioned());
     let (host, other) = (signed.host(), signed.host());
