@@ -160,7 +160,7 @@ pub async fn has_ledger(dispatch: &Dispatch) -> Result<(), AssembleError> {
 #[cfg(feature = "live")]
 pub async fn has_modules(dispatch: &Dispatch) -> Result<(), AssembleError> {
     let handlers = dispatch.policy.handlers.iter();
-    Ok(dispatch.modules.check(handlers.map(|handler| handler.module.as_str())).await?)
+    Ok(dispatch.modules.check(handlers.map(|handler| (handler.module.as_str(), handler.pin.as_ref()))).await?)
 }
 
 /// What leases are held by, for people: the log of a Lambda function's instance, or a process of a machine.

@@ -20,7 +20,7 @@ mod surface;
 mod uploads;
 mod version;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -131,24 +131,38 @@ impl Modules {
         Self { source, sandbox, compiler, clock, refresh, max_size, uploads: None, slots: Mutex::new(slots) }
     }
 
-    /// Whether the source has modules to give, asked about those called `names`: once, at start, where a person still reads the answer.
+    /// Whether the source has modules to give, asked about those that `handlers` name and are pinned to: once, at start, where a person
+    /// still reads the answer.
     ///
     /// An error if there is no such source, or if none of them may be read, nor an earlier version of one. One that is not there yet, and
     /// what may pass by itself, is said and not waited for.
-    pub async fn check(&self, names: impl IntoIterator<Item = &str>) -> Result<(), SourceError> {
-        let asked = names.into_iter().collect::<BTreeSet<_>>().into_iter().map(|name| {
-            let (name, source) = (name.to_owned(), Arc::clone(&self.source));
+    pub async fn check<'h>(
+        &self,
+        handlers: impl IntoIterator<Item = (&'h str, Option<&'h Pin>)>,
+    ) -> Result<(), SourceError> {
+        let mut seen = HashSet::new();
+        let asked = handlers.into_iter().filter(|handler| seen.insert(*handler)).map(|(name, pin)| {
+            let pin = pin.filter(|_| self.uploads.is_some());
+            let (name, pin, source) = (name.to_owned(), pin.cloned(), Arc::clone(&self.source));
             async move {
+                let which = match &pin {
+                    Some(Pin::VersionId(version)) => Which::Version(version),
+                    _ => Which::Newest(None),
+                };
                 // Nothing is so small as to be read for this.
-                let fetched = tokio::time::timeout(PATIENCE, source.fetch(&name, Which::Newest(None), 0)).await;
-                (name, fetched)
+                let fetched = tokio::time::timeout(PATIENCE, source.fetch(&name, which, 0)).await;
+                (name, pin, fetched)
             }
         });
         let (mut forbidden, mut others) = (Vec::new(), false);
-        for (name, fetched) in side_by_side(asked).await {
+        for (name, pin, fetched) in side_by_side(asked).await {
             match fetched.unwrap_or_else(|_| Err(self.late(&name))) {
                 Err(error) if error.kind == SourceErrorKind::SourceMissing => return Err(error),
                 Err(error) if error.kind == SourceErrorKind::Denied => forbidden.push((name, error)),
+                // It may be an earlier version, which is looked for when an event comes.
+                Err(error) if error.kind == SourceErrorKind::NotFound && matches!(pin, Some(Pin::Sha256(_))) => {
+                    others = true;
+                }
                 Err(error) if error.kind != SourceErrorKind::TooLarge => {
                     others = true;
                     tracing::warn!(module = name, %error, "a module cannot be had yet: it is asked for again with each event");
@@ -210,15 +224,18 @@ impl Modules {
         let (None, Some(good), Some(uploads)) = (pin, &slot.good, &self.uploads) else { return };
         let record = uploads.records.last(name);
         let Some(why) = record.given_up(&good.module.digest) else { return };
-        let digest = good.module.digest.clone();
+        let (digest, version) = (good.module.digest.clone(), good.origin.version().map(ToString::to_string));
         let message = format!("{} was given up: {why}", self.source.locate(name));
         slot.good = slot.previous.take().filter(|before| uploads.allows(name, &before.origin).is_ok());
         let back_to = slot.good.as_ref().map(|good| good.module.digest.as_str());
+        let back_to_version = slot.good.as_ref().and_then(|good| good.origin.version()).map(ToString::to_string);
         tracing::error!(
             module = name,
             digest,
+            version,
             why,
             back_to,
+            back_to_version,
             "a new plugin is given up: the one before it takes its place"
         );
         if slot.good.is_none() {
@@ -263,8 +280,8 @@ impl Modules {
                 }
             }
             Err(SourceError { kind: SourceErrorKind::TooLarge, message }) => {
-                slot.refusals += u64::from(slot.said != message);
-                self.not_taken(name, slot, &message);
+                slot.refusals += u64::from(slot.refused.as_ref().is_none_or(|refused| refused.message != message));
+                self.goes_on(name, slot, &message);
                 slot.refuse(ModuleError { message, passes: false });
             }
             Err(SourceError { kind, message }) => {
@@ -362,7 +379,7 @@ impl Modules {
         slot.refusals += 1;
         // That the newest is another than the pinned one is as it should be, if that one is found.
         if !matches!(pin, Some(Pin::Sha256(_))) {
-            self.not_taken(name, slot, &message);
+            self.goes_on(name, slot, &message);
         }
         slot.refuse(ModuleError { message, passes: false });
     }
@@ -449,27 +466,34 @@ impl Modules {
         SourceError { kind: SourceErrorKind::Unavailable, message }
     }
 
+    /// Says that what the source has is not taken, if there is one to go on with. Else an earlier one is looked for first.
+    fn goes_on(&self, name: &str, slot: &mut Slot, error: &str) {
+        if slot.good.is_some() {
+            self.not_taken(name, slot, error);
+        }
+    }
+
     /// Says loudly that what the source has is not what runs: once, since each event would have the same to say.
     fn not_taken(&self, name: &str, slot: &mut Slot, error: &str) {
         if slot.said == error {
             return;
         }
         error.clone_into(&mut slot.said);
-        let (place, refused) = (self.source.locate(name), slot.refusals);
+        let (place, refusals) = (self.source.locate(name), slot.refusals);
         match &slot.good {
             Some(good) => {
-                let digest = good.module.digest.as_str();
+                let in_use = good.module.digest.as_str();
                 tracing::error!(
                     module = name,
                     place,
                     error,
-                    refused,
-                    digest,
+                    refusals,
+                    in_use,
                     "module not taken: the last good one goes on"
                 );
             }
             None => {
-                tracing::error!(module = name, place, error, refused, "module not taken, and none is in use yet")
+                tracing::error!(module = name, place, error, refusals, "module not taken, and none is in use yet")
             }
         }
     }

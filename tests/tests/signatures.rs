@@ -274,7 +274,7 @@ fn what_a_policy_says_of_a_plugin_is_told_of_its_file() {
     desk.policy(&desk.key("hostler.pub"), "");
     let policy = desk.read("hostler.toml");
     let said = succeeds(&desk.hostler(&["policy", "check"]));
-    assert!(said.contains(&format!("plugins from dir:.: signed by key {id}\n")), "{said}");
+    assert!(said.contains(&format!("plugins from dir:.: signed by\n   key {id}  RW")), "{said}");
     assert!(said.contains("warning: there is no [ledger]: each process has to find out by itself"), "{said}");
     let verify = ["verify", "probe.wasm", "--policy", "hostler.toml"];
     let with = |pin: &str| {
@@ -293,6 +293,15 @@ fn what_a_policy_says_of_a_plugin_is_told_of_its_file() {
     desk.write("hostler.toml", &policy.replace("probe.wasm", "drain.wasm"));
     let said = succeeds(&desk.hostler(&verify));
     assert!(said.ends_with("note: no handler of the policy uses probe.wasm\n"), "{said}");
+    // In a folder of the bucket, wherever it lies here.
+    desk.write("hostler.toml", &policy.replace("probe.wasm", "team/probe.wasm"));
+    let expected = "was signed as probe.wasm, and is here as team/probe.wasm: sign it with --name team/probe.wasm";
+    let (status, said) = told(&desk.hostler(&verify));
+    assert!(status == Some(1) && said.contains(expected), "{said}");
+    let (_, said) = told(&desk.hostler(&["check", "probe.wasm"]));
+    assert!(said.contains(expected) && said.contains("handler \"h\" uses it as team/probe.wasm"), "{said}");
+    succeeds(&desk.hostler(&["sign", "probe.wasm", "--name", "team/probe.wasm"]));
+    succeeds(&desk.hostler(&verify));
 }
 
 #[test]

@@ -21,7 +21,8 @@ use crate::sandbox::{Capacity, Pace, Sandbox};
 /// Compares a plugin with a policy: is it accepted, which handlers use it, and do they grant what it imports?
 ///
 /// The plugin is checked and compiled as the host does it before the first event; its signature is that in FILE.wasm.minisig. A handler
-/// uses it when its `module` is the file's name, or the end of its path, and when it is not pinned to another. What only a call can tell (which clusters, groups, commands and instances) is not judged here.
+/// uses it when its `module` is the file's name, or the end of its path, or else ends in the file's name, and when it is not pinned to
+/// another. What only a call can tell (which clusters, groups, commands and instances) is not judged here.
 ///
 /// A plugin that imports every host function there is, as those of Python and JavaScript do, need not call them all. What it lacks
 /// is listed then, and does not fail.
@@ -46,7 +47,7 @@ Exit codes:
   2  the file or the policy cannot be read, or the policy has mistakes
 
 The JSON object has `file`, `policy`, `module` (the file's name), `fits`, `refused` (why the host refuses it, a list of texts), \
-`imports-everything`, `handlers` (those that use it, each with `name`, `pinned`, `missing` and `unused`) and `modules` (all that the policy \
+`imports-everything`, `handlers` (those that use it, each with `name`, `module`, `pinned`, `missing` and `unused`) and `modules` (all that the policy \
 names). `pinned` has `to` (`sha256` or `version-id`), `digest` (that of the file) and `fits`, which is null where only S3 can tell. Each \
 of `missing` has `call`, `power`, `rule` and `remedy`; each of `unused` has `grant` and `line`. With bad input it has \
 `file`, `policy` and `error`.";
@@ -76,6 +77,7 @@ struct Comparison {
 #[derive(Debug, Serialize)]
 struct User {
     name: String,
+    module: String,
     pinned: Option<Pinned>,
     missing: Vec<Missing>,
     unused: Vec<Unused>,
@@ -123,16 +125,16 @@ impl Arguments {
     fn compare(&self) -> anyhow::Result<Comparison> {
         let policy = read_policy(&self.policy.path)?;
         let file = ModuleFile::read(&self.file)?;
-        let refused = refused(&file, &policy)?;
+        let users = file.users(&policy);
+        let refused = refused(&file, file.name(&users), &policy)?;
         // Of what is no component, nothing can be said but that.
         let surface = Surface::read(&file.bytes).ok();
         let asked: Option<Vec<Power>> =
             surface.map(|surface| surface.calls().filter_map(|call| Power::of(&call)).collect());
         let imports_everything =
             asked.as_ref().is_some_and(|asked| Power::ALL.iter().all(|power| asked.contains(power)));
-        let users = policy.handlers.iter().filter(|handler| file.path.ends_with(&handler.module));
         let digest = sha256(&file.bytes);
-        let handlers: Vec<User> = users.map(|handler| User::of(handler, &digest, asked.as_deref())).collect();
+        let handlers = users.iter().map(|handler| User::of(handler, &digest, asked.as_deref())).collect::<Vec<_>>();
         let mut runs = handlers.iter().filter(|handler| handler.runs()).peekable();
         let granted = runs.peek().is_some() && (imports_everything || runs.all(|handler| handler.missing.is_empty()));
         let mut modules: Vec<String> = policy.handlers.iter().map(|handler| handler.module.clone()).collect();
@@ -152,14 +154,13 @@ impl Arguments {
 }
 
 /// Why a host with this policy would refuse the file: nothing, when it would not.
-fn refused(file: &ModuleFile, policy: &Policy) -> anyhow::Result<Vec<String>> {
+fn refused(file: &ModuleFile, name: &str, policy: &Policy) -> anyhow::Result<Vec<String>> {
     let mut reasons: Vec<_> = policy.modules.too_large(file.bytes.len() as u64).into_iter().collect();
     let sandbox = Sandbox::new(Capacity { attempts: 1, memory: policy.most_memory() }, Pace::Virtual)
         .map_err(|error| anyhow::anyhow!("cannot start the sandbox: {error:#}"))?;
     if let Err(refusal) = modules::load(&sandbox, &file.bytes) {
         reasons.extend(refusal.reasons);
     }
-    let name = verify::used_as(policy, &file.path).unwrap_or(&file.module);
     let signature = verify::beside(&file.path)?;
     if let Err(refusal) = Signers::new(&policy.modules.trust).verify(name, &file.bytes, signature.as_deref()) {
         reasons.extend(refusal.reasons);
@@ -174,8 +175,8 @@ impl User {
     }
 
     fn of(handler: &Handler, digest: &str, asked: Option<&[Power]>) -> Self {
-        let (name, pinned) = (handler.name.clone(), Pinned::of(handler, digest));
-        let Some(asked) = asked else { return Self { name, pinned, missing: Vec::new(), unused: Vec::new() } };
+        let (name, module, pinned) = (handler.name.clone(), handler.module.clone(), Pinned::of(handler, digest));
+        let Some(asked) = asked else { return Self { name, module, pinned, missing: Vec::new(), unused: Vec::new() } };
         let missing = asked.iter().filter_map(|power| {
             let lack = handler.grants.lack(*power)?;
             Some(Missing { call: power.call(), power: power.words(), lack })
@@ -190,7 +191,7 @@ impl User {
                 unused.push(Unused { grant: need, line });
             }
         }
-        Self { name, pinned, missing: missing.collect(), unused }
+        Self { name, module, pinned, missing: missing.collect(), unused }
     }
 }
 
@@ -212,11 +213,12 @@ impl fmt::Display for Comparison {
             )?;
         }
         for user in &self.handlers {
-            let User { name, pinned, missing, unused } = user;
+            let User { name, module, pinned, missing, unused } = user;
             write!(f, "\nhandler {name:?} ")?;
             match pinned {
                 Some(pinned) => write!(f, "{pinned}")?,
-                None => write!(f, "uses it")?,
+                None if *module == self.module => write!(f, "uses it")?,
+                None => write!(f, "uses it as {module}")?,
             }
             if !user.runs() {
                 writeln!(f)?;

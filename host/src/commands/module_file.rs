@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use bytesize::ByteSize;
 
 use crate::files::{self, ReadError};
-use crate::policy::LARGEST_MODULE;
+use crate::policy::{Handler, LARGEST_MODULE, Policy};
 
 /// A file, whole. Whether it is a plugin is not known yet.
 #[derive(Debug)]
@@ -46,5 +46,20 @@ impl ModuleFile {
         let bytes = files::read_bounded(path, LARGEST_MODULE).map_err(unreadable)?;
         let module = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Ok(Self { path: path.to_owned(), module, bytes })
+    }
+
+    /// The handlers that use it: those whose `module` is the end of its path or, where there is none, has its name, in whatever folder.
+    pub(super) fn users<'p>(&self, policy: &'p Policy) -> Vec<&'p Handler> {
+        let those = |uses: &dyn Fn(&Path) -> bool| {
+            let handlers = policy.handlers.iter().map(|handler| &**handler);
+            handlers.filter(|handler| uses(Path::new(&handler.module))).collect::<Vec<_>>()
+        };
+        let placed = those(&|module| self.path.ends_with(module));
+        if placed.is_empty() { those(&|module| module.file_name() == self.path.file_name()) } else { placed }
+    }
+
+    /// What the first of these calls it; else the file's name.
+    pub(super) fn name<'p>(&'p self, users: &[&'p Handler]) -> &'p str {
+        users.first().map_or(&self.module, |handler| &handler.module)
     }
 }

@@ -42,7 +42,7 @@ impl fmt::Display for Pinned {
         match fits {
             Some(true) => write!(f, "is pinned to it"),
             Some(false) => write!(f, "is pinned to {to}, and does not run this one, which has {digest}"),
-            None => write!(f, "is pinned to {to}: whether this is that, S3 alone can tell"),
+            None => write!(f, "is pinned to {to} (whether this is that, S3 alone can tell)"),
         }
     }
 }

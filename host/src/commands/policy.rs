@@ -131,7 +131,7 @@ fn as_text(name: &str, read: &Result<Policy, PolicyError>) -> String {
         Ok(policy) => {
             let handlers = counted(policy.handlers.len(), "handler");
             text += &format!("{name}: sound, {handlers}, {}\n", counted(policy.warnings.len(), "warning"));
-            text += &format!("\nplugins from {}: {}\n", policy.modules.source, signers(&policy.modules.trust));
+            text += &format!("\nplugins from {}: {}", policy.modules.source, signers(&policy.modules.trust));
             for (index, handler) in policy.handlers.iter().enumerate() {
                 text += &format!("\n{}. {}: {}\n", index + 1, handler.name, handler.module);
                 if let Some(pin) = &handler.pin {
@@ -197,19 +197,21 @@ pub(super) fn counted(count: usize, what: &str) -> String {
     }
 }
 
-/// Whose plugins are taken, in words. Keys are called as log lines and `hostler keygen` call them.
+/// Whose plugins are taken, in words and lines. Keys are called as log lines and `hostler keygen` call them.
 fn signers(Trust { keys, revoked, unsigned }: &Trust) -> String {
-    let ids = |keys: &[String]| keys.iter().filter_map(|key| key_id(key)).map(|id| id.to_string()).collect::<Vec<_>>();
-    let mut signers = match (ids(keys), unsigned) {
-        (ids, true) if ids.is_empty() => "anybody's, signed or not".to_owned(),
-        (ids, true) => format!("not signed, or signed by key {}", ids.join(" or ")),
-        (ids, false) => format!("signed by key {}", ids.join(" or ")),
-    };
     // Where nobody is trusted, no signature is looked at.
-    if !keys.is_empty() && !revoked.is_empty() {
-        signers += &format!("; revoked: {}", ids(revoked).join(", "));
+    if keys.is_empty() {
+        return "anybody's, signed or not\n".to_owned();
     }
-    signers
+    let mut lines = if *unsigned { "not signed, or signed by\n" } else { "signed by\n" }.to_owned();
+    let named = |key: &String| Some((key_id(key)?, key.clone()));
+    for (id, key) in keys.iter().filter_map(named) {
+        lines += &format!("   key {id}  {key}\n");
+    }
+    for (id, key) in revoked.iter().filter_map(named) {
+        lines += &format!("   but not by {id}  {key}, which is revoked\n");
+    }
+    lines
 }
 
 /// Public keys, with what they are called by.

@@ -12,7 +12,7 @@ use super::policy::read_policy;
 use crate::digest::sha256;
 use crate::files::{self, ReadError};
 use crate::modules::signature::{SIGNATURE_BYTES, Signers, is_public_key};
-use crate::policy::{Policy, Trust};
+use crate::policy::Trust;
 
 /// Looks at the signature of a plugin, as a host does before it takes it.
 ///
@@ -63,8 +63,8 @@ impl Arguments {
             Some(policy) => policy.modules.trust.clone(),
             None => Trust { keys: vec![self.trusted()?], ..Trust::default() },
         };
-        let used = policy.as_ref().and_then(|policy| used_as(policy, &file.path));
-        let name = self.name.as_deref().or(used).unwrap_or(&file.module);
+        let users = policy.as_ref().map(|policy| file.users(policy)).unwrap_or_default();
+        let name = self.name.as_deref().unwrap_or_else(|| file.name(&users));
         let shown = self.file.display();
         match Signers::new(&trust).verify(name, &file.bytes, signature.as_deref()) {
             Ok(Some(signed)) => {
@@ -77,7 +77,7 @@ impl Arguments {
             }
         }
         if let Some(policy) = &policy {
-            let users: Vec<_> = policy.handlers.iter().filter(|handler| handler.module == name).collect();
+            let users = policy.handlers.iter().filter(|handler| handler.module == name).collect::<Vec<_>>();
             if users.is_empty() {
                 writeln!(out, "note: no handler of the policy uses {name}")?;
             }
@@ -122,11 +122,6 @@ pub(super) fn named(file: &Path) -> String {
     } else {
         text.into_owned()
     }
-}
-
-/// What the first handler that uses the file at `path` calls it.
-pub(super) fn used_as<'p>(policy: &'p Policy, path: &Path) -> Option<&'p str> {
-    policy.handlers.iter().map(|handler| handler.module.as_str()).find(|module| path.ends_with(module))
 }
 
 /// The signature beside a module; none if there is none.

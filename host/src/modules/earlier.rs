@@ -52,7 +52,7 @@ impl Modules {
 
     /// Begins with an earlier version: the newest is not taken, for `refusal`, and there is nothing to go on with.
     pub(super) async fn take_earlier(&self, name: &str, pin: Option<&Pin>, slot: &mut Slot, refusal: &ModuleError) {
-        let Some(uploads) = &self.uploads else { return };
+        let Some(uploads) = &self.uploads else { return self.not_taken(name, slot, &refusal.message) };
         // Those that are known to be good first: whoever uploads much hides nothing.
         let mut versions = match pin {
             None => {
@@ -67,7 +67,7 @@ impl Modules {
                 }
                 uploads.records.last(name).of(pinned).map(Told::version_ids).unwrap_or_default()
             }
-            Some(Pin::VersionId(_)) => return,
+            Some(Pin::VersionId(_)) => return self.not_taken(name, slot, &refusal.message),
         };
         versions.extend(self.listed(name, slot).await);
         match (self.first_that_passes(name, pin, slot, versions).await, pin) {
@@ -90,8 +90,13 @@ impl Modules {
                 tracing::info!(module = name, "what the handler is pinned to is an earlier version");
                 slot.refuse(refusal.clone());
             }
-            (None, None) => {}
-            (None, Some(_)) => self.not_taken(name, slot, &refusal.message),
+            (None, None) => self.not_taken(name, slot, &refusal.message),
+            (None, Some(_)) => {
+                let message =
+                    format!("{}; no earlier version that can be had is what it is pinned to", refusal.message);
+                self.not_taken(name, slot, &message);
+                slot.refuse(ModuleError { message, passes: refusal.passes });
+            }
         }
     }
 

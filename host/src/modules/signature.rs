@@ -93,7 +93,8 @@ impl Signers {
         let Some(key) = self.trusted.iter().find(|key| key.id == by) else {
             let trusted: Vec<String> = self.trusted.iter().map(|key| key.id.to_string()).collect();
             return Err(Refusal::because(format!(
-                "is signed by key {by}, which is not trusted: sign it with {}, or add that key to trusted-keys in the policy",
+                "is signed by key {by}, which is not trusted: sign it with {}, or trust {by} too, with the second line of its .pub in \
+                 trusted-keys",
                 trusted.join(" or ")
             )));
         };
@@ -102,7 +103,8 @@ impl Signers {
                 Refusal::because("has a signature of minisign's legacy form: sign it again without -l, or with `hostler sign`")
             }
             _ => Refusal::because(format!(
-                "is not what key {by} has signed: module and signature do not belong together, or one of them was changed"
+                "is not what key {by} has signed: module and signature do not belong together, or one of them was changed, or the key is \
+                 not written in trusted-keys as it is in its .pub"
             )),
         })?;
         let version = version_of(module, signature.trusted_comment())?;
@@ -253,7 +255,7 @@ mod tests {
         let (one, other) = (Signer::new(), Signer::new());
         let text =
             refused(&signers(&[&one], &[]), "a.wasm", MODULE, Some(&other.sign("a.wasm", None)), &[&one, &other]);
-        insta::assert_snapshot!(text, @"is signed by key B, which is not trusted: sign it with A, or add that key to trusted-keys in the policy");
+        insta::assert_snapshot!(text, @"is signed by key B, which is not trusted: sign it with A, or trust B too, with the second line of its .pub in trusted-keys");
         // Revoked is revoked, though somebody has forgotten to trust it no more.
         for trusted in [signers(&[&one], &[&other]), signers(&[&one, &other], &[&other])] {
             let text = refused(&trusted, "a.wasm", MODULE, Some(&other.sign("a.wasm", None)), &[&one, &other]);
@@ -283,7 +285,8 @@ mod tests {
             let text = refused(&trusted, "b.wasm", changed, Some(&signature), &[&one]);
             assert_eq!(
                 text,
-                "is not what key A has signed: module and signature do not belong together, or one of them was changed"
+                "is not what key A has signed: module and signature do not belong together, or one of them was changed, or the key is \
+                 not written in trusted-keys as it is in its .pub"
             );
         }
     }

@@ -222,7 +222,10 @@ fn refused(kind: SourceErrorKind, message: &str) -> Result<Fetched, SourceError>
 /// What is said at the start of a source that answers so about the modules `a` and `b`.
 async fn checked<const N: usize>(answers: [Result<Fetched, SourceError>; N]) -> String {
     let (_, modules) = modules(answers);
-    modules.check(["a", "b", "a"]).await.map_or_else(|error| error.to_string(), |()| "sound".to_owned())
+    modules
+        .check(["a", "b", "a"].map(|name| (name, None)))
+        .await
+        .map_or_else(|error| error.to_string(), |()| "sound".to_owned())
 }
 
 #[tokio::test(start_paused = true)]
@@ -238,9 +241,18 @@ async fn a_source_that_is_missing_or_forbidden_is_found_at_the_start() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn at_the_start_it_is_looked_for_what_handlers_are_pinned_to() {
+    let (version, content) = (Pin::VersionId("v1".to_owned()), Pin::Sha256(sha256("content")));
+    let (source, modules) = modules([new(Vec::new(), "1"), refused(SourceErrorKind::NotFound, "it was deleted")]);
+    modules.check([("a", Some(&version)), ("a", Some(&version))]).await.unwrap();
+    modules.check([("b", Some(&content))]).await.unwrap();
+    assert_eq!(*source.asked.lock().unwrap(), [Some("v1".to_owned()), None]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_folder_of_modules_that_is_not_there_is_named() {
     let modules = of(Arc::new(DirSource::new("/no/such/folder")));
-    insta::assert_snapshot!(modules.check(["a.wasm"]).await.unwrap_err(), @"/no/such/folder/a.wasm is not there, nor is its folder; correct `source` in [modules], or make the folder");
+    insta::assert_snapshot!(modules.check([("a.wasm", None)]).await.unwrap_err(), @"/no/such/folder/a.wasm is not there, nor is its folder; correct `source` in [modules], or make the folder");
 }
 
 /// Puts a version of `modules` that takes 40 s to compile into the slot of `m`.

@@ -128,9 +128,7 @@ fn may_follow(version: &Version, digest: &str, (newest, holder): (&Version, &str
         return Ok(());
     }
     let refusal = if version == newest {
-        format!(
-            "is version {version}, as which SHA-256 {holder} was accepted before: sign it with a version of its own"
-        )
+        format!("is version {version}, as which SHA-256 {holder} was accepted before: sign it with a higher one")
     } else {
         let remedy = match newest.as_time() {
             Some(time) if version.as_time().is_none() => {

@@ -93,7 +93,7 @@ fn imports_that_nothing_grants_are_named_with_the_remedy() {
 }
 
 #[test]
-fn a_handler_uses_it_by_its_file_name_or_the_end_of_its_path() {
+fn a_handler_uses_it_by_the_end_of_its_path_or_its_file_name() {
     let (code, text) = check("other.wasm", &drain(), &policy(GRANTED), &[]);
     assert_eq!(code, MISFIT);
     insta::assert_snapshot!(text, @r#"
@@ -104,7 +104,14 @@ fn a_handler_uses_it_by_its_file_name_or_the_end_of_its_path() {
     "#);
     let below = policy(GRANTED).replace("drain.wasm", "v2/drain.wasm");
     assert_eq!(check("v2/drain.wasm", &drain(), &below, &[]).0, FITS);
-    assert_eq!(check("drain.wasm", &drain(), &below, &[]).0, MISFIT);
+    // Where it is built is not where it is uploaded.
+    let (code, text) = check("drain.wasm", &drain(), &below, &[]);
+    assert_eq!(code, FITS);
+    assert!(text.contains("handler \"drain\" uses it as v2/drain.wasm, and grants all that it imports"), "{text}");
+    let both =
+        format!("{below}[[handler]]\nname = \"b\"\nmodule = \"v1/drain.wasm\"\nevent.source = [\"aws.health\"]\n");
+    let (_, text) = check("v2/drain.wasm", &drain(), &both, &[]);
+    assert!(!text.contains("handler \"b\""), "{text}");
 }
 
 #[test]
@@ -172,6 +179,7 @@ fn json_says_the_same() {
               "rule": "it has no ecs grant"
             }
           ],
+          "module": "drain.wasm",
           "name": "drain",
           "pinned": null,
           "unused": [

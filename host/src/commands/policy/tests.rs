@@ -88,7 +88,9 @@ fn whose_plugins_are_taken_is_told_by_what_keys_are_called() {
     insta::assert_snapshot!(told, @"
     DIR/hostler.toml: sound, 1 handler, no warnings
 
-    plugins from dir:dist: signed by key E7620F1842B4E81F; revoked: 0EF99BF4A3635E0B
+    plugins from dir:dist: signed by
+       key E7620F1842B4E81F  RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3
+       but not by 0EF99BF4A3635E0B  RWQLXmOj9Jv5Dj3Vgn9FzN/kUlPi1qI5pav9xHzhLDN2Fme+cz33QZKJ, which is revoked
 
     1. a: a.wasm
        runs sha256 aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa alone, whatever is uploaded
@@ -96,7 +98,7 @@ fn whose_plugins_are_taken_is_told_by_what_keys_are_called() {
        may do nothing but log, wait and read its settings
     ");
     let told = policy(&format!("trusted-keys = [{trusted:?}]\nallow-unsigned = true"));
-    assert!(told.contains("plugins from dir:dist: not signed, or signed by key E7620F1842B4E81F\n"), "{told}");
+    assert!(told.contains("plugins from dir:dist: not signed, or signed by\n   key E7620F1842B4E81F  RW"), "{told}");
     let told = policy(&format!("allow-unsigned = true\nrevoked-keys = [{revoked:?}]"));
     assert!(told.contains("plugins from dir:dist: anybody's, signed or not\n"), "{told}");
 }

@@ -32,8 +32,8 @@ async fn a_version_belongs_to_the_bytes_that_were_accepted_as_it() {
     assert_eq!(digest(&host, None).await, Ok(sha256(&old)));
     let trouble = host.slot("m.wasm", None).lock().await.trouble.clone().unwrap().message;
     let expected = format!(
-        "s3://bucket/m.wasm was refused: it is version 2.0, as which SHA-256 {} was accepted before: sign it with a version of its \
-         own, or pin the handler to sha256 = \"{}\" to run it all the same",
+        "s3://bucket/m.wasm was refused: it is version 2.0, as which SHA-256 {} was accepted before: sign it with a higher \
+         one, or pin the handler to sha256 = \"{}\" to run it all the same",
         sha256(&old),
         sha256(&new)
     );
@@ -139,13 +139,13 @@ async fn a_cold_start_with_a_newest_that_nobody_can_read_takes_an_earlier_one_to
     signed.bucket.put(b"encrypted with a key of the uploader's", None);
     *signed.bucket.unreadable.lock().unwrap() = true;
     let host = signed.host();
-    assert!(host.check(["m.wasm"]).await.is_ok(), "a host does not start for want of the newest");
+    assert!(host.check([("m.wasm", None)]).await.is_ok(), "a host does not start for want of the newest");
     assert_eq!(digest(&host, None).await, Ok(sha256(guests::done())));
     // Where there is none, it is asked for again with each event.
     let signed = Signed::new(Bucket::unversioned());
     *signed.bucket.unreadable.lock().unwrap() = true;
     let host = signed.host();
-    assert!(host.check(["m.wasm"]).await.is_err());
+    assert!(host.check([("m.wasm", None)]).await.is_err());
     assert_eq!(digest(&host, None).await, Err("m.wasm cannot be read".to_owned()));
     *signed.bucket.unreadable.lock().unwrap() = false;
     signed.upload(&guests::done(), "1");
@@ -364,7 +364,9 @@ async fn of_two_hosts_that_accept_a_version_at_once_the_second_gives_way() {
     };
     let uploads = host.uploads.as_ref().unwrap();
     uploads.accept("m.wasm", &accepted(sha256(guests::abandon()), "2", "v2")).await.unwrap();
-    uploads.accept("m.wasm", &accepted(sha256(guests::done()), "2", "v3")).await.unwrap();
+    let late = accepted(sha256(guests::done()), "2", "v3");
+    uploads.accept("m.wasm", &late).await.unwrap();
+    uploads.tell("m.wasm", "other handler", &late, &Sign::Ended).await.unwrap();
     for host in [&host, &other, &signed.host()] {
         assert_eq!(digest(host, None).await, Ok(sha256(guests::abandon())));
     }
