@@ -16,11 +16,12 @@ pub mod signature;
 pub mod signing;
 mod slot;
 mod source;
+mod start;
 mod surface;
 mod uploads;
 mod version;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -43,7 +44,6 @@ use crate::digest::sha256;
 use crate::ledger::Notes;
 use crate::policy::{ModulesPolicy, Pin};
 use crate::sandbox::{Module, Sandbox};
-use crate::side_by_side::side_by_side;
 
 /// The modules of one policy: fetched when they are asked for, compiled once per version, and kept.
 pub struct Modules {
@@ -129,55 +129,6 @@ impl Modules {
         let slots = known.into_iter().map(|(name, good)| ((name, None), slot(good))).collect();
         let (compiler, refresh, max_size) = (Compiler::Here, Duration::MAX, 0);
         Self { source, sandbox, compiler, clock, refresh, max_size, uploads: None, slots: Mutex::new(slots) }
-    }
-
-    /// Whether the source has modules to give, asked about those that `handlers` name and are pinned to: once, at start, where a person
-    /// still reads the answer.
-    ///
-    /// An error if there is no such source, or if none of them may be read, nor an earlier version of one. One that is not there yet, and
-    /// what may pass by itself, is said and not waited for.
-    pub async fn check<'h>(
-        &self,
-        handlers: impl IntoIterator<Item = (&'h str, Option<&'h Pin>)>,
-    ) -> Result<(), SourceError> {
-        let mut seen = HashSet::new();
-        let asked = handlers.into_iter().filter(|handler| seen.insert(*handler)).map(|(name, pin)| {
-            let pin = pin.filter(|_| self.uploads.is_some());
-            let (name, pin, source) = (name.to_owned(), pin.cloned(), Arc::clone(&self.source));
-            async move {
-                let which = match &pin {
-                    Some(Pin::VersionId(version)) => Which::Version(version),
-                    _ => Which::Newest(None),
-                };
-                // Nothing is so small as to be read for this.
-                let fetched = tokio::time::timeout(PATIENCE, source.fetch(&name, which, 0)).await;
-                (name, pin, fetched)
-            }
-        });
-        let (mut forbidden, mut others) = (Vec::new(), false);
-        for (name, pin, fetched) in side_by_side(asked).await {
-            match fetched.unwrap_or_else(|_| Err(self.late(&name))) {
-                Err(error) if error.kind == SourceErrorKind::SourceMissing => return Err(error),
-                Err(error) if error.kind == SourceErrorKind::Denied => forbidden.push((name, error)),
-                // It may be an earlier version, which is looked for when an event comes.
-                Err(error) if error.kind == SourceErrorKind::NotFound && matches!(pin, Some(Pin::Sha256(_))) => {
-                    others = true;
-                }
-                Err(error) if error.kind != SourceErrorKind::TooLarge => {
-                    others = true;
-                    tracing::warn!(module = name, %error, "a module cannot be had yet: it is asked for again with each event");
-                }
-                _ => others = true,
-            }
-        }
-        for (name, error) in &forbidden {
-            others = others || self.reads_earlier(name).await;
-            tracing::warn!(module = name, %error, "a module cannot be had: it is asked for again with each event");
-        }
-        match forbidden.into_iter().next() {
-            Some((_, error)) if !others => Err(error),
-            _ => Ok(()),
-        }
     }
 
     /// The plugin to run now: the pinned one, or the newest good one, at most `refresh` old.
@@ -275,7 +226,7 @@ impl Modules {
                     }
                     Err(refusal) => {
                         slot.known = Some(known);
-                        self.refused(name, pin, slot, &refusal);
+                        self.refused(name, pin, slot, upload.version_id.as_deref(), &refusal);
                     }
                 }
             }
@@ -362,20 +313,19 @@ impl Modules {
                 return Err(ModuleError { message, passes: true });
             }
         };
-        match (known, version_id) {
-            (Some(known), _) => {
-                slot.known = Some(known);
-                self.refused(name, pin, slot, &refusal);
-            }
-            (None, Some(version_id)) => slot.tried.note(version_id),
-            (None, None) => {}
+        if let Some(known) = known {
+            slot.known = Some(known);
+            self.refused(name, pin, slot, version_id.as_deref(), &refusal);
+        } else if let Some(version_id) = version_id {
+            slot.tried.note(version_id);
         }
         Ok(())
     }
 
     /// Notes that the version which the source has is not taken.
-    fn refused(&self, name: &str, pin: Option<&Pin>, slot: &mut Slot, refusal: &Refusal) {
-        let message = format!("{} was refused: it {refusal}", self.source.locate(name));
+    fn refused(&self, name: &str, pin: Option<&Pin>, slot: &mut Slot, version_id: Option<&str>, refusal: &Refusal) {
+        let which = version_id.map(|id| format!(" (version-id {id})")).unwrap_or_default();
+        let message = format!("{}{which} was refused: it {refusal}", self.source.locate(name));
         slot.refusals += 1;
         // That the newest is another than the pinned one is as it should be, if that one is found.
         if !matches!(pin, Some(Pin::Sha256(_))) {

@@ -34,22 +34,6 @@ impl Untaken {
 }
 
 impl Modules {
-    /// Whether the source hands out any earlier version of a module: then it is the newest alone that nobody can read.
-    pub(super) async fn reads_earlier(&self, name: &str) -> bool {
-        let looks = async {
-            for version in self.source.earlier(name).await.unwrap_or_default() {
-                // As at the start: none is so small as to be read for this.
-                match self.source.fetch(name, Which::Version(&version), 0).await {
-                    Ok(_) => return true,
-                    Err(error) if error.kind == SourceErrorKind::TooLarge => return true,
-                    Err(_) => {}
-                }
-            }
-            false
-        };
-        tokio::time::timeout(PATIENCE, looks).await.unwrap_or_default()
-    }
-
     /// Begins with an earlier version: the newest is not taken, for `refusal`, and there is nothing to go on with.
     pub(super) async fn take_earlier(&self, name: &str, pin: Option<&Pin>, slot: &mut Slot, refusal: &ModuleError) {
         let Some(uploads) = &self.uploads else { return self.not_taken(name, slot, &refusal.message) };

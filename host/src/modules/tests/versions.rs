@@ -32,7 +32,7 @@ async fn a_version_belongs_to_the_bytes_that_were_accepted_as_it() {
     assert_eq!(digest(&host, None).await, Ok(sha256(&old)));
     let trouble = host.slot("m.wasm", None).lock().await.trouble.clone().unwrap().message;
     let expected = format!(
-        "s3://bucket/m.wasm was refused: it is version 2.0, as which SHA-256 {} was accepted before: sign it with a higher \
+        "s3://bucket/m.wasm (version-id v2) was refused: it is version 2.0, as which SHA-256 {} was accepted before: sign it with a higher \
          one, or pin the handler to sha256 = \"{}\" to run it all the same",
         sha256(&old),
         sha256(&new)
