@@ -40,6 +40,15 @@ pub(super) struct Work<'a> {
     was_due: Timestamp,
 }
 
+/// What one attempt has come to.
+struct Attempted {
+    outcome: Outcome,
+    /// The digest of the module that ran; empty if none did.
+    module: String,
+    /// Whether that had been given up before.
+    was_given_up: bool,
+}
+
 impl<'a> Work<'a> {
     pub(super) async fn new(
         dispatch: &'a Dispatch,
@@ -77,7 +86,7 @@ impl<'a> Work<'a> {
         let alive = Mutex::new(self.item.clone());
         // The heartbeats never end by themselves: they stop when the attempt does. The lease is looked at first: a process that was
         // frozen finds out that it is lost before anything else goes on.
-        let (outcome, module) = tokio::select! {
+        let Attempted { outcome, module, was_given_up } = tokio::select! {
             biased;
             lost = self.hold() => return Err(lost.into()),
             never = self.dispatch.keep_alive(&alive, &self.recorder) => match never {},
@@ -90,8 +99,10 @@ impl<'a> Work<'a> {
             let now = self.dispatch.ports.clock.now();
             return self.give_back(now, Failure::NoRoom.to_string()).await;
         }
-        let forgiven = self.has_given_up(&module);
-        if forgiven || self.item.told.iter().rev().nth(1).is_some_and(|before| self.has_given_up(&before.module)) {
+        // Whatever goes wrong there: what is run although it was given up is not run for ever.
+        let forgiven = !was_given_up && self.has_given_up(&module);
+        let before = self.item.told.iter().rev().nth(1);
+        if forgiven || (!was_given_up && before.is_some_and(|before| self.has_given_up(&before.module))) {
             // They were the failures of that plugin: another takes its place.
             self.item.failures = 0;
         }
@@ -216,10 +227,12 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// One run of the handler, with its line in the log. Also names the module that ran.
-    async fn attempt(&self) -> (Outcome, String) {
+    /// One run of the handler, with its line in the log.
+    async fn attempt(&self) -> Attempted {
+        let mut was_given_up = false;
         let (module, outcome, report) = match self.ready().await {
             Ok((plugin, slot)) => {
+                was_given_up = self.has_given_up(&plugin.module.digest);
                 let report = self.until_cut(self.run(slot, &plugin.module)).await;
                 let ended = || Outcome::Failed(Failure::HostEnds);
                 let outcome = report.as_ref().map_or_else(ended, |report| report.outcome.clone());
@@ -229,12 +242,14 @@ impl<'a> Work<'a> {
                 }
                 (plugin.module.digest.clone(), outcome, report)
             }
-            Err(Failure::NoRoom) => return (Outcome::Failed(Failure::NoRoom), String::new()),
+            Err(Failure::NoRoom) => {
+                return Attempted { outcome: Outcome::Failed(Failure::NoRoom), module: String::new(), was_given_up };
+            }
             Err(failure) => (String::new(), Outcome::Failed(failure), None),
         };
         self.recorder.attempted(self.item.attempts, &module, &outcome);
         told::attempt(self, &module, &outcome, report.as_ref());
-        (outcome, module)
+        Attempted { outcome, module, was_given_up }
     }
 
     /// The module to run, and room to run it.
