@@ -137,7 +137,7 @@ fn whatever_is_uploaded_while_events_stream_in_none_is_lost_and_the_last_good_pl
     fire.wait_until_all_are_completed(&agent);
 
     let not_taken = agent.said(NOT_TAKEN);
-    for (why, refused) in [
+    for (why, refusals) in [
         "it is not WebAssembly",
         "none of minisign's",
         "is not signed",
@@ -151,8 +151,8 @@ fn whatever_is_uploaded_while_events_stream_in_none_is_lost_and_the_last_good_pl
     {
         // Others say that the bucket was slow.
         let says = |line: &&Value| line["error"].as_str().is_some_and(|error| error.contains(why));
-        let said: Vec<_> = not_taken.iter().filter(says).map(|line| line["refused"].as_i64()).collect();
-        assert_eq!(said, [Some(refused)], "{why}, once");
+        let said: Vec<_> = not_taken.iter().filter(says).map(|line| line["refusals"].as_i64()).collect();
+        assert_eq!(said, [Some(refusals)], "{why}, once");
     }
     assert_eq!(agent.said(GIVEN_UP).len(), 1);
     let (status, log) = agent.terminate();
