@@ -195,15 +195,11 @@ impl Modules {
         slot.refuse(ModuleError { message, passes: false });
     }
 
-    /// Forgets what the source has if it was refused, and hosts know by now what may have it taken.
-    fn judge_anew(&self, name: &str, pin: Option<&Pin>, slot: &mut Slot) {
-        let (None, Some(uploads)) = (pin, &self.uploads) else { return };
-        let grounds = uploads.grounds(&uploads.records.last(name));
-        if slot.grounds != grounds {
-            if slot.refused.is_some() {
-                slot.known = None;
-            }
-            slot.grounds = grounds;
+    /// Forgets what the source has if it was refused for what hosts knew, and what they know by now allows it.
+    fn judge_anew(&self, name: &str, slot: &mut Slot) {
+        let (Some(uploads), Some(origin)) = (&self.uploads, &slot.outweighed) else { return };
+        if uploads.allows(name, origin).is_ok() {
+            (slot.known, slot.outweighed) = (None, None);
         }
     }
 
@@ -214,12 +210,18 @@ impl Modules {
             return self.failed(name, slot, trouble, began);
         }
         self.go_back(name, pin, slot);
-        self.judge_anew(name, pin, slot);
+        self.judge_anew(name, slot);
         match self.fetch(name, pin, slot).await {
             Ok(Fetched::Unchanged) => slot.trouble = slot.refused.clone(),
             Ok(Fetched::New(upload)) => {
                 let known = Known { tag: upload.tag.clone(), signature: upload.signature.clone() };
-                match self.look_at(name, pin, &upload) {
+                slot.outweighed = None;
+                let judged = self.origin(name, pin, &upload).and_then(|origin| {
+                    let allowed = self.allows(name, &origin);
+                    slot.outweighed = allowed.is_err().then(|| origin.clone());
+                    allowed.map(|()| origin)
+                });
+                match judged {
                     Ok(origin) => {
                         let work = self.compile(slot.good.as_deref(), &origin, upload);
                         slot.compiling = Some(Compiling::new(Some(known), origin, work));
@@ -278,7 +280,10 @@ impl Modules {
         }
         if slot.good.is_none() {
             if let Some(refusal) = slot.refused.clone() {
+                // Whoever goes before one is found leaves it to be looked for again.
+                let asked = slot.asked.take();
                 self.take_earlier(name, pin, slot, &refusal).await;
+                slot.asked = asked;
             }
         } else if let Some(outdated) = self.outdated(name, slot) {
             self.catch_up(name, slot).await;
@@ -305,7 +310,10 @@ impl Modules {
                     slot.known = known.or(slot.known.take());
                     return Ok(());
                 }
-                Err(refusal) => refusal,
+                Err(refusal) => {
+                    slot.outweighed = known.is_some().then(|| plugin.origin.clone());
+                    refusal
+                }
             },
             Err(CompileError::Refused(refusal)) => refusal,
             Err(error @ CompileError::Failed(_)) => {
@@ -345,10 +353,15 @@ impl Modules {
         }
     }
 
-    /// Every check that an upload has to pass before it is compiled. Returns where it comes from.
-    fn look_at(&self, name: &str, pin: Option<&Pin>, upload: &Upload) -> Result<Origin, Refusal> {
+    /// Where an upload comes from, if it passes every check that nothing but itself decides.
+    fn origin(&self, name: &str, pin: Option<&Pin>, upload: &Upload) -> Result<Origin, Refusal> {
         let built_here = || Ok(Origin::built_here(&sha256(&upload.bytes)));
-        self.uploads.as_ref().map_or_else(built_here, |uploads| uploads.look_at(name, pin, upload))
+        self.uploads.as_ref().map_or_else(built_here, |uploads| uploads.origin(name, pin, upload))
+    }
+
+    /// Whether what hosts know allows a module to be run.
+    fn allows(&self, name: &str, origin: &Origin) -> Result<(), Refusal> {
+        self.uploads.as_ref().map_or(Ok(()), |uploads| uploads.allows(name, origin))
     }
 
     /// Whether what hosts know by now allows a digest to be run: another may have taken a newer one, or given this one up.
@@ -362,7 +375,7 @@ impl Modules {
         if let Err(error) = self.recall(name, pin, in_use).await {
             tracing::warn!(module = name, %error, "what hosts know of a module cannot be read again: what was known counts");
         }
-        self.uploads.as_ref().map_or(Ok(()), |uploads| uploads.allows(name, origin))
+        self.allows(name, origin)
     }
 
     /// Puts a plugin in the place of the one in use.
@@ -394,8 +407,14 @@ impl Modules {
     /// Reads what hosts know of a module.
     async fn recall(&self, name: &str, pin: Option<&Pin>, in_use: Option<&Plugin>) -> Result<(), ModuleError> {
         let (None, Some(uploads)) = (pin, &self.uploads) else { return Ok(()) };
-        let recalled = uploads.recall(name, in_use.map(|plugin| &plugin.origin)).await;
-        recalled.map_err(|error| ModuleError { message: error.to_string(), passes: true })
+        let recall = uploads.recall(name, in_use.map(|plugin| &plugin.origin));
+        let recalled = if in_use.is_some() { tokio::time::timeout(PATIENCE, recall).await } else { Ok(recall.await) };
+        let message = match recalled {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("what hosts know of {} was not answered within {PATIENCE:?}", self.source.locate(name)),
+        };
+        Err(ModuleError { message, passes: true })
     }
 
     /// Asks the source: for as long as it takes when there is nothing else, and with `PATIENCE` when there is.

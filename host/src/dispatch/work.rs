@@ -45,7 +45,7 @@ struct Attempted {
     outcome: Outcome,
     /// The digest of the module that ran; empty if none did.
     module: String,
-    /// Whether that had been given up before.
+    /// Whether that had been given up before it was taken.
     was_given_up: bool,
 }
 
@@ -231,8 +231,8 @@ impl<'a> Work<'a> {
     async fn attempt(&self) -> Attempted {
         let mut was_given_up = false;
         let (module, outcome, report) = match self.ready().await {
-            Ok((plugin, slot)) => {
-                was_given_up = self.has_given_up(&plugin.module.digest);
+            Ok((plugin, slot, given_up)) => {
+                was_given_up = given_up;
                 let report = self.until_cut(self.run(slot, &plugin.module)).await;
                 let ended = || Outcome::Failed(Failure::HostEnds);
                 let outcome = report.as_ref().map_or_else(ended, |report| report.outcome.clone());
@@ -252,17 +252,18 @@ impl<'a> Work<'a> {
         Attempted { outcome, module, was_given_up }
     }
 
-    /// The module to run, and room to run it.
-    async fn ready(&self) -> Result<(Arc<Plugin>, Slot<'_>), Failure> {
+    /// The module to run, room to run it, and whether it had been given up when it was asked for.
+    async fn ready(&self) -> Result<(Arc<Plugin>, Slot<'_>, bool), Failure> {
         let current = self.dispatch.modules.current(&self.handler.module, self.handler.pin.as_ref());
         let plugin = self.until_stop(current).await.ok_or(Failure::HostEnds)?.map_err(|error| {
             let why = error.to_string();
             if error.passes { Failure::NoSource(why) } else { Failure::NoModule(why) }
         })?;
+        let given_up = self.has_given_up(&plugin.module.digest);
         let slot = self.until_stop(self.dispatch.sandbox.slot()).await.ok_or(Failure::NoRoom)?;
         // One that comes late is of no use any more.
         let too_late = time_to_stop(self.door_closes).is_some_and(|left| left < LEAST_WALL);
-        if too_late { Err(Failure::NoRoom) } else { Ok((plugin, slot)) }
+        if too_late { Err(Failure::NoRoom) } else { Ok((plugin, slot, given_up)) }
     }
 
     async fn run(&self, slot: Slot<'_>, module: &Module) -> Report {

@@ -74,13 +74,7 @@ impl Modules {
                 tracing::info!(module = name, "what the handler is pinned to is an earlier version");
                 slot.refuse(refusal.clone());
             }
-            (None, None) => self.not_taken(name, slot, &refusal.message),
-            (None, Some(_)) => {
-                let message =
-                    format!("{}; no earlier version that can be had is what it is pinned to", refusal.message);
-                self.not_taken(name, slot, &message);
-                slot.refuse(ModuleError { message, passes: refusal.passes });
-            }
+            (None, _) => self.not_taken(name, slot, &refusal.message),
         }
     }
 
@@ -163,9 +157,9 @@ impl Modules {
     /// What the source has of earlier versions, the newest first.
     async fn listed(&self, name: &str, slot: &mut Slot) -> Vec<String> {
         self.source.earlier(name).await.unwrap_or_else(|error| {
-            if slot.unlisted != error.message {
+            if slot.unlisted != Some(error.kind) {
                 tracing::warn!(module = name, %error, "earlier versions of a module that cannot be had cannot be looked for");
-                slot.unlisted = error.message;
+                slot.unlisted = Some(error.kind);
             }
             Vec::new()
         })
@@ -182,7 +176,8 @@ impl Modules {
         match self.source.fetch(name, Which::Version(version_id), self.max_size).await? {
             Fetched::Unchanged => Err(Refusal::because("has not changed").into()),
             Fetched::New(upload) => {
-                let origin = self.look_at(name, pin, &upload)?;
+                let origin = self.origin(name, pin, &upload)?;
+                self.allows(name, &origin)?;
                 Ok((upload, origin))
             }
         }

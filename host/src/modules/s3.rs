@@ -217,7 +217,7 @@ fn signature(metadata: Option<&HashMap<String, String>>) -> Option<String> {
 
 /// Whether an answer of S3 is about the object, and not about S3 itself.
 fn is_final(status: u16) -> bool {
-    matches!(status, 400..=499) && !matches!(status, 408 | 429)
+    !matches!(status, 408 | 429 | 500..)
 }
 
 /// Whether S3 says that an object has no such version, or that it is where the object was deleted.

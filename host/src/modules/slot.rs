@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinSet;
 
 use super::uploads::Grounds;
-use super::{CompileError, Known, ModuleError, Origin, Plugin};
+use super::{CompileError, Known, ModuleError, Origin, Plugin, SourceErrorKind};
 use crate::sandbox::Module;
 
 /// What is known of one module. Locked while it is fetched, so that there is one fetch at a time.
@@ -22,8 +22,8 @@ pub(super) struct Slot {
     pub(super) known: Option<Known>,
     /// Why that version was refused, if it was.
     pub(super) refused: Option<ModuleError>,
-    /// What hosts knew when that was judged.
-    pub(super) grounds: Grounds,
+    /// Where that comes from, if it was refused for what hosts know.
+    pub(super) outweighed: Option<Origin>,
     /// How many versions were refused.
     pub(super) refusals: u64,
     /// A newer version, which has passed all other checks.
@@ -39,7 +39,7 @@ pub(super) struct Slot {
     /// What was said last about a version that is not taken: it is said once.
     pub(super) said: String,
     /// Why earlier versions could not be looked for, said once too.
-    pub(super) unlisted: String,
+    pub(super) unlisted: Option<SourceErrorKind>,
 }
 
 /// A module on its way to be taken. Whoever waits for it may go: the work goes on, and ends with the slot.

@@ -11,7 +11,7 @@ impl Modules {
     /// Whether the source has modules to give, asked about those that `handlers` name and are pinned to.
     ///
     /// An error if there is no such source, or if none of them may be read, nor an earlier version of one. One that is not there yet, and
-    /// what may pass by itself, is said and not waited for.
+    /// what may pass by itself, is said and not waited for. A SHA-256 may be that of an earlier version, which is looked for with an event.
     pub async fn check<'h>(
         &self,
         handlers: impl IntoIterator<Item = (&'h str, Option<&'h Pin>)>,
@@ -34,8 +34,7 @@ impl Modules {
         for (name, pin, fetched) in side_by_side(asked).await {
             match fetched.unwrap_or_else(|_| Err(self.late(&name))) {
                 Err(error) if error.kind == SourceErrorKind::SourceMissing => return Err(error),
-                Err(error) if error.kind == SourceErrorKind::Denied => forbidden.push((name, error)),
-                // It may be an earlier version, which is looked for when an event comes.
+                Err(error) if error.kind == SourceErrorKind::Denied => forbidden.push((name, pin, error)),
                 Err(error) if error.kind == SourceErrorKind::NotFound && matches!(pin, Some(Pin::Sha256(_))) => {
                     others = true;
                 }
@@ -46,12 +45,12 @@ impl Modules {
                 _ => others = true,
             }
         }
-        for (name, error) in &forbidden {
-            others = others || self.reads_earlier(name).await;
+        for (name, pin, error) in &forbidden {
+            others = others || (!matches!(pin, Some(Pin::VersionId(_))) && self.reads_earlier(name).await);
             tracing::warn!(module = name, %error, "a module cannot be had: it is asked for again with each event");
         }
         match forbidden.into_iter().next() {
-            Some((_, error)) if !others => Err(error),
+            Some((.., error)) if !others => Err(error),
             _ => Ok(()),
         }
     }

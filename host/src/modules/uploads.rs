@@ -31,8 +31,8 @@ impl Uploads {
         Self { signers, rollback_after, records: Records::new(source, notes) }
     }
 
-    /// Every check that an upload has to pass before it is compiled. Returns where it comes from.
-    pub(super) fn look_at(&self, name: &str, pin: Option<&Pin>, upload: &Upload) -> Result<Origin, Refusal> {
+    /// Where an upload comes from, if it passes every check that nothing but itself decides.
+    pub(super) fn origin(&self, name: &str, pin: Option<&Pin>, upload: &Upload) -> Result<Origin, Refusal> {
         let digest = sha256(&upload.bytes);
         if let Some(Pin::Sha256(pinned)) = pin
             && *pinned != digest
@@ -43,8 +43,7 @@ impl Uploads {
         }
         let signed = self.signers.verify(name, &upload.bytes, upload.signature.as_deref())?;
         let (accepted, version_id) = (pin.is_none(), upload.version_id.clone());
-        let origin = Origin { digest, signed, accepted, version_id };
-        self.allows(name, &origin).map(|()| origin)
+        Ok(Origin { digest, signed, accepted, version_id })
     }
 
     /// Whether what hosts know, as far as this one has read, allows a module to be run.
@@ -76,8 +75,12 @@ impl Uploads {
 
     /// Reads what hosts know of a module, of which this one runs `in_use`.
     pub(super) async fn recall(&self, name: &str, in_use: Option<&Origin>) -> Result<(), LedgerError> {
-        // It may be that this could not be written down.
-        let more = |record: &mut Record| in_use.is_some_and(|origin| self.accept_in(record, origin));
+        let more = |record: &mut Record| {
+            // It may be that this could not be written down.
+            if let Some(origin) = in_use {
+                self.accept_in(record, origin);
+            }
+        };
         self.records.read(name, more).await
     }
 
@@ -97,8 +100,7 @@ impl Uploads {
             let accepted = origin.accepted && self.allows_by(record, origin).is_ok();
             record.note(&Origin { accepted, ..origin.clone() }, handler, sign, self.rollback_after)
         };
-        // Most attempts have nothing new to say.
-        if note(&mut self.records.last(name)) { self.records.change(name, note).await } else { Ok(()) }
+        self.records.change(name, note).await
     }
 
     /// What was accepted as the newest version, by those who are trusted.

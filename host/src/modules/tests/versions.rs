@@ -128,6 +128,7 @@ async fn a_cold_start_with_a_refused_newest_takes_the_newest_that_passes_where_v
         assert_eq!(digest(&host, None).await, Ok(sha256(guests::abandon())));
     }
     assert_eq!(*signed.bucket.asked.lock().unwrap(), ["v3", "v2"], "each is looked at once");
+    assert_eq!(*signed.bucket.fetched.lock().unwrap(), 1, "the newest too");
     signed.upload(&guests::spin(), "3");
     assert_eq!(digest(&host, None).await, Ok(sha256(guests::spin())));
 }
@@ -304,7 +305,7 @@ async fn what_became_older_while_it_was_compiled_is_refused_and_taken_when_it_is
     assert!(digest(&other, None).await.is_ok());
     signed.upload(&guests::abandon(), "1");
     let Ok(Fetched::New(upload)) = signed.bucket.fetch("m.wasm", Which::Newest(None), 0).await else { panic!() };
-    let told = host.look_at("m.wasm", None, &upload).unwrap();
+    let told = host.origin("m.wasm", None, &upload).unwrap();
     let known = Some(Known { tag: upload.tag, signature: upload.signature });
     let module = host.sandbox.compile(&upload.bytes, told.digest.clone()).unwrap();
     let compiling = Compiling::new(known, told, async move { Ok(module) });
