@@ -243,3 +243,15 @@ fn the_demo_of_this_repository_is_sound() {
     let demo = |name: &str| demo.join(name).display().to_string();
     case.run(&["--policy", &demo("hostler.toml"), "--world", &demo("world.toml"), "--modules", "."]).ends_with(0);
 }
+
+#[test]
+fn a_simulated_run_says_that_it_looks_at_neither_signatures_nor_pins() {
+    let says = |policy: String| {
+        let case = Case::new(&guests::done()).write("hostler.toml", policy.as_bytes());
+        case.run(&[]).ends_with(0).out().contains("signatures and pins are not looked at in a simulated world")
+    };
+    let key = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
+    assert!(!says(POLICY.to_owned()));
+    assert!(says(POLICY.replace("allow-unsigned = true", &format!("trusted-keys = [{key:?}]"))));
+    assert!(says(POLICY.replace("module =", &format!("sha256 = {:?}\nmodule =", "a".repeat(64)))));
+}

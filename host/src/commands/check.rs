@@ -135,8 +135,8 @@ impl Arguments {
             asked.as_ref().is_some_and(|asked| Power::ALL.iter().all(|power| asked.contains(power)));
         let digest = sha256(&file.bytes);
         let handlers = users.iter().map(|handler| User::of(handler, &digest, asked.as_deref())).collect::<Vec<_>>();
-        let mut runs = handlers.iter().filter(|handler| handler.runs()).peekable();
-        let granted = runs.peek().is_some() && (imports_everything || runs.all(|handler| handler.missing.is_empty()));
+        let runs = handlers.iter().filter(|handler| handler.runs()).collect::<Vec<_>>();
+        let granted = imports_everything || runs.iter().all(|handler| handler.missing.is_empty());
         let mut modules: Vec<String> = policy.handlers.iter().map(|handler| handler.module.clone()).collect();
         modules.sort();
         modules.dedup();
@@ -144,7 +144,7 @@ impl Arguments {
             file: self.file.display().to_string(),
             policy: self.policy.path.display().to_string(),
             module: file.module,
-            fits: refused.is_empty() && granted,
+            fits: refused.is_empty() && !runs.is_empty() && granted,
             refused,
             imports_everything,
             handlers,

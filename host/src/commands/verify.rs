@@ -77,12 +77,12 @@ impl Arguments {
             }
         }
         if let Some(policy) = &policy {
-            let users = policy.handlers.iter().filter(|handler| handler.module == name).collect::<Vec<_>>();
-            if users.is_empty() {
+            let named = policy.handlers.iter().filter(|handler| handler.module == name).collect::<Vec<_>>();
+            if named.is_empty() {
                 writeln!(out, "note: no handler of the policy uses {name}")?;
             }
             let digest = sha256(&file.bytes);
-            for handler in users {
+            for handler in named {
                 if let Some(pinned) = Pinned::of(handler, &digest) {
                     writeln!(out, "note: handler {:?} {pinned}", handler.name)?;
                 }

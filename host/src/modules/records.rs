@@ -89,9 +89,11 @@ mod tests {
     use async_trait::async_trait;
 
     use super::*;
-    use crate::ledger::{Ledger, MemoryStore, Page, Store, Stored, WriteError};
+    use crate::clock::Clock;
+    use crate::ledger::{MemoryStore, Page, Store, Stored, WriteError};
     use crate::modules::Origin;
-    use crate::ports::{AccountId, Place, PortError, Region};
+    use crate::modules::tests::ledger_over;
+    use crate::ports::PortError;
     use crate::testing::VirtualClock;
     use crate::testing::bucket::Bucket;
 
@@ -137,12 +139,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_was_read_before_this_host_has_written_does_not_take_its_place() {
-        let place = Place {
-            account: AccountId::parse("123456789012").unwrap(),
-            region: Region::parse("eu-central-1").unwrap(),
-        };
-        let ledger = Ledger::new(Arc::new(Late::default()), Arc::new(VirtualClock::new()), place, "this host");
-        let records = Records::new(Bucket::unversioned(), ledger.notes("modules"));
+        let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new());
+        let notes = ledger_over(Arc::new(Late::default()), &clock).notes("modules");
+        let records = Records::new(Bucket::unversioned(), notes);
         let written = Origin { version_id: Some("id".into()), ..Origin::built_here("written") };
         let (read, changed) =
             tokio::join!(records.read("m", |_| ()), records.change("m", |record| record.accept(&written)));

@@ -68,7 +68,7 @@ fn ledger(clock: &Arc<dyn Clock>) -> Ledger {
     ledger_over(Arc::new(MemoryStore::new(Arc::clone(clock))), clock)
 }
 
-fn ledger_over(store: Arc<dyn Store>, clock: &Arc<dyn Clock>) -> Ledger {
+pub(super) fn ledger_over(store: Arc<dyn Store>, clock: &Arc<dyn Clock>) -> Ledger {
     let place =
         Place { account: AccountId::parse("123456789012").unwrap(), region: Region::parse("eu-central-1").unwrap() };
     Ledger::new(store, Arc::clone(clock), place, "this host")

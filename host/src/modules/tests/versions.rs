@@ -249,8 +249,8 @@ async fn what_this_machine_cannot_compile_keeps_no_process_from_an_earlier_versi
     assert_eq!(digest(&next, None).await, Ok(sha256(guests::abandon())), "it is tried again");
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_was_too_old_is_gone_back_to_when_the_newer_one_is_given_up() {
+/// A host for which version 1 has worked, and which runs version 2; rubbish was uploaded after them.
+async fn before_rubbish() -> (Signed, Modules) {
     let signed = Signed::new(Bucket::versioned());
     let host = signed.host();
     signed.upload(&guests::done(), "1");
@@ -258,7 +258,13 @@ async fn what_was_too_old_is_gone_back_to_when_the_newer_one_is_given_up() {
     signed.upload(&guests::spin(), "2");
     assert_eq!(digest(&host, None).await, Ok(sha256(guests::spin())));
     signed.bucket.put(b"rubbish", None);
-    // A process that knows the newer one alone, and has looked at the older in vain.
+    (signed, host)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_too_old_is_gone_back_to_when_the_newer_one_is_given_up() {
+    let (signed, _) = before_rubbish().await;
+    // A process that has had the newer one alone.
     let next = signed.host();
     assert_eq!(digest(&next, None).await, Ok(sha256(guests::spin())));
     crashes(&next).await;
@@ -267,13 +273,7 @@ async fn what_was_too_old_is_gone_back_to_when_the_newer_one_is_given_up() {
 
 #[tokio::test(start_paused = true)]
 async fn what_was_looked_at_in_vain_is_looked_at_again_when_hosts_know_better() {
-    let signed = Signed::new(Bucket::versioned());
-    let host = signed.host();
-    signed.upload(&guests::done(), "1");
-    works(&host).await;
-    signed.upload(&guests::spin(), "2");
-    assert_eq!(digest(&host, None).await, Ok(sha256(guests::spin())));
-    signed.bucket.put(b"rubbish", None);
+    let (signed, host) = before_rubbish().await;
     signed.bucket.remove("v2");
     let next = signed.host();
     assert!(digest(&next, None).await.is_err(), "version 2 was accepted, and is gone");
