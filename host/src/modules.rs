@@ -92,6 +92,14 @@ pub struct ModuleError {
 /// inside a region.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// What comes of `work`; none if that takes longer than `patience`, which may have no end.
+async fn within<T>(patience: Option<Duration>, work: impl Future<Output = T>) -> Option<T> {
+    match patience {
+        None => Some(work.await),
+        Some(patience) => tokio::time::timeout(patience, work).await.ok(),
+    }
+}
+
 impl Modules {
     /// Modules that others upload to `source`, under the policy's `[modules]`. `notes` is where hosts tell each other of them.
     pub fn new(
@@ -167,14 +175,13 @@ impl Modules {
 
     /// Whether a version of a module is not to be run again, as far as this host has read.
     pub fn has_given_up(&self, name: &str, digest: &str) -> bool {
-        self.uploads.as_ref().is_some_and(|uploads| uploads.records.last(name).given_up(digest).is_some())
+        self.uploads.as_ref().is_some_and(|uploads| uploads.given_up(name, digest).is_some())
     }
 
     /// Puts the plugin before in the place of one that was given up, by this host or by another.
     fn go_back(&self, name: &str, pin: Option<&Pin>, slot: &mut Slot) {
         let (None, Some(good), Some(uploads)) = (pin, &slot.good, &self.uploads) else { return };
-        let record = uploads.records.last(name);
-        let Some(why) = record.given_up(&good.module.digest) else { return };
+        let Some(why) = uploads.given_up(name, &good.module.digest) else { return };
         let (digest, version) = (good.module.digest.clone(), good.origin.version().map(ToString::to_string));
         let message = format!("{} was given up: {why}", self.source.locate(name));
         slot.good = slot.previous.take().filter(|before| uploads.allows(name, &before.origin).is_ok());
@@ -206,7 +213,7 @@ impl Modules {
     /// Asks the source, and takes what it has if it passes every check.
     async fn refresh(&self, name: &str, pin: Option<&Pin>, slot: &mut Slot) {
         let began = self.clock.now();
-        if let Err(trouble) = self.recall(name, pin, slot.good.as_deref()).await {
+        if let Err(trouble) = self.recall(name, pin, slot.patience()).await {
             return self.failed(name, slot, trouble, began);
         }
         self.go_back(name, pin, slot);
@@ -214,7 +221,7 @@ impl Modules {
         match self.fetch(name, pin, slot).await {
             Ok(Fetched::Unchanged) => slot.trouble = slot.refused.clone(),
             Ok(Fetched::New(upload)) => {
-                let known = Known { tag: upload.tag.clone(), signature: upload.signature.clone() };
+                let known = upload.known();
                 slot.outweighed = None;
                 let judged = self.origin(name, pin, &upload).and_then(|origin| {
                     let allowed = self.allows(name, &origin);
@@ -261,8 +268,8 @@ impl Modules {
 
     /// Takes what is being compiled, once it is. With a good one to go on with, the first event waits a while, and others not at all.
     async fn finish(&self, name: &str, pin: Option<&Pin>, slot: &mut Slot) {
+        let patience = slot.patience();
         if let Some(compiling) = &mut slot.compiling {
-            let patience = slot.good.is_some().then_some(PATIENCE);
             let Some(compiled) = compiling.done(patience).await else {
                 return tracing::info!(module = name, "a new version still compiles: the one in use goes on");
             };
@@ -302,30 +309,27 @@ impl Modules {
         slot: &mut Slot,
         Compiled { known, version_id, plugin }: Compiled,
     ) -> Result<(), ModuleError> {
-        let refusal = match plugin {
-            Ok(plugin) => match self.still_allows(name, pin, slot.good.as_deref(), &plugin.origin).await {
+        let (refusal, outweighed) = match plugin {
+            Ok(plugin) => match self.still_allows(name, pin, slot.patience(), &plugin.origin).await {
                 Ok(()) => {
                     self.take(name, pin, slot, plugin).await;
                     // With an earlier one, what is known of the newest stays.
                     slot.known = known.or(slot.known.take());
                     return Ok(());
                 }
-                Err(refusal) => {
-                    slot.outweighed = known.is_some().then(|| plugin.origin.clone());
-                    refusal
-                }
+                Err(refusal) => (refusal, Some(plugin.origin)),
             },
-            Err(CompileError::Refused(refusal)) => refusal,
+            Err(CompileError::Refused(refusal)) => (refusal, None),
             Err(error @ CompileError::Failed(_)) => {
                 let message = format!("{} is not taken yet: {error}", self.source.locate(name));
                 return Err(ModuleError { message, passes: true });
             }
         };
         if let Some(known) = known {
-            slot.known = Some(known);
+            (slot.known, slot.outweighed) = (Some(known), outweighed);
             self.refused(name, pin, slot, version_id.as_deref(), &refusal);
         } else if let Some(version_id) = version_id {
-            slot.tried.note(version_id);
+            slot.tried.note(version_id, outweighed);
         }
         Ok(())
     }
@@ -369,10 +373,10 @@ impl Modules {
         &self,
         name: &str,
         pin: Option<&Pin>,
-        in_use: Option<&Plugin>,
+        patience: Option<Duration>,
         origin: &Origin,
     ) -> Result<(), Refusal> {
-        if let Err(error) = self.recall(name, pin, in_use).await {
+        if let Err(error) = self.recall(name, pin, patience).await {
             tracing::warn!(module = name, %error, "what hosts know of a module cannot be read again: what was known counts");
         }
         self.allows(name, origin)
@@ -405,29 +409,24 @@ impl Modules {
     }
 
     /// Reads what hosts know of a module.
-    async fn recall(&self, name: &str, pin: Option<&Pin>, in_use: Option<&Plugin>) -> Result<(), ModuleError> {
+    async fn recall(&self, name: &str, pin: Option<&Pin>, patience: Option<Duration>) -> Result<(), ModuleError> {
         let (None, Some(uploads)) = (pin, &self.uploads) else { return Ok(()) };
-        let recall = uploads.recall(name, in_use.map(|plugin| &plugin.origin));
-        let recalled = if in_use.is_some() { tokio::time::timeout(PATIENCE, recall).await } else { Ok(recall.await) };
-        let message = match recalled {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("what hosts know of {} was not answered within {PATIENCE:?}", self.source.locate(name)),
+        let message = match within(patience, uploads.recall(name)).await {
+            Some(Ok(())) => return Ok(()),
+            Some(Err(error)) => error.to_string(),
+            None => format!("what hosts know of {} was not answered within {PATIENCE:?}", self.source.locate(name)),
         };
         Err(ModuleError { message, passes: true })
     }
 
-    /// Asks the source: for as long as it takes when there is nothing else, and with `PATIENCE` when there is.
+    /// Asks the source.
     async fn fetch(&self, name: &str, pin: Option<&Pin>, slot: &Slot) -> Result<Fetched, SourceError> {
         let which = match pin {
             Some(Pin::VersionId(version)) => Which::Version(version),
             _ => Which::Newest(slot.known.as_ref()),
         };
         let fetch = self.source.fetch(name, which, self.max_size);
-        if slot.good.is_none() {
-            return fetch.await;
-        }
-        tokio::time::timeout(PATIENCE, fetch).await.unwrap_or_else(|_| Err(self.late(name)))
+        within(slot.patience(), fetch).await.unwrap_or_else(|| Err(self.late(name)))
     }
 
     fn late(&self, name: &str) -> SourceError {

@@ -22,7 +22,8 @@ use crate::sandbox::{Capacity, Pace, Sandbox};
 ///
 /// The plugin is checked and compiled as the host does it before the first event; its signature is that in FILE.wasm.minisig. A handler
 /// uses it when its `module` is the file's name, or the end of its path, or else ends in the file's name, and when it is not pinned to
-/// another. What only a call can tell (which clusters, groups, commands and instances) is not judged here.
+/// another. A signature is for one name: where handlers know the file by several, it has to be taken as one of them. What only a call can
+/// tell (which clusters, groups, commands and instances) is not judged here.
 ///
 /// A plugin that imports every host function there is, as those of Python and JavaScript do, need not call them all. What it lacks
 /// is listed then, and does not fail.
@@ -47,10 +48,10 @@ Exit codes:
   2  the file or the policy cannot be read, or the policy has mistakes
 
 The JSON object has `file`, `policy`, `module` (the file's name), `fits`, `refused` (why the host refuses it, a list of texts), \
-`imports-everything`, `handlers` (those that use it, each with `name`, `module`, `pinned`, `missing` and `unused`) and `modules` (all that the policy \
-names). `pinned` has `to` (`sha256` or `version-id`), `digest` (that of the file) and `fits`, which is null where only S3 can tell. Each \
-of `missing` has `call`, `power`, `rule` and `remedy`; each of `unused` has `grant` and `line`. With bad input it has \
-`file`, `policy` and `error`.";
+`imports-everything`, `handlers` (those that use it, each with `name`, `module`, `pinned`, `refused`, `missing` and `unused`) and `modules` (all \
+that the policy names). A handler's `refused` is why the host does not take the file's signature under its `module`. `pinned` has \
+`to` (`sha256` or `version-id`), `digest` (that of the file) and `fits`, which is null where only S3 can tell. Each of `missing` has `call`, `power`, `rule` and `remedy`; each of `unused` has `grant` and `line`. With bad input it has `file`, `policy` \
+and `error`.";
 
 /// Everything fits.
 pub const FITS: u8 = 0;
@@ -79,6 +80,7 @@ struct User {
     name: String,
     module: String,
     pinned: Option<Pinned>,
+    refused: Vec<String>,
     missing: Vec<Missing>,
     unused: Vec<Unused>,
 }
@@ -126,7 +128,6 @@ impl Arguments {
         let policy = read_policy(&self.policy.path)?;
         let file = ModuleFile::read(&self.file)?;
         let users = file.users(&policy);
-        let refused = refused(&file, file.name(&users), &policy)?;
         // Of what is no component, nothing can be said but that.
         let surface = Surface::read(&file.bytes).ok();
         let asked: Option<Vec<Power>> =
@@ -134,9 +135,23 @@ impl Arguments {
         let imports_everything =
             asked.as_ref().is_some_and(|asked| Power::ALL.iter().all(|power| asked.contains(power)));
         let digest = sha256(&file.bytes);
-        let handlers = users.iter().map(|handler| User::of(handler, &digest, asked.as_deref())).collect::<Vec<_>>();
-        let runs = handlers.iter().filter(|handler| handler.runs()).collect::<Vec<_>>();
-        let granted = imports_everything || runs.iter().all(|handler| handler.missing.is_empty());
+        let (signature, signers) = (verify::beside(&file.path)?, Signers::new(&policy.modules.trust));
+        let unsigned = |name: &str| {
+            let verdict = signers.verify(name, &file.bytes, signature.as_deref());
+            verdict.err().map(|refusal| refusal.reasons).unwrap_or_default()
+        };
+        let user = |handler: &&Handler| User::of(handler, &digest, asked.as_deref(), unsigned(&handler.module));
+        let handlers: Vec<User> = users.iter().map(user).collect();
+        let asking: Vec<&User> = handlers.iter().filter(|handler| !handler.excludes()).collect();
+        let taking: Vec<&User> = asking.iter().copied().filter(|handler| handler.refused.is_empty()).collect();
+        let mut refused = refused(&file, &policy)?;
+        if users.is_empty() {
+            refused.extend(unsigned(&file.module));
+        } else if taking.is_empty() {
+            refused.extend(asking.iter().flat_map(|handler| handler.refused.clone()));
+            refused.dedup();
+        }
+        let granted = imports_everything || taking.iter().all(|handler| handler.missing.is_empty());
         let mut modules: Vec<String> = policy.handlers.iter().map(|handler| handler.module.clone()).collect();
         modules.sort();
         modules.dedup();
@@ -144,7 +159,7 @@ impl Arguments {
             file: self.file.display().to_string(),
             policy: self.policy.path.display().to_string(),
             module: file.module,
-            fits: refused.is_empty() && !runs.is_empty() && granted,
+            fits: refused.is_empty() && !taking.is_empty() && granted,
             refused,
             imports_everything,
             handlers,
@@ -153,30 +168,28 @@ impl Arguments {
     }
 }
 
-/// Why a host with this policy would refuse the file: nothing, when it would not.
-fn refused(file: &ModuleFile, name: &str, policy: &Policy) -> anyhow::Result<Vec<String>> {
+/// Why a host with this policy would refuse the file, whoever has signed it: nothing, when it would not.
+fn refused(file: &ModuleFile, policy: &Policy) -> anyhow::Result<Vec<String>> {
     let mut reasons: Vec<_> = policy.modules.too_large(file.bytes.len() as u64).into_iter().collect();
     let sandbox = Sandbox::new(Capacity { attempts: 1, memory: policy.most_memory() }, Pace::Virtual)
         .map_err(|error| anyhow::anyhow!("cannot start the sandbox: {error:#}"))?;
     if let Err(refusal) = modules::load(&sandbox, &file.bytes) {
         reasons.extend(refusal.reasons);
     }
-    let signature = verify::beside(&file.path)?;
-    if let Err(refusal) = Signers::new(&policy.modules.trust).verify(name, &file.bytes, signature.as_deref()) {
-        reasons.extend(refusal.reasons);
-    }
     Ok(reasons)
 }
 
 impl User {
-    /// Whether it may ever run the file.
-    fn runs(&self) -> bool {
-        !self.pinned.as_ref().is_some_and(Pinned::excludes)
+    /// Whether it is pinned to another.
+    fn excludes(&self) -> bool {
+        self.pinned.as_ref().is_some_and(Pinned::excludes)
     }
 
-    fn of(handler: &Handler, digest: &str, asked: Option<&[Power]>) -> Self {
+    fn of(handler: &Handler, digest: &str, asked: Option<&[Power]>, refused: Vec<String>) -> Self {
         let (name, module, pinned) = (handler.name.clone(), handler.module.clone(), Pinned::of(handler, digest));
-        let Some(asked) = asked else { return Self { name, module, pinned, missing: Vec::new(), unused: Vec::new() } };
+        let Some(asked) = asked else {
+            return Self { name, module, pinned, refused, missing: Vec::new(), unused: Vec::new() };
+        };
         let missing = asked.iter().filter_map(|power| {
             let lack = handler.grants.lack(*power)?;
             Some(Missing { call: power.call(), power: power.words(), lack })
@@ -191,7 +204,7 @@ impl User {
                 unused.push(Unused { grant: need, line });
             }
         }
-        Self { name, module, pinned, missing: missing.collect(), unused }
+        Self { name, module, pinned, refused, missing: missing.collect(), unused }
     }
 }
 
@@ -213,15 +226,19 @@ impl fmt::Display for Comparison {
             )?;
         }
         for user in &self.handlers {
-            let User { name, module, pinned, missing, unused } = user;
+            let User { name, module, pinned, refused, missing, unused } = user;
             write!(f, "\nhandler {name:?} ")?;
             match pinned {
                 Some(pinned) => write!(f, "{pinned}")?,
                 None if *module == self.module => write!(f, "uses it")?,
                 None => write!(f, "uses it as {module}")?,
             }
-            if !user.runs() {
+            if user.excludes() {
                 writeln!(f)?;
+                continue;
+            }
+            if self.refused.is_empty() && !refused.is_empty() {
+                writeln!(f, ", and does not take it so: it {}", refused.join("; it "))?;
                 continue;
             }
             match (missing.len(), self.imports_everything) {

@@ -229,26 +229,26 @@ impl<'a> Work<'a> {
 
     /// One run of the handler, with its line in the log.
     async fn attempt(&self) -> Attempted {
-        let mut was_given_up = false;
-        let (module, outcome, report) = match self.ready().await {
-            Ok((plugin, slot, given_up)) => {
-                was_given_up = given_up;
+        let ready = self.ready().await;
+        let was_given_up = matches!(&ready, Ok((.., true)));
+        let (module, outcome, report) = match ready {
+            Ok((plugin, slot, _)) => {
                 let report = self.until_cut(self.run(slot, &plugin.module)).await;
                 let ended = || Outcome::Failed(Failure::HostEnds);
                 let outcome = report.as_ref().map_or_else(ended, |report| report.outcome.clone());
                 if let (None, Some(sign)) = (&self.handler.pin, Sign::of(&outcome)) {
                     let (module, handler) = (&self.handler.module, &self.handler.name);
-                    self.dispatch.modules.tell(module, handler, &plugin, &sign).await;
+                    // That it is known elsewhere is worth no event.
+                    self.until_stop(self.dispatch.modules.tell(module, handler, &plugin, &sign)).await;
                 }
                 (plugin.module.digest.clone(), outcome, report)
             }
-            Err(Failure::NoRoom) => {
-                return Attempted { outcome: Outcome::Failed(Failure::NoRoom), module: String::new(), was_given_up };
-            }
             Err(failure) => (String::new(), Outcome::Failed(failure), None),
         };
-        self.recorder.attempted(self.item.attempts, &module, &outcome);
-        told::attempt(self, &module, &outcome, report.as_ref());
+        if outcome != Outcome::Failed(Failure::NoRoom) {
+            self.recorder.attempted(self.item.attempts, &module, &outcome);
+            told::attempt(self, &module, &outcome, report.as_ref());
+        }
         Attempted { outcome, module, was_given_up }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::slot::{Compiling, Slot};
 use super::{
-    CompileError, Fetched, ModuleError, Modules, Origin, PATIENCE, Plugin, Refusal, SourceError, SourceErrorKind, Told,
+    CompileError, Fetched, ModuleError, Modules, Origin, PATIENCE, Plugin, Refusal, SourceError, SourceErrorKind,
     Upload, Which,
 };
 use crate::policy::Pin;
@@ -18,6 +18,8 @@ enum Untaken {
     Source(#[from] SourceError),
     #[error("it {0}")]
     Refused(#[from] Refusal),
+    #[error("it {0}")]
+    Outweighed(Refusal, Origin),
     #[error(transparent)]
     Compiler(#[from] CompileError),
 }
@@ -26,9 +28,18 @@ impl Untaken {
     /// Whether it may be otherwise the next time.
     fn passes(&self) -> bool {
         match self {
-            Self::Source(error) => error.kind == SourceErrorKind::Unavailable,
+            // Who may read what can be mended without another upload.
+            Self::Source(error) => matches!(error.kind, SourceErrorKind::Unavailable | SourceErrorKind::Denied),
             Self::Compiler(error) => matches!(error, CompileError::Failed(_)),
-            Self::Refused(_) => false,
+            Self::Refused(_) | Self::Outweighed(..) => false,
+        }
+    }
+
+    /// Where it comes from, if it is not taken for what hosts know.
+    fn outweighed(self) -> Option<Origin> {
+        match self {
+            Self::Outweighed(_, origin) => Some(origin),
+            Self::Source(_) | Self::Refused(_) | Self::Compiler(_) => None,
         }
     }
 }
@@ -39,17 +50,13 @@ impl Modules {
         let Some(uploads) = &self.uploads else { return self.not_taken(name, slot, &refusal.message) };
         // Those that are known to be good first: whoever uploads much hides nothing.
         let mut versions = match pin {
-            None => {
-                let record = uploads.records.last(name);
-                slot.tried.under(uploads.grounds(&record));
-                uploads.usable(&record)
-            }
+            None => uploads.usable(name),
             Some(Pin::Sha256(pinned)) => {
                 // What was run for a pin is noted, and not read otherwise.
-                if let Err(error) = uploads.recall(name, None).await {
+                if let Err(error) = uploads.recall(name).await {
                     tracing::warn!(module = name, %error, "where the pinned version is cannot be read: what the source lists is looked through");
                 }
-                uploads.records.last(name).of(pinned).map(Told::version_ids).unwrap_or_default()
+                uploads.version_ids(name, pinned)
             }
             Some(Pin::VersionId(_)) => return self.not_taken(name, slot, &refusal.message),
         };
@@ -87,7 +94,7 @@ impl Modules {
     ) -> Option<Plugin> {
         let (mut first, mut passed_over, mut found) = (None, 0_usize, None);
         for version in versions {
-            if slot.tried.has(&version) {
+            if self.was_tried(name, slot, &version) {
                 continue;
             }
             let untaken = match self.earlier(name, pin, &version).await {
@@ -103,7 +110,7 @@ impl Modules {
             passed_over += 1;
             // What may pass is worth another look.
             if !passes {
-                slot.tried.note(version);
+                slot.tried.note(version, untaken.outweighed());
             }
         }
         // Each might have as much to say.
@@ -133,11 +140,9 @@ impl Modules {
     /// needs the module goes on with the one in use meanwhile.
     pub(super) async fn catch_up(&self, name: &str, slot: &mut Slot) {
         let Some(uploads) = &self.uploads else { return };
-        let record = uploads.records.last(name);
-        slot.tried.under(uploads.grounds(&record));
         let search = async {
-            for version in uploads.usable(&record) {
-                if slot.tried.has(&version) {
+            for version in uploads.usable(name) {
+                if self.was_tried(name, slot, &version) {
                     continue;
                 }
                 match self.upload(name, None, &version).await {
@@ -147,11 +152,15 @@ impl Modules {
                         return;
                     }
                     Err(untaken) if untaken.passes() => {}
-                    Err(_) => slot.tried.note(version),
+                    Err(untaken) => slot.tried.note(version, untaken.outweighed()),
                 }
             }
         };
         let _ = tokio::time::timeout(PATIENCE, search).await;
+    }
+
+    fn was_tried(&self, name: &str, slot: &Slot, version_id: &str) -> bool {
+        slot.tried.has(version_id, |origin| self.allows(name, origin).is_ok())
     }
 
     /// What the source has of earlier versions, the newest first.
@@ -168,7 +177,11 @@ impl Modules {
     /// An earlier version, if it passes every check.
     async fn earlier(&self, name: &str, pin: Option<&Pin>, version_id: &str) -> Result<Plugin, Untaken> {
         let (upload, origin) = self.upload(name, pin, version_id).await?;
-        Ok(Plugin { module: self.compile(None, &origin, upload).await?, origin })
+        let module = self.compile(None, &origin, upload).await?;
+        match self.still_allows(name, pin, None, &origin).await {
+            Ok(()) => Ok(Plugin { module, origin }),
+            Err(refusal) => Err(Untaken::Outweighed(refusal, origin)),
+        }
     }
 
     /// An earlier version, if it passes every check but that it compiles.
@@ -177,8 +190,10 @@ impl Modules {
             Fetched::Unchanged => Err(Refusal::because("has not changed").into()),
             Fetched::New(upload) => {
                 let origin = self.origin(name, pin, &upload)?;
-                self.allows(name, &origin)?;
-                Ok((upload, origin))
+                match self.allows(name, &origin) {
+                    Ok(()) => Ok((upload, origin)),
+                    Err(refusal) => Err(Untaken::Outweighed(refusal, origin)),
+                }
             }
         }
     }

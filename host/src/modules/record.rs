@@ -212,6 +212,33 @@ impl Record {
         more || moved || pinned
     }
 
+    /// Adds what another has told of a digest. Says whether there is something new in it.
+    pub fn learn(&mut self, other: &Told) -> bool {
+        // A version belongs to the digest that was accepted as it first.
+        let accepted =
+            other.accepted.iter().filter(|(_, accepted)| !self.has_another_as(&accepted.version, &other.digest));
+        let accepted = accepted.map(|(by, accepted)| (by.clone(), accepted.clone())).collect::<Vec<_>>();
+        let told = self.told(&other.digest);
+        let before = told.clone();
+        told.version_id = told.version_id.take().or_else(|| other.version_id.clone());
+        for (by, accepted) in accepted {
+            told.accept(by, accepted);
+        }
+        told.pinned |= other.pinned;
+        told.worked.extend(other.worked.iter().cloned());
+        for (handler, crashes) in &other.crashes {
+            let known = told.crashes.entry(handler.clone()).or_default();
+            *known = (*known).max(*crashes);
+        }
+        told.crashes.retain(|handler, _| !told.worked.contains(handler));
+        told.given_up = told.given_up.take().or_else(|| other.given_up.clone());
+        *told != before
+    }
+
+    fn has_another_as(&self, version: &Version, digest: &str) -> bool {
+        self.accepted().any(|(told, _, accepted)| told.digest != digest && accepted.version == *version)
+    }
+
     /// The digests that are not forgotten: the one to go back to, of each key the one that no other may be older than, and what handlers
     /// are pinned to.
     fn kept(&self) -> BTreeSet<String> {
@@ -222,25 +249,9 @@ impl Record {
         kept.map(str::to_owned).collect()
     }
 
-    /// What is known of a digest, and whether more than before.
+    /// What is told of a digest, with where it comes from, and whether that is more than before.
     fn known(&mut self, origin: &Origin) -> (&mut Told, bool) {
-        let place = self.digests.iter().position(|known| known.digest == origin.digest);
-        let place = place.unwrap_or_else(|| {
-            if self.digests.len() >= DIGESTS {
-                let kept = self.kept();
-                let forgotten = |given_up_too: bool| {
-                    let may_go =
-                        |told: &Told| !kept.contains(&told.digest) && (given_up_too || told.given_up.is_none());
-                    self.digests.iter().position(may_go)
-                };
-                // What was given up is not to be run again, however much is uploaded after it.
-                self.digests.remove(forgotten(false).or_else(|| forgotten(true)).unwrap_or_default());
-            }
-            // Without what is to be told of it: that it is known at all is nothing new.
-            self.digests.push(Told { digest: origin.digest.clone(), ..Told::default() });
-            self.digests.len() - 1
-        });
-        let told = &mut self.digests[place];
+        let told = self.told(&origin.digest);
         // A bucket may keep versions only since then.
         let named = told.version_id.is_none() && origin.version_id.is_some();
         if named {
@@ -251,6 +262,26 @@ impl Record {
             told.accept(signed.by.to_string(), now)
         });
         (told, named || accepted)
+    }
+
+    /// What is told of a digest: nothing yet, if it is new.
+    fn told(&mut self, digest: &str) -> &mut Told {
+        let place = self.digests.iter().position(|known| known.digest == digest);
+        let place = place.unwrap_or_else(|| {
+            if self.digests.len() >= DIGESTS {
+                self.digests.remove(self.least());
+            }
+            self.digests.push(Told { digest: digest.to_owned(), ..Told::default() });
+            self.digests.len() - 1
+        });
+        &mut self.digests[place]
+    }
+
+    /// Where that is which is forgotten first: what was given up is not to be run again, however much is uploaded after it.
+    fn least(&self) -> usize {
+        let kept = self.kept();
+        let may_go = self.digests.iter().enumerate().filter(|(_, told)| !kept.contains(&told.digest));
+        may_go.min_by_key(|(_, told)| told.given_up.is_some()).map_or(0, |(place, _)| place)
     }
 }
 

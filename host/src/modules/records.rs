@@ -1,6 +1,6 @@
 //! What hosts tell each other of modules, and what this one has read of that last.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Record, Source};
@@ -11,34 +11,65 @@ use crate::ledger::{LedgerError, Notes};
 pub(super) struct Records {
     source: Arc<dyn Source>,
     notes: Notes<Record>,
-    /// As they were read or changed last.
-    last: Mutex<HashMap<String, Record>>,
+    held: Mutex<HashMap<String, Held>>,
     /// Whose turn it is to read or to change one: what comes later is newer then.
     turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+/// A record as it was read or changed last.
+#[derive(Debug, Clone, Default)]
+struct Held {
+    record: Record,
+    /// The digests of which this host knows more than it could write down.
+    unwritten: BTreeSet<String>,
+}
+
+impl Held {
+    /// Adds to `record` what could not be written down. Says whether that is new to it.
+    fn add_unwritten(&self, record: &mut Record) -> bool {
+        let unwritten = self.unwritten.iter().filter_map(|digest| self.record.of(digest));
+        unwritten.fold(false, |new, told| record.learn(told) || new)
+    }
 }
 
 impl Records {
     /// Those of the modules in `source`.
     pub(super) fn new(source: Arc<dyn Source>, notes: Notes<Record>) -> Self {
-        Self { source, notes, last: Mutex::default(), turns: Mutex::default() }
+        Self { source, notes, held: Mutex::default(), turns: Mutex::default() }
     }
 
     /// As it was read or changed last; an empty one if it was not.
     pub(super) fn last(&self, module: &str) -> Record {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).get(module).cloned().unwrap_or_default()
+        self.held(module).record
     }
 
-    /// Reads one; `more` adds what this host alone knows, if anything.
-    pub(super) async fn read(&self, module: &str, more: impl FnOnce(&mut Record)) -> Result<(), LedgerError> {
+    /// Reads one. What could not be written down before is kept, and written now if that is possible.
+    pub(super) async fn read(&self, module: &str) -> Result<(), LedgerError> {
         let turn = self.turn(module);
         let _turn = turn.lock().await;
         let mut record = self.notes.read(&self.note(module)).await?;
-        more(&mut record);
-        self.remember(module, record);
+        let mut unwritten = BTreeSet::new();
+        let before = self.held(module);
+        if before.add_unwritten(&mut record) {
+            unwritten = before.unwritten;
+        }
+        let all_written = unwritten.is_empty();
+        self.hold(module, Held { record, unwritten });
+        if !all_written {
+            match self.write(module, |_| false).await {
+                Ok(()) => {
+                    tracing::info!(module, "what could not be written down of a module is known to other hosts now")
+                }
+                Err(error) => {
+                    tracing::debug!(module, %error, "what is known of a module can still not be written down")
+                }
+            }
+        }
         Ok(())
     }
 
-    /// Changes one, unless `change` says that there is nothing to change. Where that cannot be written down, this host alone knows it.
+    /// Changes one, unless `change` says that there is nothing to change. Where that cannot be written down, this host alone knows it until
+    /// it can.
     pub(super) async fn change(
         &self,
         module: &str,
@@ -53,21 +84,39 @@ impl Records {
         if !change(&mut self.last(module)) {
             return Ok(());
         }
-        let changed = self.notes.change(&self.note(module), &mut change).await;
-        let (record, written) = match changed {
-            Ok(record) => (record, Ok(())),
+        self.write(module, change).await
+    }
+
+    /// Writes down what could not be written before, and what `change` adds.
+    async fn write(&self, module: &str, mut change: impl FnMut(&mut Record) -> bool) -> Result<(), LedgerError> {
+        let mut held = self.held(module);
+        let add = |record: &mut Record| {
+            let unwritten = held.add_unwritten(record);
+            change(record) || unwritten
+        };
+        let written = match self.notes.change(&self.note(module), add).await {
+            Ok(record) => {
+                held = Held { record, unwritten: BTreeSet::new() };
+                Ok(())
+            }
             Err(error) => {
-                let mut record = self.last(module);
-                change(&mut record);
-                (record, Err(error))
+                let before = held.record.clone();
+                change(&mut held.record);
+                let new = held.record.digests.iter().filter(|told| before.of(&told.digest) != Some(told));
+                held.unwritten.extend(new.map(|told| told.digest.clone()));
+                Err(error)
             }
         };
-        self.remember(module, record);
+        self.hold(module, held);
         written
     }
 
-    fn remember(&self, module: &str, record: Record) {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).insert(module.to_owned(), record);
+    fn held(&self, module: &str) -> Held {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).get(module).cloned().unwrap_or_default()
+    }
+
+    fn hold(&self, module: &str, held: Held) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(module.to_owned(), held);
     }
 
     fn turn(&self, module: &str) -> Arc<tokio::sync::Mutex<()>> {
@@ -90,9 +139,10 @@ mod tests {
 
     use super::*;
     use crate::clock::Clock;
+    use crate::ledger::tests::scripted::{Fate, Scripted};
     use crate::ledger::{MemoryStore, Page, Store, Stored, WriteError};
-    use crate::modules::Origin;
     use crate::modules::tests::ledger_over;
+    use crate::modules::{Origin, Sign};
     use crate::ports::PortError;
     use crate::testing::VirtualClock;
     use crate::testing::bucket::Bucket;
@@ -143,9 +193,51 @@ mod tests {
         let notes = ledger_over(Arc::new(Late::default()), &clock).notes("modules");
         let records = Records::new(Bucket::unversioned(), notes);
         let written = Origin { version_id: Some("id".into()), ..Origin::built_here("written") };
-        let (read, changed) =
-            tokio::join!(records.read("m", |_| ()), records.change("m", |record| record.accept(&written)));
+        let (read, changed) = tokio::join!(records.read("m"), records.change("m", |record| record.accept(&written)));
         assert!(read.is_ok() && changed.is_ok());
         assert!(records.last("m").of("written").is_some());
+    }
+
+    /// Two hosts that write to one ledger.
+    fn hosts() -> (Arc<Scripted>, [Records; 2]) {
+        let (store, clock): (_, Arc<dyn Clock>) = (Arc::new(Scripted::default()), Arc::new(VirtualClock::new()));
+        let ledger = ledger_over(store.clone(), &clock);
+        let hosts = [(), ()].map(|()| Records::new(Bucket::unversioned(), ledger.notes("modules")));
+        (store, hosts)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_could_not_be_written_down_is_kept_and_written_with_the_next_change() {
+        let (store, [host, other]) = hosts();
+        let (first, second) = (Origin::built_here("first"), Origin::built_here("second"));
+        let ended = |record: &mut Record| record.note(&first, "h", &Sign::Ended, Some(1));
+        host.change("m", ended).await.unwrap();
+        let crashed = |record: &mut Record| record.note(&second, "h", &Sign::Crashed("trap".into()), Some(1));
+        store.next([Fate::Refused, Fate::Refused]);
+        let error = host.change("m", crashed).await.unwrap_err();
+        assert!(error.to_string().contains("s3:PutObject is not allowed"), "{error}");
+        host.read("m").await.expect("reading is all that is needed to go on");
+        assert!(host.last("m").given_up("second").is_some());
+        other.read("m").await.unwrap();
+        assert_eq!(other.last("m").given_up("second"), None);
+        host.change("m", |record| record.note(&second, "h2", &Sign::Ended, Some(1))).await.unwrap();
+        other.read("m").await.unwrap();
+        assert!(other.last("m").given_up("second").is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_could_not_be_written_down_is_written_with_the_next_refresh() {
+        let (store, [host, other]) = hosts();
+        store.next([Fate::Refused]);
+        let origin = Origin { version_id: Some("id".into()), ..Origin::built_here("pinned") };
+        host.change("m", |record| record.accept(&origin)).await.unwrap_err();
+        for _ in 0..2 {
+            let before = store.tried.lock().unwrap().len();
+            host.read("m").await.unwrap();
+            other.read("m").await.unwrap();
+            assert!(other.last("m").of("pinned").is_some());
+            assert!(store.tried.lock().unwrap().len() <= before + 1);
+        }
+        assert_eq!(store.tried.lock().unwrap().len(), 2, "once in vain and once for good");
     }
 }

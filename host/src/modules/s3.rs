@@ -72,7 +72,8 @@ impl S3Source {
     async fn is_still(&self, module: &str, known: &Known) -> Result<bool, SourceError> {
         match self.client.head_object().bucket(&self.bucket).key(self.key(module)).send().await {
             Ok(head) => {
-                Ok(head.e_tag().is_some_and(|tag| tag == known.tag) && signature(head.metadata()) == known.signature)
+                let signature = signature(head.metadata());
+                Ok(head.e_tag().is_some_and(|tag| *known == Known { tag: tag.to_owned(), signature }))
             }
             // Such an answer has no words: those come when the object is asked for.
             Err(error) if error.raw_response().is_some_and(|response| is_final(response.status().as_u16())) => {
@@ -184,8 +185,7 @@ impl Source for S3Source {
             return Ok(Fetched::Unchanged);
         }
         let upload = self.get(module, version, max_size).await?;
-        let is_known = |known: &Known| known.tag == upload.tag && known.signature == upload.signature;
-        Ok(if known.is_some_and(is_known) { Fetched::Unchanged } else { Fetched::New(upload) })
+        Ok(if known == Some(&upload.known()) { Fetched::Unchanged } else { Fetched::New(upload) })
     }
 
     async fn earlier(&self, module: &str) -> Result<Vec<String>, SourceError> {

@@ -1,14 +1,13 @@
 //! What a process knows of one module: the version in use, the one before it, and what became of the newest.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinSet;
 
-use super::uploads::Grounds;
-use super::{CompileError, Known, ModuleError, Origin, Plugin, SourceErrorKind};
+use super::{CompileError, Known, ModuleError, Origin, PATIENCE, Plugin, SourceErrorKind, within};
 use crate::sandbox::Module;
 
 /// What is known of one module. Locked while it is fetched, so that there is one fetch at a time.
@@ -61,31 +60,28 @@ pub(super) struct Compiled {
     pub(super) plugin: Result<Plugin, CompileError>,
 }
 
-/// Versions that were refused, as the source calls them, and on what grounds: on others they may pass.
+/// Versions that were looked at in vain, as the source calls them. Those that were refused for what hosts knew are here with where they
+/// come from: they may pass when hosts know better.
 #[derive(Debug, Default)]
-pub(super) struct Tried {
-    versions: HashSet<String>,
-    grounds: Grounds,
-}
+pub(super) struct Tried(HashMap<String, Option<Origin>>);
 
 impl Tried {
-    /// Forgets what was refused on other grounds than these.
-    pub(super) fn under(&mut self, grounds: Grounds) {
-        if self.grounds != grounds {
-            *self = Self { versions: HashSet::new(), grounds };
-        }
+    /// Whether a version need not be looked at again, where hosts know by now what `allows` an origin.
+    pub(super) fn has(&self, version: &str, allows: impl Fn(&Origin) -> bool) -> bool {
+        self.0.get(version).is_some_and(|outweighed| !outweighed.as_ref().is_some_and(allows))
     }
 
-    pub(super) fn has(&self, version: &str) -> bool {
-        self.versions.contains(version)
-    }
-
-    pub(super) fn note(&mut self, version: String) {
-        self.versions.insert(version);
+    pub(super) fn note(&mut self, version: String, outweighed: Option<Origin>) {
+        self.0.insert(version, outweighed);
     }
 }
 
 impl Slot {
+    /// How long the source, the compiler and what hosts know are waited for: as long as it takes, where there is nothing to go on with.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        self.good.is_some().then_some(PATIENCE)
+    }
+
     /// Notes why the newest version is not in use.
     pub(super) fn refuse(&mut self, trouble: ModuleError) {
         (self.refused, self.trouble) = (Some(trouble.clone()), Some(trouble));
@@ -119,16 +115,10 @@ impl Compiling {
 
     /// What has come of it; none if that takes longer than `patience`, or an event has had that much before.
     pub(super) async fn done(&mut self, patience: Option<Duration>) -> Option<Compiled> {
-        let joined = match patience {
-            None => self.work.join_next().await,
-            Some(patience) => {
-                let patience = if self.waited { Duration::ZERO } else { patience };
-                let joined = tokio::time::timeout(patience, self.work.join_next()).await.ok();
-                self.waited |= joined.is_none();
-                joined?
-            }
-        };
-        let compiled = match joined {
+        let patience = patience.map(|patience| if self.waited { Duration::ZERO } else { patience });
+        let joined = within(patience, self.work.join_next()).await;
+        self.waited |= joined.is_none();
+        let compiled = match joined? {
             Some(Ok(compiled)) => compiled,
             Some(Err(error)) => Err(CompileError::Failed(error.to_string())),
             None => Err(CompileError::Failed("nobody is at it".to_owned())),

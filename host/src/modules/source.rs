@@ -55,6 +55,13 @@ pub struct Upload {
     pub version_id: Option<String>,
 }
 
+impl Upload {
+    /// What is known of it from then on.
+    pub fn known(&self) -> Known {
+        Known { tag: self.tag.clone(), signature: self.signature.clone() }
+    }
+}
+
 /// Why a module could not be fetched. The message names the place and what would mend it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]

@@ -1,11 +1,10 @@
 //! What is asked, and known, of modules that others upload.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::records::Records;
 use super::signature::Signers;
-use super::{Origin, Record, Refusal, Sign, Source, Upload, Version};
+use super::{Origin, Record, Refusal, Sign, Source, Told, Upload, Version};
 use crate::digest::sha256;
 use crate::ledger::{LedgerError, Notes};
 use crate::policy::{ModulesPolicy, Pin};
@@ -15,14 +14,7 @@ pub(super) struct Uploads {
     signers: Signers,
     rollback_after: Option<u32>,
     /// What all hosts know of modules.
-    pub(super) records: Records,
-}
-
-/// What hosts know that decides which modules are run: what was refused may pass when it is otherwise.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Grounds {
-    newest: Option<(Version, String)>,
-    given_up: BTreeSet<String>,
+    records: Records,
 }
 
 impl Uploads {
@@ -70,22 +62,13 @@ impl Uploads {
 
     /// Has all hosts know that a module is run. Not if another host was quicker with something newer.
     pub(super) async fn accept(&self, name: &str, origin: &Origin) -> Result<(), LedgerError> {
-        self.records.change(name, |record| self.accept_in(record, origin)).await
+        let accept = |record: &mut Record| self.allows_by(record, origin).is_ok() && record.accept(origin);
+        self.records.change(name, accept).await
     }
 
-    /// Reads what hosts know of a module, of which this one runs `in_use`.
-    pub(super) async fn recall(&self, name: &str, in_use: Option<&Origin>) -> Result<(), LedgerError> {
-        let more = |record: &mut Record| {
-            // It may be that this could not be written down.
-            if let Some(origin) = in_use {
-                self.accept_in(record, origin);
-            }
-        };
-        self.records.read(name, more).await
-    }
-
-    fn accept_in(&self, record: &mut Record, origin: &Origin) -> bool {
-        self.allows_by(record, origin).is_ok() && record.accept(origin)
+    /// Reads what hosts know of a module.
+    pub(super) async fn recall(&self, name: &str) -> Result<(), LedgerError> {
+        self.records.read(name).await
     }
 
     /// Has all hosts know what an attempt of `handler` says of the module that it ran, which may be the end of it.
@@ -109,17 +92,18 @@ impl Uploads {
     }
 
     /// What a process may begin with, of what hosts know, as the source calls it, the newest first.
-    pub(super) fn usable(&self, record: &Record) -> Vec<String> {
-        record.usable(|by| self.signers.trusts(by)).into_iter().map(str::to_owned).collect()
+    pub(super) fn usable(&self, name: &str) -> Vec<String> {
+        self.records.last(name).usable(|by| self.signers.trusts(by)).into_iter().map(str::to_owned).collect()
     }
 
-    /// What the verdict on a module that was refused may have hung on.
-    pub(super) fn grounds(&self, record: &Record) -> Grounds {
-        let given_up = record.digests.iter().filter(|told| told.given_up.is_some());
-        Grounds {
-            newest: self.newest(record).map(|(version, digest)| (version.clone(), digest.to_owned())),
-            given_up: given_up.map(|told| told.digest.clone()).collect(),
-        }
+    /// What the source calls a digest, each time that it was uploaded, as far as hosts know.
+    pub(super) fn version_ids(&self, name: &str, digest: &str) -> Vec<String> {
+        self.records.last(name).of(digest).map(Told::version_ids).unwrap_or_default()
+    }
+
+    /// Why a digest is not to be run again, if so.
+    pub(super) fn given_up(&self, name: &str, digest: &str) -> Option<String> {
+        self.records.last(name).given_up(digest).map(str::to_owned)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 
 use crate::digest::sha256;
-use crate::modules::{Fetched, Known, Source, SourceError, SourceErrorKind, Upload, Which};
+use crate::modules::{Fetched, Source, SourceError, SourceErrorKind, Upload, Which};
 
 /// One module's versions, the oldest first.
 pub(crate) struct Bucket {
@@ -15,6 +15,8 @@ pub(crate) struct Bucket {
     pub(crate) asked: Mutex<Vec<String>>,
     /// Whether the newest can be read by nobody.
     pub(crate) unreadable: Mutex<bool>,
+    /// The versions that nobody can read, if they are asked for by their names.
+    pub(crate) hidden: Mutex<Vec<String>>,
     /// Whether the newest was deleted since.
     pub(crate) deleted: Mutex<bool>,
     /// How often the newest was handed out.
@@ -38,6 +40,7 @@ impl Bucket {
             uploads: Mutex::default(),
             asked: Mutex::default(),
             unreadable: Mutex::default(),
+            hidden: Mutex::default(),
             deleted: Mutex::default(),
             fetched: Mutex::default(),
         })
@@ -62,16 +65,18 @@ impl Bucket {
 impl Source for Bucket {
     async fn fetch(&self, module: &str, which: Which<'_>, _: u64) -> Result<Fetched, SourceError> {
         let uploads = self.uploads.lock().unwrap();
+        let hidden = match which {
+            Which::Newest(_) => *self.unreadable.lock().unwrap(),
+            Which::Version(id) => self.hidden.lock().unwrap().iter().any(|hidden| hidden == id),
+        };
+        if hidden {
+            return Err(SourceError { kind: SourceErrorKind::Denied, message: format!("{module} cannot be read") });
+        }
         let upload = match which {
-            Which::Newest(_) if *self.unreadable.lock().unwrap() => {
-                return Err(SourceError { kind: SourceErrorKind::Denied, message: format!("{module} cannot be read") });
-            }
             Which::Newest(_) if *self.deleted.lock().unwrap() => None,
             Which::Newest(known) => {
                 let newest = uploads.last();
-                let is_known =
-                    |newest: &Upload, known: &Known| known.tag == newest.tag && known.signature == newest.signature;
-                if newest.zip(known).is_some_and(|(newest, known)| is_known(newest, known)) {
+                if newest.zip(known).is_some_and(|(newest, known)| *known == newest.known()) {
                     return Ok(Fetched::Unchanged);
                 }
                 *self.fetched.lock().unwrap() += 1;

@@ -1,6 +1,8 @@
 use clap::Parser;
+use tempfile::TempDir;
 
 use super::*;
+use crate::modules::signing::{NewKeys, SecretKey};
 use crate::testing::guests;
 
 #[derive(Parser)]
@@ -21,7 +23,10 @@ const GRANTED: &str = "ecs = { clusters = [\"*\"], allow = [\"drain\"] }";
 
 /// Runs `hostler check` on a file of that name and a policy; their folder reads as `DIR`.
 fn check(name: &str, bytes: &[u8], policy: &str, flags: &[&str]) -> (u8, String) {
-    let folder = tempfile::tempdir().unwrap();
+    check_in(&tempfile::tempdir().unwrap(), name, bytes, policy, flags)
+}
+
+fn check_in(folder: &TempDir, name: &str, bytes: &[u8], policy: &str, flags: &[&str]) -> (u8, String) {
     let path = |name: &str| folder.path().join(name);
     std::fs::create_dir_all(path(name).parent().unwrap()).unwrap();
     std::fs::write(path(name), bytes).unwrap();
@@ -182,6 +187,7 @@ fn json_says_the_same() {
           "module": "drain.wasm",
           "name": "drain",
           "pinned": null,
+          "refused": [],
           "unused": [
             {
               "grant": "grants.ec2 allow \"read\"",
@@ -251,4 +257,45 @@ fn a_handler_that_is_pinned_to_another_asks_nothing_of_this_one() {
         told["handlers"][0]["pinned"],
         json!({ "to": { "sha256": "a".repeat(64) }, "digest": digest, "fits": false })
     );
+}
+
+#[test]
+fn what_handlers_know_by_several_names_is_taken_by_the_one_that_it_is_signed_for() {
+    let keys = NewKeys::make(None).unwrap();
+    let key = SecretKey::read(&keys.secret, None).unwrap();
+    let trusted = policy(GRANTED)
+        .replace("allow-unsigned = true", &format!("trusted-keys = [{:?}]", keys.trusted))
+        .replace("drain.wasm", "team/drain.wasm");
+    let both = format!(
+        "{trusted}[[handler]]\nname = \"other\"\nmodule = \"other/drain.wasm\"\nevent.source = [\"aws.health\"]\n"
+    );
+    let signed_as = |name: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let signature = key.sign(&drain(), name, None, jiff::Timestamp::UNIX_EPOCH).unwrap();
+        std::fs::write(folder.path().join("drain.wasm.minisig"), signature).unwrap();
+        check_in(&folder, "drain.wasm", &drain(), &both, &[])
+    };
+    let (code, text) = signed_as("team/drain.wasm");
+    assert_eq!(code, FITS, "{text}");
+    insta::assert_snapshot!(text, @r#"
+    DIR/drain.wasm fits DIR/hostler.toml
+
+    handler "drain" uses it as team/drain.wasm, and grants all that it imports
+
+    handler "other" uses it as other/drain.wasm, and does not take it so: it was signed as team/drain.wasm, and is here as other/drain.wasm: sign it with --name other/drain.wasm, or put it where team/drain.wasm belongs
+    "#);
+    let (code, text) = signed_as("third/drain.wasm");
+    assert_eq!(code, MISFIT, "{text}");
+    insta::assert_snapshot!(text, @r#"
+    DIR/drain.wasm does not fit DIR/hostler.toml
+
+    the host refuses it, since it
+      was signed as third/drain.wasm, and is here as team/drain.wasm: sign it with --name team/drain.wasm, or put it where third/drain.wasm belongs
+      was signed as third/drain.wasm, and is here as other/drain.wasm: sign it with --name other/drain.wasm, or put it where third/drain.wasm belongs
+
+    handler "drain" uses it as team/drain.wasm
+
+    handler "other" uses it as other/drain.wasm, and does not grant 1 import
+      set the event's container instance to DRAINING (ecs.drain): it has no ecs grant; to allow it, add ecs = { clusters = ["…"], allow = ["drain"] } to its [handler.grants] (line 11)
+    "#);
 }

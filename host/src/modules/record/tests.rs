@@ -111,6 +111,40 @@ fn what_is_learned_of_a_digest_later_is_noted() {
 }
 
 #[test]
+fn what_another_has_told_of_a_digest_is_learned_once() {
+    let told = Told {
+        digest: "new".to_owned(),
+        version_id: Some("id".to_owned()),
+        accepted: [(KEY.to_string(), Accepted { version: "3".parse().unwrap(), version_id: None })].into(),
+        pinned: true,
+        worked: ["h".to_owned()].into(),
+        crashes: [("other".to_owned(), 2)].into(),
+        given_up: Some("it crashes".to_owned()),
+    };
+    for mut record in [Record::default(), record()] {
+        assert!(record.learn(&told));
+        assert_eq!(record.of("new"), Some(&told));
+        assert!(!record.learn(&told));
+    }
+    let mut record = record();
+    record.note(&origin("new", "4"), "other", &Sign::Ended, Some(3));
+    let before = record.clone();
+    record.learn(&Told { worked: [].into(), given_up: None, version_id: None, pinned: false, ..told });
+    assert_eq!(record, before, "it is all older, or no trial any more");
+}
+
+#[test]
+fn what_is_learned_takes_no_version_from_the_digest_that_has_it() {
+    let mut late = Record::default();
+    late.accept(&origin("late", "2.0"));
+    let mut record = Record::default();
+    record.accept(&Origin { accepted: false, ..origin("late", "2.0") });
+    record.accept(&origin("new", "2"));
+    record.learn(late.of("late").unwrap());
+    assert_eq!(record.newest(|_| true).map(|(_, digest)| digest), Some("new"));
+}
+
+#[test]
 fn what_works_between_begins_the_row_anew_and_an_end_ends_the_trial() {
     let mut record = record();
     for sign in [crash(), crash(), Sign::Worked, crash(), crash(), Sign::Ended, crash(), crash(), crash(), crash()] {

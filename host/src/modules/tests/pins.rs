@@ -41,6 +41,18 @@ async fn a_process_finds_what_it_is_pinned_to_among_earlier_versions() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_nobody_could_read_is_found_as_soon_as_somebody_can() {
+    let signed = Signed::new(Bucket::versioned());
+    signed.upload(&guests::done(), "1");
+    signed.upload(&guests::abandon(), "2");
+    signed.bucket.hidden.lock().unwrap().push("v1".to_owned());
+    let (host, pin) = (signed.host(), Pin::Sha256(sha256(guests::done())));
+    assert!(digest(&host, Some(&pin)).await.is_err());
+    signed.bucket.hidden.lock().unwrap().clear();
+    assert_eq!(digest(&host, Some(&pin)).await, Ok(sha256(guests::done())));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_pinned_module_has_to_be_signed_too() {
     let signed = Signed::new(Bucket::unversioned());
     signed.bucket.put(&guests::done(), None);

@@ -282,6 +282,19 @@ async fn what_was_looked_at_in_vain_is_looked_at_again_when_hosts_know_better() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_earlier_version_that_is_given_up_while_it_is_compiled_is_not_begun_with() {
+    let (signed, other) = before_rubbish().await;
+    let next = signed.host();
+    refresh_is_due().await;
+    let mut begins = Box::pin(next.current("m.wasm", None));
+    while *signed.bucket.asked.lock().unwrap() != ["v2"] {
+        assert!(polled_once(&mut begins).await.is_none(), "it begins with version 2");
+    }
+    crashes(&other).await;
+    assert_eq!(begins.await.unwrap().module.digest, sha256(guests::done()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn going_back_goes_to_nothing_older_than_what_another_host_has_accepted() {
     let signed = Signed::new(Bucket::versioned());
     let (host, other) = (signed.host(), signed.host());
@@ -306,7 +319,7 @@ async fn what_became_older_while_it_was_compiled_is_refused_and_taken_when_it_is
     signed.upload(&guests::abandon(), "1");
     let Ok(Fetched::New(upload)) = signed.bucket.fetch("m.wasm", Which::Newest(None), 0).await else { panic!() };
     let told = host.origin("m.wasm", None, &upload).unwrap();
-    let known = Some(Known { tag: upload.tag, signature: upload.signature });
+    let known = Some(upload.known());
     let module = host.sandbox.compile(&upload.bytes, told.digest.clone()).unwrap();
     let compiling = Compiling::new(known, told, async move { Ok(module) });
     host.slot("m.wasm", None).lock().await.compiling = Some(compiling);
