@@ -17,7 +17,7 @@ use crate::ledger::{DirStore, Store};
 use crate::lifecycle::Lifecycle;
 #[cfg(feature = "live")]
 use crate::modules::SourceError;
-use crate::modules::{Compiler, DirSource, Modules, OneFile, Source};
+use crate::modules::{self, Compiler, DirSource, Modules, OneFile, Source};
 #[cfg(feature = "live")]
 use crate::policy::LedgerPolicy;
 use crate::policy::{Location, Policy};
@@ -33,9 +33,6 @@ const ATTEMPTS: u32 = 16;
 
 /// Attempts side by side, at most: each may take the memory that its handler's limit allows. More of them wait for their turn.
 const MOST_ATTEMPTS: u32 = 128;
-
-/// Where in the ledger's store hosts tell each other of modules.
-const MODULES: &str = "modules";
 
 /// The largest recording that is held in memory until it is put into a bucket, in bytes: there are as many as attempts.
 #[cfg(feature = "live")]
@@ -243,7 +240,7 @@ fn assemble(
     let modules = match pace {
         Pace::Real => {
             let compiler = (Arc::clone(&sandbox), Compiler::child());
-            Modules::new(source, compiler, clock, &policy.modules, ledger.notes(MODULES))
+            Modules::new(source, compiler, clock, &policy.modules, ledger.notes(modules::NOTES))
         }
         Pace::Virtual => Modules::of_this_machine(source, Arc::clone(&sandbox), clock, &policy.modules),
     };

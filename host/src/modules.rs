@@ -31,6 +31,9 @@ pub use accept::Refusal;
 pub use compile::{Child, CompileError, Compiler, load};
 pub use dir::{DirSource, OneFile};
 pub use record::{Origin, Record, Sign, Told};
+#[cfg(test)]
+pub(crate) use records::put_record;
+pub use records::{NOTES, recorded};
 #[cfg(feature = "live")]
 pub use s3::S3Source;
 use slot::{Compiled, Compiling, Slot};

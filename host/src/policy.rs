@@ -157,6 +157,16 @@ pub enum Location {
     Dir(PathBuf),
 }
 
+impl Location {
+    /// Where the object or the file of that name is, for people.
+    pub fn locate(&self, name: &str) -> String {
+        match self {
+            Self::S3 { bucket, prefix } => format!("s3://{bucket}/{prefix}{name}"),
+            Self::Dir(folder) => folder.join(name).display().to_string(),
+        }
+    }
+}
+
 /// As the policy writes it.
 impl std::fmt::Display for Location {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

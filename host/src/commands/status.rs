@@ -3,6 +3,7 @@
 mod amiss;
 mod item;
 mod list;
+mod plugins;
 mod row;
 mod story;
 #[cfg(test)]
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use self::plugins::Plugins;
 use super::desk::{self, Refusal, write_lines};
 use super::policy::PolicyFile;
 use crate::assemble;
@@ -36,6 +38,9 @@ pub struct Arguments {
     /// Show so many items; the others are only counted
     #[arg(long, value_name = "NUMBER", default_value_t = 100, conflicts_with_all = ["json", "instance"])]
     limit: usize,
+    /// Tell what hosts know of the plugins of the policy: which versions were accepted, are on trial, have worked or were given up
+    #[arg(long, conflicts_with_all = ["instance", "limit", "check"])]
+    plugins: bool,
     /// Say only what is stuck (overdue, late or finishing for long), damaged or left to a hook's timeout, for monitoring
     #[arg(long, conflicts_with_all = ["json", "instance", "limit"])]
     check: bool,
@@ -63,7 +68,11 @@ attempt that ended, `lease` (`holder`, `item`, `since`, `until`, or null), `orde
 (`decision`, with `why`, or `result` and `by`; `tell`, what Auto Scaling is told; `sent`, `at`; or null). An object that cannot be read has `error` and nothing else. The story has \
 `instance`, `account`, `region`, `open` (items as above, each with `told`, its attempts) and `ended` (each with `item`, `event`, `kind`, \
 `handler`, `happened`, `taken`, `ended`, `decision`, and `why` or `result` and `by`, `lifecycle`, `attempts` and `told`). An attempt has \
-`attempt`, `began`, `ended`, `outcome`, `note` and `module`. Keys may be added.";
+`attempt`, `began`, `ended`, `outcome`, `note` and `module`; `given-up` says of modules why they are not run any more.
+
+Each line of --plugins --json has `module`, `place` (of its newest version), `handlers`, `newest` (`version` and `digest` of what no other may be older \
+than, or null) and `digests`, in the order in which hosts came to know them: each has `digest`, `version-id`, `accepted` (by key: `version`, \
+`version-id`), `pinned`, `worked` (handlers), `crashes` (in a row, by handler) and `given-up` (why, or null). Keys may be added.";
 
 /// All of it was read.
 const READ: u8 = 0;
@@ -96,11 +105,16 @@ impl Arguments {
             Some(instance) => {
                 let known = desk::known(ledgers, instance).await?;
                 let known = known.ok_or_else(|| Refusal::nothing(desk::unknown(instance, &place)))?;
-                story::tell(out, instance, &known, now, self.json)?;
+                story::tell(out, instance, &known, &Plugins::read(&policy, &store).await, now, self.json)?;
                 Ok(READ)
             }
+            None if self.plugins => Ok(Plugins::read(&policy, &store).await.tell(out, self.json)?),
             None if self.json => list::as_json(out, &ledgers, now).await,
-            None => list::as_table(out, &ledgers, &place, now, self.limit).await,
+            None => {
+                let code = list::as_table(out, &ledgers, &place, now, self.limit).await?;
+                Plugins::read(&policy, &store).await.warn(out)?;
+                Ok(code)
+            }
         }
     }
 }

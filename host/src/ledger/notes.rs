@@ -30,7 +30,14 @@ struct Note<T> {
 impl Ledger {
     /// The notes in `folder`.
     pub fn notes<T>(&self, folder: &'static str) -> Notes<T> {
-        Notes { store: Arc::clone(&self.store), folder, kind: PhantomData }
+        Notes::new(Arc::clone(&self.store), folder)
+    }
+}
+
+impl<T> Notes<T> {
+    /// Those in `folder` of a ledger's store.
+    pub fn new(store: Arc<dyn Store>, folder: &'static str) -> Self {
+        Self { store, folder, kind: PhantomData }
     }
 }
 

@@ -5,7 +5,32 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Record, Source};
 use crate::digest::sha256;
-use crate::ledger::{LedgerError, Notes};
+use crate::ledger::{LedgerError, Notes, Store};
+use crate::policy::Location;
+
+/// The folder of a ledger's store in which hosts tell each other of modules.
+pub const NOTES: &str = "modules";
+
+/// What hosts that take their modules from `source` have told each other of one, in the store of their ledger.
+pub async fn recorded(store: &Arc<dyn Store>, source: &Location, module: &str) -> Result<Record, LedgerError> {
+    Notes::new(Arc::clone(store), NOTES).read(&note(module, &source.locate(module))).await
+}
+
+/// Writes a record for others to read.
+#[cfg(test)]
+pub(crate) async fn put_record(store: &Arc<dyn Store>, source: &Location, module: &str, record: &Record) {
+    let write = |written: &mut Record| {
+        written.clone_from(record);
+        true
+    };
+    Notes::new(Arc::clone(store), NOTES).change(&note(module, &source.locate(module)), write).await.unwrap();
+}
+
+/// The name of a module's note: readable, and told from that of the same name in another `place`.
+fn note(module: &str, place: &str) -> String {
+    let readable = module.replace(|char: char| !char.is_ascii_alphanumeric(), "-");
+    format!("{readable}-{}", &sha256(place)[..16])
+}
 
 /// The records of modules, by what those are called.
 pub(super) struct Records {
@@ -124,10 +149,8 @@ impl Records {
         Arc::clone(turns.entry(module.to_owned()).or_default())
     }
 
-    /// The name of a module's note: readable, and told from the same name in another source.
     fn note(&self, module: &str) -> String {
-        let readable = module.replace(|char: char| !char.is_ascii_alphanumeric(), "-");
-        format!("{readable}-{}", &sha256(self.source.locate(module))[..16])
+        note(module, &self.source.locate(module))
     }
 }
 
@@ -140,7 +163,7 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::ledger::tests::scripted::{Fate, Scripted};
-    use crate::ledger::{MemoryStore, Page, Store, Stored, WriteError};
+    use crate::ledger::{MemoryStore, Page, Stored, WriteError};
     use crate::modules::tests::ledger_over;
     use crate::modules::{Origin, Sign};
     use crate::ports::PortError;
@@ -223,6 +246,19 @@ mod tests {
         host.change("m", |record| record.note(&second, "h2", &Sign::Ended, Some(1))).await.unwrap();
         other.read("m").await.unwrap();
         assert!(other.last("m").given_up("second").is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_finds_what_hosts_have_written() {
+        let (store, [host, _]) = hosts();
+        host.change("m.wasm", |record| record.note(&Origin::built_here("digest"), "h", &Sign::Ended, None))
+            .await
+            .unwrap();
+        let (store, source): (Arc<dyn Store>, _) =
+            (store, Location::S3 { bucket: "bucket".into(), prefix: String::new() });
+        assert_eq!(recorded(&store, &source, "m.wasm").await.unwrap(), host.last("m.wasm"));
+        assert_ne!(host.last("m.wasm"), Record::default());
+        assert_eq!(recorded(&store, &source, "other.wasm").await.unwrap(), Record::default());
     }
 
     #[tokio::test(start_paused = true)]

@@ -260,11 +260,18 @@ mod tests {
 
     use super::*;
     use crate::aws::fake::{Fake, Reply};
+    use crate::policy::Location;
 
     const MAX_SIZE: u64 = 32 * 1024 * 1024;
 
     fn source(fake: &Fake) -> S3Source {
         S3Source::new(Client::new(&fake.config()), "modules", "plugins/")
+    }
+
+    #[test]
+    fn it_is_where_the_policy_says() {
+        let policy = Location::S3 { bucket: "modules".into(), prefix: "plugins/".into() };
+        assert_eq!(source(&Fake::always(Reply::new(200, ""))).locate("a.wasm"), policy.locate("a.wasm"));
     }
 
     async fn fetch(fake: &Fake, known: Option<&str>, max_size: u64) -> Result<Fetched, SourceError> {

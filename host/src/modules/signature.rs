@@ -60,7 +60,7 @@ impl Signers {
     }
 
     /// Whether a key is one of theirs, by what minisign calls it.
-    pub(super) fn trusts(&self, key: &str) -> bool {
+    pub fn trusts(&self, key: &str) -> bool {
         let is = |known: &Key| known.id.to_string() == key;
         self.trusted.iter().any(is) && !self.revoked.iter().any(is)
     }

@@ -1,11 +1,13 @@
 //! The story of one instance: its open work and its ended work, with every attempt.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use jiff::Timestamp;
 use serde_json::json;
 
 use super::item::{OpenItem, Past};
+use super::plugins::Plugins;
 use crate::clock::words::{brief, due, relative, to_the_second};
 use crate::commands::desk::{Known, short, write_lines};
 use crate::diagnosis;
@@ -17,11 +19,18 @@ pub(super) fn tell(
     out: &mut dyn Write,
     instance: &InstanceId,
     known: &Known,
+    plugins: &Plugins<'_>,
     now: Timestamp,
     json: bool,
 ) -> io::Result<()> {
     let Known { ledger, open, ended } = known;
     let place = ledger.place();
+    let ran = ended.items.iter().map(|ended| (&ended.handler, &ended.told));
+    let ran = ran.chain(open.items.iter().map(|item| (&item.handler, &item.told)));
+    let given_up: BTreeMap<&str, &str> = ran
+        .flat_map(|(handler, told)| told.iter().map(move |told| (handler, told.module.as_str())))
+        .filter_map(|(handler, module)| Some((module, plugins.given_up(handler, module)?)))
+        .collect();
     if json {
         let items = open.items.iter().map(|item| OpenItem::of(open, item, place, now).with_attempts(item));
         let story = json!({
@@ -30,12 +39,17 @@ pub(super) fn tell(
             "region": place.region,
             "open": items.collect::<Vec<_>>(),
             "ended": ended.items.iter().map(Past::from).collect::<Vec<_>>(),
+            "given-up": given_up,
         });
         return writeln!(out, "{}", visible_json(&story));
     }
     let mut lines = vec![format!("{instance} in account {}, {}", place.account, place.region)];
     lines.extend(ended.items.iter().flat_map(|ended| of_ended(ended, now)));
     lines.extend(open.items.iter().flat_map(|item| of_open(open, item, now)));
+    if !given_up.is_empty() {
+        lines.push(String::new());
+    }
+    lines.extend(given_up.iter().map(|(module, why)| format!("plugin {} was given up: {why}", short(module))));
     write_lines(out, lines.iter().map(String::as_str))
 }
 
