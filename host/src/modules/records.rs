@@ -53,7 +53,7 @@ impl Held {
     /// Adds to `record` what could not be written down. Says whether that is new to it.
     fn add_unwritten(&self, record: &mut Record) -> bool {
         let unwritten = self.unwritten.iter().filter_map(|digest| self.record.of(digest));
-        unwritten.fold(false, |new, told| record.learn(told) || new)
+        unwritten.filter(|told| record.learn(told)).count() > 0
     }
 }
 
