@@ -104,8 +104,10 @@ pub struct ModulesPolicy {
 /// Whose modules are accepted. Keys are those of minisign, in base64.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Trust {
-    /// `trusted-keys`.
+    /// `trusted-keys` of `[modules]`: those whom handlers trust that name none themselves.
     pub keys: Vec<String>,
+    /// `trusted-keys` of handlers, by the module that they run: nothing else is taken as that.
+    pub of_modules: BTreeMap<String, Vec<String>>,
     /// `revoked-keys`.
     pub revoked: Vec<String>,
     /// `allow-unsigned`: whether a module without a signature is accepted.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::event::Kind;
 use crate::files::{self, ReadError};
-use crate::modules::signature::key_id;
+use crate::modules::signature::{KeyId, key_id};
 use crate::policy::{Grants, Handler, Instances, Mistake, Mistakes, Policy, Trust, schema};
 
 /// A larger file is no policy.
@@ -137,6 +137,11 @@ fn as_text(name: &str, read: &Result<Policy, PolicyError>) -> String {
                 if let Some(pin) = &handler.pin {
                     text += &format!("   runs {pin} alone, whatever is uploaded\n");
                 }
+                let own = policy.modules.trust.of_modules.get(&handler.module).into_iter().flatten();
+                for (index, (id, key)) in named(own).enumerate() {
+                    let whose = if index == 0 { "runs only what is signed by" } else { "or by" };
+                    text += &format!("   {whose} key {id}  {key}\n");
+                }
                 text += &format!("   takes {}\n", kinds(handler).join(", "));
                 for line in powers(handler) {
                     text += &format!("   {line}\n");
@@ -175,6 +180,7 @@ fn as_json(name: &str, read: &Result<Policy, PolicyError>) -> Value {
                 "name": handler.name,
                 "module": handler.module,
                 "pin": handler.pin,
+                "trusted-keys": policy.modules.trust.of_modules.get(&handler.module).map(|of_its_own| keys(of_its_own)),
                 "takes": kinds(handler),
                 "may": powers(handler),
             })).collect::<Vec<_>>(),
@@ -198,20 +204,27 @@ pub(super) fn counted(count: usize, what: &str) -> String {
 }
 
 /// Whose plugins are taken, in words and lines. Keys are called as log lines and `hostler keygen` call them.
-fn signers(Trust { keys, revoked, unsigned }: &Trust) -> String {
-    // Where nobody is trusted, no signature is looked at.
-    if keys.is_empty() {
-        return "anybody's, signed or not\n".to_owned();
+fn signers(Trust { keys, revoked, unsigned, .. }: &Trust) -> String {
+    let mut lines = match (keys.is_empty(), unsigned) {
+        // Where nobody is trusted, no signature is looked at.
+        (true, true) => "anybody's, signed or not\n",
+        (true, false) => "signed, as each handler says\n",
+        (false, true) => "not signed, or signed by\n",
+        (false, false) => "signed by\n",
     }
-    let mut lines = if *unsigned { "not signed, or signed by\n" } else { "signed by\n" }.to_owned();
-    let named = |key: &String| Some((key_id(key)?, key.clone()));
-    for (id, key) in keys.iter().filter_map(named) {
+    .to_owned();
+    for (id, key) in named(keys) {
         lines += &format!("   key {id}  {key}\n");
     }
-    for (id, key) in revoked.iter().filter_map(named) {
+    for (id, key) in named(revoked) {
         lines += &format!("   but not by {id}  {key}, which is revoked\n");
     }
     lines
+}
+
+/// Public keys, and what they are called by.
+fn named<'k>(keys: impl IntoIterator<Item = &'k String>) -> impl Iterator<Item = (KeyId, &'k String)> {
+    keys.into_iter().filter_map(|key| Some((key_id(key)?, key)))
 }
 
 /// Public keys, with what they are called by.

@@ -4,6 +4,7 @@
 //! `file` is the name it is signed for, `version` orders it among the modules of that name, and `timestamp`, which the tool writes
 //! by itself, is the version where there is no other. Nothing of a signature is read before it is verified.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use base64::Engine as _;
@@ -21,6 +22,8 @@ pub(crate) const SIGNATURE_BYTES: u64 = 8 << 10;
 #[derive(Debug)]
 pub struct Signers {
     trusted: Vec<Key>,
+    /// For the modules that have their own.
+    of_modules: HashMap<String, Vec<Key>>,
     revoked: Vec<Key>,
     unsigned: bool,
 }
@@ -56,21 +59,28 @@ impl Signers {
     /// Those of a policy.
     pub fn new(trust: &Trust) -> Self {
         let keys = |texts: &[String]| texts.iter().filter_map(|text| Key::of(text)).collect();
-        Self { trusted: keys(&trust.keys), revoked: keys(&trust.revoked), unsigned: trust.unsigned }
+        let of_modules = trust.of_modules.iter().map(|(module, texts)| (module.clone(), keys(texts)));
+        let (trusted, of_modules) = (keys(&trust.keys), of_modules.collect());
+        Self { trusted, of_modules, revoked: keys(&trust.revoked), unsigned: trust.unsigned }
     }
 
-    /// Whether a key is one of theirs, by what minisign calls it.
-    pub fn trusts(&self, key: &str) -> bool {
+    /// Whether a key is one of theirs for `module`, by what minisign calls it.
+    pub fn trusts(&self, module: &str, key: &str) -> bool {
         let is = |known: &Key| known.id.to_string() == key;
-        self.trusted.iter().any(is) && !self.revoked.iter().any(is)
+        self.trusted_for(module).iter().any(is) && !self.revoked.iter().any(is)
+    }
+
+    fn trusted_for(&self, module: &str) -> &[Key] {
+        self.of_modules.get(module).unwrap_or(&self.trusted)
     }
 
     /// What was signed of `module`, whose content is `bytes`; none if it has no signature and needs none.
     pub fn verify(&self, module: &str, bytes: &[u8], signature: Option<&str>) -> Result<Option<Signed>, Refusal> {
+        let unsigned = self.unsigned && !self.of_modules.contains_key(module);
         match signature {
             // Where nobody is trusted, no signature says anything.
-            _ if self.trusted.is_empty() && self.unsigned => Ok(None),
-            None if self.unsigned => Ok(None),
+            _ if self.trusted.is_empty() && unsigned => Ok(None),
+            None if unsigned => Ok(None),
             None => Err(Refusal::because(format!(
                 "is not signed, and only signed modules are taken: sign it with `hostler sign`, which says how it is uploaded with its \
                  signature; in a folder that is {module}.minisig beside it"
@@ -90,11 +100,17 @@ impl Signers {
         if self.revoked.iter().any(|key| key.id == by) {
             return Err(Refusal::because(format!("is signed by key {by}, which is revoked: sign it with another")));
         }
-        let Some(key) = self.trusted.iter().find(|key| key.id == by) else {
-            let trusted: Vec<String> = self.trusted.iter().map(|key| key.id.to_string()).collect();
+        let keys = self.trusted_for(module);
+        let Some(key) = keys.iter().find(|key| key.id == by) else {
+            let trusted: Vec<String> = keys.iter().map(|key| key.id.to_string()).collect();
+            let (what, whose) = if self.of_modules.contains_key(module) {
+                (format!(" for {module}"), " of its handlers")
+            } else {
+                Default::default()
+            };
             return Err(Refusal::because(format!(
-                "is signed by key {by}, which is not trusted: sign it with {}, or trust {by} too, with the second line of its .pub in \
-                 trusted-keys",
+                "is signed by key {by}, which is not trusted{what}: sign it with {}, or trust {by} too, with the second line of its .pub in \
+                 trusted-keys{whose}",
                 trusted.join(" or ")
             )));
         };
@@ -228,7 +244,7 @@ mod tests {
 
     fn signers(trusted: &[&Signer], revoked: &[&Signer]) -> Signers {
         let keys = |signers: &[&Signer]| signers.iter().map(|signer| signer.keys.trusted.clone()).collect();
-        Signers::new(&Trust { keys: keys(trusted), revoked: keys(revoked), unsigned: false })
+        Signers::new(&Trust { keys: keys(trusted), revoked: keys(revoked), ..Trust::default() })
     }
 
     /// Why it is refused, with the ids of `signers` as A, B and so on.
@@ -261,6 +277,35 @@ mod tests {
             let text = refused(&trusted, "a.wasm", MODULE, Some(&other.sign("a.wasm", None)), &[&one, &other]);
             assert_eq!(text, "is signed by key B, which is revoked: sign it with another");
         }
+    }
+
+    #[test]
+    fn who_is_trusted_for_a_module_signs_that_and_nobody_else_does() {
+        let [team, other, house] = [(); 3].map(|()| Signer::new());
+        let keys = |signer: &Signer| vec![signer.keys.trusted.clone()];
+        let own = [("team/a.wasm".to_owned(), keys(&team)), ("other/a.wasm".to_owned(), keys(&other))];
+        let trust =
+            |unsigned| Trust { keys: keys(&house), of_modules: own.clone().into(), unsigned, ..Trust::default() };
+        for unsigned in [false, true] {
+            let signers = Signers::new(&trust(unsigned));
+            let verified = |signer: &Signer, module: &str| {
+                let verified = signers.verify(module, MODULE, Some(&signer.sign(module, None))).is_ok();
+                assert_eq!(signers.trusts(module, &signer.keys.id.to_string()), verified, "{module}");
+                verified
+            };
+            assert!(verified(&team, "team/a.wasm") && verified(&other, "other/a.wasm") && verified(&house, "a.wasm"));
+            for (signer, module) in [(&other, "team/a.wasm"), (&house, "team/a.wasm"), (&team, "a.wasm")] {
+                assert!(!verified(signer, module), "{module}");
+            }
+            assert!(signers.verify("team/a.wasm", MODULE, None).is_err(), "it has to be signed, whatever others need");
+            assert_eq!(signers.verify("a.wasm", MODULE, None).is_ok(), unsigned);
+        }
+        let signers = Signers::new(&trust(false));
+        let text = refused(&signers, "team/a.wasm", MODULE, Some(&house.sign("team/a.wasm", None)), &[&team, &house]);
+        insta::assert_snapshot!(text, @"is signed by key B, which is not trusted for team/a.wasm: sign it with A, or trust B too, with the second line of its .pub in trusted-keys of its handlers");
+        let revoked = Signers::new(&Trust { revoked: keys(&team), ..trust(false) });
+        assert!(revoked.verify("team/a.wasm", MODULE, Some(&team.sign("team/a.wasm", None))).is_err());
+        assert!(!revoked.trusts("team/a.wasm", &team.keys.id.to_string()));
     }
 
     #[test]

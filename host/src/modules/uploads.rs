@@ -40,16 +40,16 @@ impl Uploads {
 
     /// Whether what hosts know, as far as this one has read, allows a module to be run.
     pub(super) fn allows(&self, name: &str, origin: &Origin) -> Result<(), Refusal> {
-        self.allows_by(&self.records.last(name), origin)
+        self.allows_by(name, &self.records.last(name), origin)
     }
 
     /// Whether `record` allows a module to be run. What a handler is pinned to need not ask.
-    fn allows_by(&self, record: &Record, origin: &Origin) -> Result<(), Refusal> {
+    fn allows_by(&self, name: &str, record: &Record, origin: &Origin) -> Result<(), Refusal> {
         let digest = &origin.digest;
         if !origin.accepted {
             return Ok(());
         }
-        if let (Some(version), Some(newest)) = (origin.version(), self.newest(record)) {
+        if let (Some(version), Some(newest)) = (origin.version(), record.newest(|by| self.signers.trusts(name, by))) {
             may_follow(version, digest, newest)?;
         }
         if let Some(why) = record.given_up(digest) {
@@ -62,7 +62,7 @@ impl Uploads {
 
     /// Has all hosts know that a module is run. Not if another host was quicker with something newer.
     pub(super) async fn accept(&self, name: &str, origin: &Origin) -> Result<(), LedgerError> {
-        let accept = |record: &mut Record| self.allows_by(record, origin).is_ok() && record.accept(origin);
+        let accept = |record: &mut Record| self.allows_by(name, record, origin).is_ok() && record.accept(origin);
         self.records.change(name, accept).await
     }
 
@@ -80,20 +80,15 @@ impl Uploads {
         sign: &Sign,
     ) -> Result<(), LedgerError> {
         let note = |record: &mut Record| {
-            let accepted = origin.accepted && self.allows_by(record, origin).is_ok();
+            let accepted = origin.accepted && self.allows_by(name, record, origin).is_ok();
             record.note(&Origin { accepted, ..origin.clone() }, handler, sign, self.rollback_after)
         };
         self.records.change(name, note).await
     }
 
-    /// What was accepted as the newest version, by those who are trusted.
-    fn newest<'r>(&self, record: &'r Record) -> Option<(&'r Version, &'r str)> {
-        record.newest(|by| self.signers.trusts(by))
-    }
-
     /// What a process may begin with, of what hosts know, as the source calls it, the newest first.
     pub(super) fn usable(&self, name: &str) -> Vec<String> {
-        self.records.last(name).usable(|by| self.signers.trusts(by)).into_iter().map(str::to_owned).collect()
+        self.records.last(name).usable(|by| self.signers.trusts(name, by)).into_iter().map(str::to_owned).collect()
     }
 
     /// What the source calls a digest, each time that it was uploaded, as far as hosts know.

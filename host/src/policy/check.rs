@@ -1,9 +1,10 @@
 //! From what the file says to a [`Policy`]: defaults, bounds, and what only shows when several keys are seen together.
 
 mod host;
+mod trust;
 mod warnings;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,10 +14,10 @@ use super::file::{
     GrantsSection, HandlerSection, LimitsSection, ModulesSection, SshSection,
 };
 use super::pattern::EventPattern;
-use super::texts::{PublicKey, Sha256, VersionId};
+use super::texts::{Sha256, VersionId};
 use super::{
     AutoScalingGrant, CommandPattern, Ec2Grant, EcsGrant, Finish, Grants, Handler, HostKeys, Instances, LARGEST_MODULE,
-    Limits, Location, Mistakes, ModulesPolicy, NamePatterns, Pattern, Pin, Policy, SshGrant, Trust,
+    Limits, Location, Mistakes, ModulesPolicy, NamePatterns, Pattern, Pin, Policy, SshGrant,
 };
 use crate::digest::sha256;
 use crate::reading::units::{Size, Time};
@@ -44,7 +45,7 @@ fn policy(reading: &mut Reading<'_>, file: File) -> Option<Policy> {
             file.modules,
             "[modules] with source = \"s3://BUCKET/PREFIX/\" or \"dir:PATH\" below it",
         )
-        .and_then(|section| modules(reading, section));
+        .and_then(|section| modules(reading, section, trust::is_named_by_all(file.handler.as_ref())));
     let recordings = file.recordings.and_then(|section| host::store(reading, section.at, section.value.0.store));
     let ledger = file.ledger.and_then(|section| host::ledger(reading, section));
     let queue_at = file.queue.as_ref().map_or(0, |section| section.at);
@@ -60,71 +61,33 @@ fn policy(reading: &mut Reading<'_>, file: File) -> Option<Policy> {
     let mut handlers = Vec::new();
     let in_folder = modules.as_ref().is_some_and(|modules| matches!(modules.source, Location::Dir(_)));
     let rollback_after = modules.as_ref().and_then(|modules| modules.rollback_after);
-    let mut seen = Seen { in_folder, rollback_after, ..Seen::default() };
+    let revoked = modules.as_ref().map(|modules| modules.trust.revoked.clone()).unwrap_or_default();
+    let mut seen = Seen { in_folder, rollback_after, revoked, ..Seen::default() };
     for section in written.map(|handlers| handlers.0).unwrap_or_default() {
         if let Some(handler) = handler(reading, section, &mut seen) {
             handlers.push(Arc::new(handler));
         }
     }
     let (digest, warnings) = (String::new(), Vec::new());
-    let policy =
-        Policy { modules: modules?, recordings, ledger, queue, imds, agent, sweep, handlers, digest, warnings };
+    let mut modules = modules?;
+    modules.trust.of_modules = trust::of_modules(seen.trusted);
+    let policy = Policy { modules, recordings, ledger, queue, imds, agent, sweep, handlers, digest, warnings };
     left_out(reading, modules_at, queue_at, &policy);
     Some(policy)
 }
 
-fn modules(reading: &mut Reading<'_>, At { at, value }: Section<ModulesSection>) -> Option<ModulesPolicy> {
+/// `named` says whether each handler names those whom it trusts.
+fn modules(reading: &mut Reading<'_>, At { at, value }: Section<ModulesSection>, named: bool) -> Option<ModulesPolicy> {
     let section = value.0;
     let source = reading.required(at, "source", section.source, "source = \"s3://BUCKET/PREFIX/\" or \"dir:PATH\"");
     let refresh =
         reading.within("refresh", section.refresh, Time::seconds(10), Time::seconds(0)..=Time::seconds(86_400));
     let max_size = reading.within("max-size", section.max_size, Size::mib(32), Size::kib(1)..=Size(LARGEST_MODULE));
     let rollback_after = reading.count("rollback-after", section.rollback_after, 3, 0..=100);
-    let trust = trust(reading, at, section.trusted_keys, section.revoked_keys, section.allow_unsigned);
+    let keys = (section.trusted_keys, section.revoked_keys);
+    let trust = trust::of_all(reading, at, keys, section.allow_unsigned, named);
     let rollback_after = (rollback_after > 0).then_some(rollback_after);
     Some(ModulesPolicy { source: source?, refresh: refresh.0, max_size: max_size.0, trust: trust?, rollback_after })
-}
-
-fn trust(
-    reading: &mut Reading<'_>,
-    at: usize,
-    trusted: Option<At<Vec<At<PublicKey>>>>,
-    revoked: Option<At<Vec<At<PublicKey>>>>,
-    unsigned: Option<At<bool>>,
-) -> Option<Trust> {
-    let lost = trusted.as_ref().is_some_and(|keys| reading.lost_part(keys.at));
-    let keys_at = trusted.as_ref().map_or(at, |keys| keys.at);
-    let trusted = trusted.map(|keys| keys.value).unwrap_or_default();
-    let revoked = revoked.map(|keys| keys.value).unwrap_or_default();
-    for key in &trusted {
-        if let Some(revoked) = revoked.iter().find(|revoked| revoked.value.0 == key.value.0) {
-            let message = format!("the key on line {} is trusted: remove it there", reading.findings.line(key.at));
-            reading.findings.mistake(revoked.at, message);
-        }
-    }
-    let text = |keys: Vec<At<PublicKey>>| keys.into_iter().map(|key| key.value.0).collect::<Vec<_>>();
-    let trust = Trust {
-        keys: text(trusted),
-        revoked: text(revoked),
-        unsigned: unsigned.as_ref().is_some_and(|unsigned| unsigned.value),
-    };
-    match unsigned {
-        Some(At { value: true, at }) if !trust.keys.is_empty() => {
-            let message = "a plugin without a signature is taken from whoever can write to the source: whoever is no signer \
-                           leaves it out, so remove this line once all plugins are signed";
-            reading.findings.warn(at, message);
-        }
-        Some(At { value: true, .. }) => {}
-        _ if lost => return None,
-        _ if trust.keys.is_empty() => {
-            let message = "no plugin can be accepted: name who may sign them, trusted-keys = [\"RW…\"] (`hostler keygen` makes a \
-                           key), or write allow-unsigned = true to take them from whoever can write to the source";
-            reading.findings.mistake(keys_at, message);
-            return None;
-        }
-        _ => {}
-    }
-    Some(trust)
 }
 
 /// What was said before a handler: of modules, and by earlier handlers.
@@ -133,8 +96,12 @@ struct Seen {
     /// Whether modules come from a folder.
     in_folder: bool,
     rollback_after: Option<u32>,
+    /// The keys that are revoked.
+    revoked: Vec<String>,
     /// The line of each name.
     names: HashMap<String, usize>,
+    /// Whom the first handler of each module trusts, by itself, and its line.
+    trusted: BTreeMap<String, (usize, Option<Vec<String>>)>,
     patterns: Vec<(String, Pattern)>,
 }
 
@@ -152,6 +119,9 @@ fn handler(reading: &mut Reading<'_>, At { at, value }: Section<HandlerSection>,
         }
     }
     let event = event.map(|event| (event.at, EventPattern::read(event.at, &event.value, reading)));
+    if let Some(module) = &module {
+        trust::of_handler(reading, at, &module.0, section.trusted_keys, seen);
+    }
     let pin = pin(reading, section.sha256, section.version_id, seen.in_folder);
     let finish = finish(reading, section.finish);
     if let (None, Some(after)) = (&pin, seen.rollback_after)

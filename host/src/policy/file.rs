@@ -61,7 +61,8 @@ pub(super) struct ModulesSection {
     pub(super) refresh: Option<At<Time>>,
     /// The largest module that is accepted: 32MiB unless said otherwise, at most 512MiB.
     pub(super) max_size: Option<At<Size>>,
-    /// Minisign public keys of those who may sign plugins. A plugin that none of them has signed is refused.
+    /// Minisign public keys of those who may sign plugins. A plugin that none of them has signed is refused. They count for the handlers
+    /// that have no trusted-keys of their own.
     pub(super) trusted_keys: Option<At<Vec<At<PublicKey>>>>,
     /// Minisign public keys that were trusted once: what they have signed is refused, and the log says why.
     pub(super) revoked_keys: Option<At<Vec<At<PublicKey>>>>,
@@ -145,6 +146,9 @@ pub(super) struct HandlerSection {
     pub(super) sha256: Option<At<Sha256>>,
     /// Runs nothing but this version of the object, in a bucket with versions, however old it is.
     pub(super) version_id: Option<At<VersionId>>,
+    /// Minisign public keys of those who alone may sign its module, instead of those of [modules]: a plugin that none of them has signed is
+    /// refused, also with allow-unsigned. All handlers of a module have to name the same.
+    pub(super) trusted_keys: Option<At<Vec<At<PublicKey>>>>,
     /// Which events it takes.
     #[schemars(required)]
     pub(super) event: Option<At<EventPattern>>,

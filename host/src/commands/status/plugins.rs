@@ -87,7 +87,7 @@ impl<'p> Plugins<'p> {
             Ok(record) => record,
             Err(error) => return json!({ "module": module, "error": error.to_string() }),
         };
-        let newest = record.newest(|by| self.signers.trusts(by));
+        let newest = record.newest(|by| self.signers.trusts(module, by));
         json!({
             "module": module,
             "place": self.policy.modules.source.locate(module),
@@ -110,19 +110,19 @@ impl<'p> Plugins<'p> {
                         .to_owned(),
                 );
             }
-            Ok(record) => lines.extend(record.digests.iter().rev().map(|told| self.line(record, told))),
+            Ok(record) => lines.extend(record.digests.iter().rev().map(|told| self.line(module, record, told))),
             Err(error) => lines.push(format!("  what hosts know of it cannot be read: {error}")),
         }
         lines
     }
 
-    fn line(&self, record: &Record, told: &Told) -> String {
+    fn line(&self, module: &str, record: &Record, told: &Told) -> String {
         let Told { digest, accepted, pinned, worked, crashes, given_up, .. } = told;
-        let newest = record.newest(|by| self.signers.trusts(by));
+        let newest = record.newest(|by| self.signers.trusts(module, by));
         let mut words = Vec::new();
         for (by, accepted) in accepted {
             let version = &accepted.version;
-            let counts = if !self.signers.trusts(by) {
+            let counts = if !self.signers.trusts(module, by) {
                 ", which is not trusted"
             } else if newest == Some((version, digest)) {
                 ", the newest"
@@ -137,7 +137,9 @@ impl<'p> Plugins<'p> {
         }
         if *pinned {
             words.push("a handler was pinned to it".to_owned());
-        } else if worked.is_empty() && (accepted.is_empty() || accepted.keys().any(|by| self.signers.trusts(by))) {
+        } else if worked.is_empty()
+            && (accepted.is_empty() || accepted.keys().any(|by| self.signers.trusts(module, by)))
+        {
             words.push("on trial".to_owned());
         }
         if !worked.is_empty() {

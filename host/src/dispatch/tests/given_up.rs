@@ -1,7 +1,9 @@
 //! A new plugin that crashes, and the one before it.
 
 use super::*;
-use crate::modules::Compiler;
+use crate::ledger::{Notes, Page, Store, Stored, Version, WriteError};
+use crate::modules::{Compiler, NOTES, Record};
+use crate::ports::PortError;
 use crate::testing::bucket::Bucket;
 
 const PATIENT: &str = "[handler.finish]\nmax-attempts = 9";
@@ -13,9 +15,14 @@ fn host_of(bucket: &Arc<Bucket>, sections: &str) -> Host {
 
 /// The same host, or the next process of it, with plugins from `bucket`.
 fn uploaded(host: Host, bucket: &Arc<Bucket>) -> Host {
+    let notes = host.dispatch.ledger.notes(NOTES);
+    noted(host, bucket, notes)
+}
+
+fn noted(host: Host, bucket: &Arc<Bucket>, notes: Notes<Record>) -> Host {
     let Host { dispatch, recorder, store } = host;
     let compiler = (Arc::clone(&dispatch.sandbox), Compiler::Here);
-    let (clock, notes) = (Arc::clone(&dispatch.ports.clock), dispatch.ledger.notes("modules"));
+    let clock = Arc::clone(&dispatch.ports.clock);
     let modules = Modules::new(bucket.clone(), compiler, clock, &dispatch.policy.modules, notes);
     Host { dispatch: Dispatch { modules, ..dispatch }, recorder, store }
 }
@@ -142,4 +149,42 @@ async fn what_works_is_not_given_up_for_what_it_does_once_later() {
     for number in 3..8 {
         assert_eq!(host.work(another(number)).await.attempts, 2, "it is still the new one");
     }
+}
+
+/// A store that never answers who writes to it.
+struct Silent;
+
+#[async_trait]
+impl Store for Silent {
+    async fn read(&self, _: &str) -> Result<Option<Stored>, PortError> {
+        Ok(None)
+    }
+
+    async fn write(&self, _: &str, _: Vec<u8>, _: Option<&Version>) -> Result<Version, WriteError> {
+        std::future::pending().await
+    }
+
+    async fn remove(&self, _: &str, _: &Version) -> Result<(), WriteError> {
+        std::future::pending().await
+    }
+
+    async fn list(&self, _: &str, _: Option<&str>) -> Result<Page, PortError> {
+        Ok(Page::default())
+    }
+
+    fn locate(&self, key: &str) -> String {
+        key.to_owned()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_has_ended_waits_for_no_note_beyond_its_door() {
+    let bucket = Bucket::unversioned();
+    bucket.put(&guests::done(), None);
+    let host = noted(host(None, ""), &bucket, Notes::new(Arc::new(Silent), NOTES));
+    // Ten of the thirty seconds are for the end.
+    let closes = Instant::now() + Duration::from_secs(30);
+    let event = terminating();
+    let step = tokio::time::timeout_at(closes, host.dispatch.step(&event, Some(closes))).await;
+    assert!(matches!(step, Ok(Ok(Step::Ended(_)))), "{step:?}");
 }

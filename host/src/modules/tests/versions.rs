@@ -22,6 +22,17 @@ async fn an_older_version_is_refused_by_every_host_and_the_newer_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_older_version_is_refused_by_handlers_that_say_whom_they_trust_too() {
+    let mut signed = Signed::new(Bucket::unversioned());
+    let trust = &mut signed.policy.modules.trust;
+    trust.of_modules.insert("m.wasm".to_owned(), std::mem::take(&mut trust.keys));
+    signed.upload(&guests::abandon(), "2");
+    assert_eq!(digest(&signed.host(), None).await, Ok(sha256(guests::abandon())));
+    signed.upload(&guests::done(), "1");
+    assert!(digest(&signed.host(), None).await.unwrap_err().contains("version 2 was accepted before"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_version_belongs_to_the_bytes_that_were_accepted_as_it() {
     let signed = Signed::new(Bucket::versioned());
     let (old, new) = (guests::done(), guests::abandon());

@@ -97,6 +97,7 @@ fn what_is_not_written_has_its_default() {
             max_size: 33554432,
             trust: Trust {
                 keys: [],
+                of_modules: {},
                 revoked: [],
                 unsigned: true,
             },
@@ -200,7 +201,7 @@ module = \"other.wasm\"
     hostler.toml:8:10: "/drain.wasm" is not the name of a module: it is looked up below modules.source, so it must not begin with /
       8 | module = "/drain.wasm"
         |          ^
-    hostler.toml:9:1: unknown key "colour" (allowed here: name, module, sha256, version-id, event, finish, limits, grants, config)
+    hostler.toml:9:1: unknown key "colour" (allowed here: name, module, sha256, version-id, trusted-keys, event, finish, limits, grants, config)
       9 | colour = "red"
         | ^
     hostler.toml:11:1: no event has a field "sources": did you mean "source"?
@@ -267,7 +268,7 @@ module = \"other.wasm\"
 fn what_was_wrong_is_not_reported_missing_too() {
     insta::assert_snapshot!(mistakes(&format!("{MODULES}[[handler]]\nname = 5\nmodul = \"a.wasm\"\nevent = 7\n")), @r#"
     5:8: expected a text in quotes, found integer 5
-    6:1: unknown key "modul", did you mean "module"? (allowed here: name, module, sha256, version-id, event, finish, limits, grants, config)
+    6:1: unknown key "modul", did you mean "module"? (allowed here: name, module, sha256, version-id, trusted-keys, event, finish, limits, grants, config)
     7:9: a pattern is a table, such as [handler.event] with source = ["aws.ec2"] below it
     "#);
     insta::assert_snapshot!(mistakes(&with("grants.ecs = { clusters = [5], allow = 7 }")), @r#"
@@ -321,6 +322,53 @@ fn who_may_sign_has_to_be_said_or_that_nobody_has_to() {
     insta::assert_snapshot!(mistakes(&modules("allow-unsigned = false")), @r#"1:1: no plugin can be accepted: name who may sign them, trusted-keys = ["RW…"] (`hostler keygen` makes a key), or write allow-unsigned = true to take them from whoever can write to the source"#);
     insta::assert_snapshot!(mistakes(&modules("allow-unsigned = true\ntrusted-keys = [\"x\"]")), @"4:17: not a minisign public key: write the second line of the .pub file, 56 characters that begin with RW");
     insta::assert_snapshot!(mistakes(&modules(&format!("trusted-keys = [{KEY}]\nrevoked-keys = [{KEY}]"))), @"4:17: the key on line 3 is trusted: remove it there");
+}
+
+#[test]
+fn who_may_sign_a_module_is_the_same_for_all_its_handlers() {
+    let other = KEY.replace("M0QTa", "M0QTb");
+    let handler = |name: &str, module: &str, rest: &str| {
+        format!("[[handler]]\nname = \"{name}\"\nmodule = \"{module}.wasm\"\n{rest}\nevent.source = [\"aws.ec2\"]\n")
+    };
+    let with = |modules: &str, handlers: &[String]| {
+        format!("[modules]\nsource = \"dir:dist\"\n{modules}\n{}", handlers.concat())
+    };
+    let own = format!("trusted-keys = [{KEY}, {other}]");
+    let again = format!("trusted-keys = [{other}, {KEY}]");
+    let trust = |modules: &str| {
+        let handlers =
+            [handler("a", "m", &own), handler("b", "m", &again), handler("c", "n", &format!("trusted-keys = [{KEY}]"))];
+        sound(&with(modules, &handlers)).modules.trust
+    };
+    // There need be no others where each has its own.
+    for modules in ["", "allow-unsigned = true", &format!("trusted-keys = [{KEY}]")] {
+        let of_modules = trust(modules).of_modules;
+        assert_eq!(
+            of_modules.iter().map(|(module, keys)| (module.as_str(), keys.len())).collect::<Vec<_>>(),
+            [("m.wasm", 2), ("n.wasm", 1)]
+        );
+    }
+    let mistaken = |modules: &str, first: &str, second: &str| {
+        mistakes(&with(modules, &[handler("a", "m", first), handler("b", "m", second)]))
+    };
+    insta::assert_snapshot!(mistaken("", &own, ""), @r#"
+    1:1: no plugin can be accepted: name who may sign them, trusted-keys = ["RW…"] (`hostler keygen` makes a key), or write allow-unsigned = true to take them from whoever can write to the source
+    9:1: the handler on line 4 runs m.wasm too, and has other trusted-keys: who may sign a module is the same for all its handlers
+    "#);
+    insta::assert_snapshot!(mistaken("allow-unsigned = true", &own, &format!("trusted-keys = [{KEY}]")), @"12:16: the handler on line 4 runs m.wasm too, and has other trusted-keys: who may sign a module is the same for all its handlers");
+    insta::assert_snapshot!(mistaken("allow-unsigned = true", "", &own), @"12:16: the handler on line 4 runs m.wasm too, and has other trusted-keys: who may sign a module is the same for all its handlers");
+    insta::assert_snapshot!(mistaken(&format!("revoked-keys = [{other}]"), &own, &again), @"
+    7:77: this key is in revoked-keys of [modules]: name another
+    12:17: this key is in revoked-keys of [modules]: name another
+    ");
+    insta::assert_snapshot!(mistaken("", "trusted-keys = []", "trusted-keys = []"), @"
+    7:16: nobody could sign this plugin: name at least one key, or leave trusted-keys out to trust those of [modules]
+    12:16: nobody could sign this plugin: name at least one key, or leave trusted-keys out to trust those of [modules]
+    ");
+    insta::assert_snapshot!(mistaken("", "trusted-keys = [\"x\"]", "trusted-keys = [\"x\"]"), @"
+    7:17: not a minisign public key: write the second line of the .pub file, 56 characters that begin with RW
+    12:17: not a minisign public key: write the second line of the .pub file, 56 characters that begin with RW
+    ");
 }
 
 #[test]
