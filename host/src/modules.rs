@@ -4,6 +4,7 @@
 //! Owns freshness, acceptance and the compiled modules. Knows nothing of events or of what a module does.
 
 pub mod accept;
+mod ask;
 pub mod compile;
 mod dir;
 mod earlier;
@@ -43,7 +44,6 @@ use uploads::Uploads;
 pub use version::Version;
 
 use crate::clock::Clock;
-use crate::digest::sha256;
 use crate::ledger::Notes;
 use crate::policy::{ModulesPolicy, Pin};
 use crate::sandbox::{Module, Sandbox};
@@ -57,7 +57,7 @@ pub struct Modules {
     refresh: Duration,
     max_size: u64,
     /// None if whoever runs this host has built them.
-    uploads: Option<Uploads>,
+    uploads: Option<Arc<Uploads>>,
     slots: Mutex<Slots>,
 }
 
@@ -91,18 +91,6 @@ pub struct ModuleError {
     pub passes: bool,
 }
 
-/// How long the source, or the compiler, is waited for when there is a good module to go on with. A module of 32 MiB takes about a second
-/// inside a region.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// What comes of `work`; none if that takes longer than `patience`, which may have no end.
-async fn within<T>(patience: Option<Duration>, work: impl Future<Output = T>) -> Option<T> {
-    match patience {
-        None => Some(work.await),
-        Some(patience) => tokio::time::timeout(patience, work).await.ok(),
-    }
-}
-
 impl Modules {
     /// Modules that others upload to `source`, under the policy's `[modules]`. `notes` is where hosts tell each other of them.
     pub fn new(
@@ -112,7 +100,7 @@ impl Modules {
         policy: &ModulesPolicy,
         notes: Notes<Record>,
     ) -> Self {
-        let uploads = Some(Uploads::new(Arc::clone(&source), policy, notes));
+        let uploads = Some(Arc::new(Uploads::new(Arc::clone(&source), policy, notes)));
         Self { compiler, uploads, ..Self::of_this_machine(source, sandbox, clock, policy) }
     }
 
@@ -222,11 +210,11 @@ impl Modules {
         self.go_back(name, pin, slot);
         self.judge_anew(name, slot);
         match self.fetch(name, pin, slot).await {
-            Ok(Fetched::Unchanged) => slot.trouble = slot.refused.clone(),
-            Ok(Fetched::New(upload)) => {
+            Ok(None) => slot.trouble = slot.refused.clone(),
+            Ok(Some((upload, origin))) => {
                 let known = upload.known();
                 slot.outweighed = None;
-                let judged = self.origin(name, pin, &upload).and_then(|origin| {
+                let judged = origin.and_then(|origin| {
                     let allowed = self.allows(name, &origin);
                     slot.outweighed = allowed.is_err().then(|| origin.clone());
                     allowed.map(|()| origin)
@@ -360,29 +348,9 @@ impl Modules {
         }
     }
 
-    /// Where an upload comes from, if it passes every check that nothing but itself decides.
-    fn origin(&self, name: &str, pin: Option<&Pin>, upload: &Upload) -> Result<Origin, Refusal> {
-        let built_here = || Ok(Origin::built_here(&sha256(&upload.bytes)));
-        self.uploads.as_ref().map_or_else(built_here, |uploads| uploads.origin(name, pin, upload))
-    }
-
     /// Whether what hosts know allows a module to be run.
     fn allows(&self, name: &str, origin: &Origin) -> Result<(), Refusal> {
         self.uploads.as_ref().map_or(Ok(()), |uploads| uploads.allows(name, origin))
-    }
-
-    /// Whether what hosts know by now allows a digest to be run: another may have taken a newer one, or given this one up.
-    async fn still_allows(
-        &self,
-        name: &str,
-        pin: Option<&Pin>,
-        patience: Option<Duration>,
-        origin: &Origin,
-    ) -> Result<(), Refusal> {
-        if let Err(error) = self.recall(name, pin, patience).await {
-            tracing::warn!(module = name, %error, "what hosts know of a module cannot be read again: what was known counts");
-        }
-        self.allows(name, origin)
     }
 
     /// Puts a plugin in the place of the one in use.
@@ -409,32 +377,6 @@ impl Modules {
         slot.previous = before.or_else(|| slot.previous.take());
         (slot.refused, slot.trouble) = (None, None);
         slot.said.clear();
-    }
-
-    /// Reads what hosts know of a module.
-    async fn recall(&self, name: &str, pin: Option<&Pin>, patience: Option<Duration>) -> Result<(), ModuleError> {
-        let (None, Some(uploads)) = (pin, &self.uploads) else { return Ok(()) };
-        let message = match within(patience, uploads.recall(name)).await {
-            Some(Ok(())) => return Ok(()),
-            Some(Err(error)) => error.to_string(),
-            None => format!("what hosts know of {} was not answered within {PATIENCE:?}", self.source.locate(name)),
-        };
-        Err(ModuleError { message, passes: true })
-    }
-
-    /// Asks the source.
-    async fn fetch(&self, name: &str, pin: Option<&Pin>, slot: &Slot) -> Result<Fetched, SourceError> {
-        let which = match pin {
-            Some(Pin::VersionId(version)) => Which::Version(version),
-            _ => Which::Newest(slot.known.as_ref()),
-        };
-        let fetch = self.source.fetch(name, which, self.max_size);
-        within(slot.patience(), fetch).await.unwrap_or_else(|| Err(self.late(name)))
-    }
-
-    fn late(&self, name: &str) -> SourceError {
-        let message = format!("{} did not answer within {PATIENCE:?}", self.source.locate(name));
-        SourceError { kind: SourceErrorKind::Unavailable, message }
     }
 
     /// Says that what the source has is not taken, if there is one to go on with. Else an earlier one is looked for first.

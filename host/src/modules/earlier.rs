@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
+use super::ask::PATIENCE;
 use super::slot::{Compiling, Slot};
 use super::{
-    CompileError, Fetched, ModuleError, Modules, Origin, PATIENCE, Plugin, Refusal, SourceError, SourceErrorKind,
-    Upload, Which,
+    CompileError, Fetched, ModuleError, Modules, Origin, Plugin, Refusal, SourceError, SourceErrorKind, Upload, Which,
 };
 use crate::policy::Pin;
 use crate::sandbox::Module;
@@ -189,7 +189,8 @@ impl Modules {
         match self.source.fetch(name, Which::Version(version_id), self.max_size).await? {
             Fetched::Unchanged => Err(Refusal::because("has not changed").into()),
             Fetched::New(upload) => {
-                let origin = self.origin(name, pin, &upload)?;
+                let (upload, origin) = self.judge(name, pin, upload).await?;
+                let origin = origin?;
                 match self.allows(name, &origin) {
                     Ok(()) => Ok((upload, origin)),
                     Err(refusal) => Err(Untaken::Outweighed(refusal, origin)),

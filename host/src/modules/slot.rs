@@ -7,7 +7,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinSet;
 
-use super::{CompileError, Known, ModuleError, Origin, PATIENCE, Plugin, SourceErrorKind, within};
+use super::ask::{PATIENCE, within};
+use super::{CompileError, Known, ModuleError, Origin, Plugin, SourceErrorKind};
 use crate::sandbox::Module;
 
 /// What is known of one module. Locked while it is fetched, so that there is one fetch at a time.

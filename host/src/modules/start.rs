@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::{Modules, PATIENCE, SourceError, SourceErrorKind, Which};
+use super::ask::PATIENCE;
+use super::{Modules, SourceError, SourceErrorKind, Which};
 use crate::policy::Pin;
 use crate::side_by_side::side_by_side;
 

@@ -6,7 +6,9 @@ use std::collections::VecDeque;
 
 use async_trait::async_trait;
 
+use super::ask::PATIENCE;
 use super::*;
+use crate::digest::sha256;
 use crate::ledger::{Ledger, MemoryStore, Store};
 use crate::ports::{AccountId, Place, Region};
 use crate::sandbox::{Capacity, Pace};

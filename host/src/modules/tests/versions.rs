@@ -329,7 +329,8 @@ async fn what_became_older_while_it_was_compiled_is_refused_and_taken_when_it_is
     assert!(digest(&other, None).await.is_ok());
     signed.upload(&guests::abandon(), "1");
     let Ok(Fetched::New(upload)) = signed.bucket.fetch("m.wasm", Which::Newest(None), 0).await else { panic!() };
-    let told = host.origin("m.wasm", None, &upload).unwrap();
+    let (upload, told) = host.judge("m.wasm", None, upload).await.unwrap();
+    let told = told.unwrap();
     let known = Some(upload.known());
     let module = host.sandbox.compile(&upload.bytes, told.digest.clone()).unwrap();
     let compiling = Compiling::new(known, told, async move { Ok(module) });
