@@ -218,8 +218,9 @@ impl Record {
         let accepted =
             other.accepted.iter().filter(|(_, accepted)| !self.has_another_as(&accepted.version, &other.digest));
         let accepted = accepted.map(|(by, accepted)| (by.clone(), accepted.clone())).collect::<Vec<_>>();
-        let told = self.told(&other.digest);
-        let before = told.clone();
+        let new = || Told { digest: other.digest.clone(), ..Told::default() };
+        let before = self.of(&other.digest).cloned().unwrap_or_else(new);
+        let mut told = before.clone();
         told.version_id = told.version_id.take().or_else(|| other.version_id.clone());
         for (by, accepted) in accepted {
             told.accept(by, accepted);
@@ -232,7 +233,11 @@ impl Record {
         }
         told.crashes.retain(|handler, _| !told.worked.contains(handler));
         told.given_up = told.given_up.take().or_else(|| other.given_up.clone());
-        *told != before
+        let learned = told != before;
+        if learned {
+            *self.told(&other.digest) = told;
+        }
+        learned
     }
 
     fn has_another_as(&self, version: &Version, digest: &str) -> bool {

@@ -10,7 +10,7 @@ use crate::commands::desk::{short, write_lines};
 use crate::commands::policy::counted;
 use crate::ledger::{LedgerError, Store};
 use crate::modules::signature::Signers;
-use crate::modules::{self, Record, Told};
+use crate::modules::{self, Record, Told, Version};
 use crate::policy::{Handler, Policy};
 use crate::telemetry::visible_json;
 
@@ -62,8 +62,13 @@ impl<'p> Plugins<'p> {
     /// Says which of them runs an older version than was uploaded, since the last that hosts came to know was given up.
     pub(super) fn warn(&self, out: &mut dyn Write) -> io::Result<()> {
         let given_up = |plugin: &&Plugin<'_>| {
-            let last = plugin.record.as_ref().ok().and_then(|record| record.digests.last());
-            last.is_some_and(|told| told.given_up.is_some())
+            let Ok(record) = &plugin.record else { return false };
+            let Some(last) = record.digests.last().filter(|told| told.given_up.is_some()) else { return false };
+            // What had worked before may have been signed again, with a higher one.
+            let outdone = self
+                .newest(plugin.module, record)
+                .is_some_and(|(newest, _)| last.accepted.values().all(|accepted| accepted.version < *newest));
+            !outdone
         };
         for plugin in self.plugins.iter().filter(given_up) {
             let module = plugin.module;
@@ -81,13 +86,17 @@ impl<'p> Plugins<'p> {
         plugin.record.as_ref().ok()?.given_up(digest)
     }
 
+    fn newest<'r>(&self, module: &str, record: &'r Record) -> Option<(&'r Version, &'r str)> {
+        record.newest(|by| self.signers.trusts(module, by))
+    }
+
     fn as_json(&self, plugin: &Plugin<'_>) -> serde_json::Value {
         let Plugin { module, handlers, record } = plugin;
         let record = match record {
             Ok(record) => record,
             Err(error) => return json!({ "module": module, "error": error.to_string() }),
         };
-        let newest = record.newest(|by| self.signers.trusts(module, by));
+        let newest = self.newest(module, record);
         json!({
             "module": module,
             "place": self.policy.modules.source.locate(module),
@@ -118,7 +127,7 @@ impl<'p> Plugins<'p> {
 
     fn line(&self, module: &str, record: &Record, told: &Told) -> String {
         let Told { digest, accepted, pinned, worked, crashes, given_up, .. } = told;
-        let newest = record.newest(|by| self.signers.trusts(module, by));
+        let newest = self.newest(module, record);
         let mut words = Vec::new();
         for (by, accepted) in accepted {
             let version = &accepted.version;
@@ -149,3 +158,6 @@ impl<'p> Plugins<'p> {
         format!("  {} {}", short(digest), words.join("; "))
     }
 }
+
+#[cfg(test)]
+mod tests;

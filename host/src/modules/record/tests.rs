@@ -140,8 +140,14 @@ fn what_is_learned_takes_no_version_from_the_digest_that_has_it() {
     let mut record = Record::default();
     record.accept(&Origin { accepted: false, ..origin("late", "2.0") });
     record.accept(&origin("new", "2"));
-    record.learn(late.of("late").unwrap());
+    assert!(!record.learn(late.of("late").unwrap()));
     assert_eq!(record.newest(|_| true).map(|(_, digest)| digest), Some("new"));
+    // Nor is it worth a place then.
+    let mut record = Record::default();
+    record.accept(&origin("new", "2"));
+    let before = record.clone();
+    assert!(!record.learn(late.of("late").unwrap()));
+    assert_eq!(record, before);
 }
 
 #[test]
