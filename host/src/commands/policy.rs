@@ -204,10 +204,11 @@ pub(super) fn counted(count: usize, what: &str) -> String {
 }
 
 /// Whose plugins are taken, in words and lines. Keys are called as log lines and `hostler keygen` call them.
-fn signers(Trust { keys, revoked, unsigned, .. }: &Trust) -> String {
+fn signers(Trust { keys, of_modules, revoked, unsigned }: &Trust) -> String {
     let mut lines = match (keys.is_empty(), unsigned) {
         // Where nobody is trusted, no signature is looked at.
-        (true, true) => "anybody's, signed or not\n",
+        (true, true) if of_modules.is_empty() => "anybody's, signed or not\n",
+        (true, true) => "anybody's, signed or not, where a handler names no keys\n",
         (true, false) => "signed, as each handler says\n",
         (false, true) => "not signed, or signed by\n",
         (false, false) => "signed by\n",

@@ -44,7 +44,7 @@ pub struct Arguments {
     /// Say only what is stuck (overdue, late or finishing for long), damaged or left to a hook's timeout, for monitoring
     #[arg(long, conflicts_with_all = ["json", "instance", "limit"])]
     check: bool,
-    /// Print JSON: a line for each item, all of them, in the order of their instances; or one object for the story
+    /// Print JSON: a line for each item, all of them, in the order of their instances, or for each plugin; or one object for the story
     #[arg(long)]
     json: bool,
 }
@@ -68,7 +68,7 @@ attempt that ended, `lease` (`holder`, `item`, `since`, `until`, or null), `orde
 (`decision`, with `why`, or `result` and `by`; `tell`, what Auto Scaling is told; `sent`, `at`; or null). An object that cannot be read has `error` and nothing else. The story has \
 `instance`, `account`, `region`, `open` (items as above, each with `told`, its attempts) and `ended` (each with `item`, `event`, `kind`, \
 `handler`, `happened`, `taken`, `ended`, `decision`, and `why` or `result` and `by`, `lifecycle`, `attempts` and `told`). An attempt has \
-`attempt`, `began`, `ended`, `outcome`, `note` and `module`; `given-up` says of modules why they are not run any more.
+`attempt`, `began`, `ended`, `outcome`, `note` and `module`. `given-up` of the story has the modules that are not run any more, and why.
 
 Each line of --plugins --json has `module`, `place` (of its newest version), `handlers`, `newest` (`version` and `digest` of what no other may be older \
 than, or null) and `digests`, in the order in which hosts came to know them: each has `digest`, `version-id`, `accepted` (by key: `version`, \
@@ -108,7 +108,13 @@ impl Arguments {
                 story::tell(out, instance, &known, &Plugins::read(&policy, &store).await, now, self.json)?;
                 Ok(READ)
             }
-            None if self.plugins => Ok(Plugins::read(&policy, &store).await.tell(out, self.json)?),
+            None if self.plugins => {
+                let code = Plugins::read(&policy, &store).await.tell(out, self.json)?;
+                if desk::is_missing(&policy) && !self.json {
+                    write_lines(out, ["", &*format!("the ledger is {place}")])?;
+                }
+                Ok(code)
+            }
             None if self.json => list::as_json(out, &ledgers, now).await,
             None => {
                 let code = list::as_table(out, &ledgers, &place, now, self.limit).await?;

@@ -99,14 +99,14 @@ fn whose_plugins_are_taken_is_told_by_what_keys_are_called() {
     ");
     let told = policy(&format!("trusted-keys = [{trusted:?}]\nallow-unsigned = true"));
     assert!(told.contains("plugins from dir:dist: not signed, or signed by\n   key E7620F1842B4E81F  RW"), "{told}");
-    let own = |keys: &str| {
+    let own = |modules: &str, keys: &str| {
         let handler = "[[handler]]\nname = \"a\"\nmodule = \"a.wasm\"\nevent.source = [\"aws.health\"]\n";
         let text = format!(
-            "[modules]\nsource = \"dir:dist\"\n[ledger]\nstore = \"dir:ledger\"\n{handler}trusted-keys = {keys}\n"
+            "[modules]\nsource = \"dir:dist\"\n{modules}\n[ledger]\nstore = \"dir:ledger\"\n{handler}trusted-keys = {keys}\n"
         );
         (run(Some(text.as_bytes()), &CHECK).1, run(Some(text.as_bytes()), &["check", "--policy", "FILE", "--json"]).1)
     };
-    let (told, json) = own(&format!("[{trusted:?}, {revoked:?}]"));
+    let (told, json) = own("", &format!("[{trusted:?}, {revoked:?}]"));
     insta::assert_snapshot!(told, @"
     DIR/hostler.toml: sound, 1 handler, no warnings
 
@@ -120,6 +120,11 @@ fn whose_plugins_are_taken_is_told_by_what_keys_are_called() {
     ");
     let json: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["handlers"][0]["trusted-keys"][1], json!({ "id": "0EF99BF4A3635E0B", "key": revoked }));
+    let (told, _) = own("allow-unsigned = true", &format!("[{trusted:?}]"));
+    assert!(
+        told.contains("plugins from dir:dist: anybody's, signed or not, where a handler names no keys\n"),
+        "{told}"
+    );
     let told = policy(&format!("allow-unsigned = true\nrevoked-keys = [{revoked:?}]"));
     assert!(told.contains("plugins from dir:dist: anybody's, signed or not\n"), "{told}");
 }
