@@ -94,10 +94,9 @@ pub enum AssembleError {
 /// For the real world: AWS, and SSH. What is needed of it is looked for by [`has_ledger`] and [`has_modules`].
 #[cfg(feature = "live")]
 pub async fn live(aws: &Aws, policy: Policy, modules: Option<&Path>) -> Result<Dispatch, AssembleError> {
-    let source: Arc<dyn Source> = match (modules, &policy.modules.source) {
-        (Some(folder), _) => Arc::new(DirSource::new(folder)),
-        (None, Location::Dir(folder)) => Arc::new(DirSource::new(folder)),
-        (None, Location::S3 { bucket, prefix }) => Arc::new(aws.modules(bucket, prefix)),
+    let source = match modules {
+        Some(folder) => Arc::new(DirSource::new(folder)),
+        None => source(&policy.modules.source, aws),
     };
     let ports = ports(aws);
     let place = aws.place().clone();
@@ -117,6 +116,15 @@ pub async fn live(aws: &Aws, policy: Policy, modules: Option<&Path>) -> Result<D
     let ledger = kept.unwrap_or_else(|| in_memory(&ports, &place));
     let dispatch = assemble(policy, source, ports, aws.lifecycle(), (place, ledger), Pace::Real)?;
     Ok(Dispatch { recordings, ..dispatch })
+}
+
+/// Where modules come from: a bucket, or a folder.
+#[cfg(feature = "live")]
+pub fn source(location: &Location, aws: &Aws) -> Arc<dyn Source> {
+    match location {
+        Location::Dir(folder) => Arc::new(DirSource::new(folder)),
+        Location::S3 { bucket, prefix } => Arc::new(aws.modules(bucket, prefix)),
+    }
 }
 
 /// What handlers reach of the real world.

@@ -130,7 +130,7 @@ impl Modules {
         Self { source, sandbox, compiler, clock, refresh, max_size, uploads: None, slots: Mutex::new(slots) }
     }
 
-    /// The plugin to run now: the pinned one, or the newest good one, at most `refresh` old.
+    /// The plugin to run now: the pinned one, or the newest good one, at most `refresh` old. Never one that is known to be given up.
     ///
     /// May be dropped at any point: nothing is taken for known that is not.
     pub async fn current(&self, name: &str, pin: Option<&Pin>) -> Result<Arc<Plugin>, ModuleError> {
@@ -147,6 +147,8 @@ impl Modules {
         } else if !settled && !failed_meanwhile && !slot.fresh(arrived, self.clock.now(), self.refresh) {
             self.refresh(name, pin, &mut slot).await;
         }
+        // That may have become known meanwhile.
+        self.go_back(name, pin, &mut slot);
         match (&slot.good, &slot.trouble) {
             (Some(good), _) => Ok(Arc::clone(good)),
             (None, Some(trouble)) => Err(trouble.clone()),

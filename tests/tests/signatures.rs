@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use hostler_tests::{Canary, assert_in_none, files, guest, hostler, hostler_with};
+use hostler_tests::{Canary, Signer, Stack, assert_in_none, files, guest, hostler, hostler_with};
 use tempfile::TempDir;
 
 /// A folder with a plugin in it.
@@ -302,6 +302,51 @@ fn what_a_policy_says_of_a_plugin_is_told_of_its_file() {
     assert!(said.contains(expected) && said.contains("handler \"h\" uses it as team/probe.wasm"), "{said}");
     succeeds(&desk.hostler(&["sign", "probe.wasm", "--name", "team/probe.wasm"]));
     succeeds(&desk.hostler(&verify));
+}
+
+#[test]
+fn what_was_uploaded_is_looked_at_with_the_signature_in_its_metadata() {
+    let (desk, stack) = (Desk::new(), Stack::shared());
+    let (signer, bucket) = (Signer::new(desk.path()), stack.unique("uploads"));
+    stack.create_bucket(&bucket);
+    stack.keep_versions(&bucket);
+    desk.policy(&desk.key("hostler.pub"), "");
+    let place = format!("s3://{bucket}/plugins/probe.wasm");
+    desk.write("hostler.toml", &desk.read("hostler.toml").replace("dir:.", &format!("s3://{bucket}/plugins/")));
+    let environment = stack.environment();
+    let environment: Vec<_> = environment.iter().map(|(name, value)| (&**name, &**value)).collect();
+    let verify = |more: &[&str]| {
+        let arguments = [&["verify", &place, "--policy", "hostler.toml"], more].concat();
+        told(&hostler_with(desk.path(), &arguments, &environment))
+    };
+    let (status, said) = verify(&[]);
+    let expected = format!("{place} does not exist; upload it, or correct module in the policy\n");
+    assert_eq!((status, said), (Some(2), expected));
+    stack.put_signed(
+        &bucket,
+        "plugins/probe.wasm",
+        guest("probe"),
+        &signer.sign(&guest("probe"), "probe.wasm", "1.4.0"),
+    );
+    let (status, signed) = verify(&[]);
+    assert_eq!(status, Some(0), "{signed}");
+    assert!(
+        signed.starts_with(&format!("{place} (version-id ")) && signed.ends_with(" as probe.wasm, version 1.4.0\n"),
+        "{signed}"
+    );
+    // Somebody forgets the metadata.
+    stack.put_object(&bucket, "plugins/probe.wasm", guest("probe"));
+    let (status, said) = verify(&[]);
+    assert!(status == Some(1) && said.contains(") is not signed, and only signed modules are taken"), "{said}");
+    let version_id = signed.split("(version-id ").nth(1).and_then(|rest| rest.split(',').next()).expect("it is named");
+    assert_eq!(verify(&["--version-id", version_id]), (Some(0), signed.clone()));
+}
+
+#[test]
+fn only_objects_have_versions() {
+    let (status, said) = told(&Desk::new().hostler(&["verify", "probe.wasm", "--key", "none", "--version-id", "1"]));
+    assert_eq!(status, Some(2));
+    assert_eq!(said, "--version-id is for an object, and files have no versions: give s3://BUCKET/KEY\n");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What the commands about open work have in common: reading a ledger, how they fail, and how they write.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use crate::clock::Clock;
 use crate::clock::words::relative;
 use crate::diagnosis;
 use crate::ledger::{Ended, Item, Ledger, LedgerError, Open, Store};
+use crate::modules;
 use crate::policy::{Location, Policy};
 use crate::ports::{InstanceId, Place};
 use crate::telemetry::visible;
@@ -115,6 +117,32 @@ impl Known {
                 Refusal::bad_input(anyhow::Error::msg(message))
             }),
         }
+    }
+
+    /// The plugins that its attempts have run and hosts run no more, by digest, each with why. What a handler is pinned to is run all the
+    /// same.
+    pub(super) async fn given_up(&self, policy: &Policy, store: &Arc<dyn Store>) -> BTreeMap<String, String> {
+        let of_open = self.open.items.iter().map(|item| (&item.handler, &item.told));
+        let of_ended = self.ended.items.iter().map(|ended| (&ended.handler, &ended.told));
+        let mut ran: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for (name, told) in of_open.chain(of_ended) {
+            let handler = policy.handlers.iter().find(|handler| handler.name == *name && handler.pin.is_none());
+            if let Some(handler) = handler {
+                ran.entry(&handler.module).or_default().extend(told.iter().map(|told| told.module.as_str()));
+            }
+        }
+        let mut given_up = BTreeMap::new();
+        for (module, digests) in ran {
+            match modules::recorded(store, &policy.modules.source, module).await {
+                Ok(record) => given_up.extend(
+                    digests
+                        .into_iter()
+                        .filter_map(|digest| Some((digest.to_owned(), record.given_up(digest)?.to_owned()))),
+                ),
+                Err(error) => tracing::warn!(module, %error, "whether its plugins were given up is not told"),
+            }
+        }
+        given_up
     }
 
     fn nothing_open(&self, instance: &InstanceId, now: Timestamp) -> String {

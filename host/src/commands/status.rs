@@ -105,7 +105,7 @@ impl Arguments {
             Some(instance) => {
                 let known = desk::known(ledgers, instance).await?;
                 let known = known.ok_or_else(|| Refusal::nothing(desk::unknown(instance, &place)))?;
-                story::tell(out, instance, &known, &Plugins::read(&policy, &store).await, now, self.json)?;
+                story::tell(out, instance, &known, &known.given_up(&policy, &store).await, now, self.json)?;
                 Ok(READ)
             }
             None if self.plugins => {

@@ -1,35 +1,45 @@
 //! `hostler verify`: who has signed a plugin, as what, and would a host take it for that?
 
+mod uploaded;
+
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use clap::{ArgGroup, Args};
 
+use self::uploaded::Object;
 use super::module_file::ModuleFile;
 use super::pinned::Pinned;
 use super::policy::read_policy;
+#[cfg(feature = "live")]
+use crate::aws::Aws;
 use crate::digest::sha256;
 use crate::files::{self, ReadError};
 use crate::modules::signature::{SIGNATURE_BYTES, Signers, is_public_key};
-use crate::policy::Trust;
+use crate::policy::{Policy, Trust};
 
 /// Looks at the signature of a plugin, as a host does before it takes it.
 ///
-/// It is that in FILE.wasm.minisig, made by `hostler sign` or by minisign. What is trusted is what a policy trusts, or one key.
+/// It is that in FILE.wasm.minisig, made by `hostler sign` or by minisign; of an object in S3 that in its metadata, read with the
+/// credentials at hand (s3:GetObject). What is trusted is what a policy trusts, or one key. Whether hosts have taken it is told by `hostler status --plugins`.
 #[derive(Debug, Args)]
 #[command(after_help = HELP, group(ArgGroup::new("trust").required(true).args(["policy", "key"])))]
 pub struct Arguments {
-    /// The component
+    /// The component, or where it was uploaded: s3://BUCKET/KEY
     #[arg(value_name = "FILE.wasm")]
     pub file: PathBuf,
+    /// Look at this version of the object, which need not be the newest
+    #[arg(long, value_name = "ID")]
+    pub version_id: Option<String>,
     /// The policy that says who is trusted
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
     /// The public key that is trusted: RW…, or the file that it is in
     #[arg(long, value_name = "KEY")]
     pub key: Option<String>,
-    /// What it has to be signed as. Else the `module` of the policy's handler that uses it, or the file's name
+    /// What it has to be signed as. Else the `module` of the policy's handler that uses it, or the file's name; of an object what is
+    /// behind the policy's source
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
 }
@@ -38,7 +48,17 @@ const HELP: &str = "\
 Exit codes:
   0  it is signed by somebody who is trusted, as what it is; or it need not be signed
   1  it is not
-  2  a file cannot be read, or the policy has mistakes";
+  2  the file or the object cannot be read, or the policy has mistakes";
+
+/// What is looked at.
+struct Subject {
+    /// Where it is, for people.
+    shown: String,
+    /// What it has to be signed as.
+    name: String,
+    bytes: Vec<u8>,
+    signature: Option<String>,
+}
 
 /// The largest file of a public key, in bytes.
 const KEY_BYTES: u64 = 4 << 10;
@@ -56,17 +76,14 @@ impl Arguments {
     }
 
     fn look(&self, out: &mut dyn Write) -> anyhow::Result<u8> {
-        let file = ModuleFile::read(&self.file)?;
-        let signature = beside(&self.file)?;
         let policy = self.policy.as_deref().map(read_policy).transpose()?;
+        let subject = self.subject(policy.as_ref())?;
         let trust = match &policy {
             Some(policy) => policy.modules.trust.clone(),
             None => Trust { keys: vec![self.trusted()?], ..Trust::default() },
         };
-        let users = policy.as_ref().map(|policy| file.users(policy)).unwrap_or_default();
-        let name = self.name.as_deref().unwrap_or_else(|| file.name(&users));
-        let shown = self.file.display();
-        match Signers::new(&trust).verify(name, &file.bytes, signature.as_deref()) {
+        let Subject { shown, name, bytes, signature } = &subject;
+        match Signers::new(&trust).verify(name, bytes, signature.as_deref()) {
             Ok(Some(signed)) => {
                 writeln!(out, "{shown} is signed by key {} as {name}, version {}", signed.by, signed.version)?
             }
@@ -77,11 +94,11 @@ impl Arguments {
             }
         }
         if let Some(policy) = &policy {
-            let named = policy.handlers.iter().filter(|handler| handler.module == name).collect::<Vec<_>>();
+            let named = policy.handlers.iter().filter(|handler| handler.module == *name).collect::<Vec<_>>();
             if named.is_empty() {
                 writeln!(out, "note: no handler of the policy uses {name}")?;
             }
-            let digest = sha256(&file.bytes);
+            let digest = sha256(bytes);
             for handler in named {
                 if let Some(pinned) = Pinned::of(handler, &digest) {
                     writeln!(out, "note: handler {:?} {pinned}", handler.name)?;
@@ -89,6 +106,36 @@ impl Arguments {
             }
         }
         Ok(super::check::FITS)
+    }
+
+    fn subject(&self, policy: Option<&Policy>) -> anyhow::Result<Subject> {
+        if let Some(object) = Object::named(&self.file)? {
+            return self.uploaded(&object, policy);
+        }
+        ensure!(
+            self.version_id.is_none(),
+            "--version-id is for an object, and files have no versions: give s3://BUCKET/KEY"
+        );
+        let file = ModuleFile::read(&self.file)?;
+        let users = policy.map(|policy| file.users(policy)).unwrap_or_default();
+        let name = self.name.clone().unwrap_or_else(|| file.name(&users).to_owned());
+        let signature = beside(&self.file)?;
+        Ok(Subject { shown: self.file.display().to_string(), name, bytes: file.bytes, signature })
+    }
+
+    #[cfg(feature = "live")]
+    fn uploaded(&self, object: &Object, policy: Option<&Policy>) -> anyhow::Result<Subject> {
+        crate::telemetry::human();
+        super::runtime().block_on(async {
+            let aws = Aws::connect().await?;
+            let source = crate::assemble::source(&object.folder, &aws);
+            object.read(&*source, self.version_id.as_deref(), policy, self.name.as_deref()).await
+        })
+    }
+
+    #[cfg(not(feature = "live"))]
+    fn uploaded(&self, object: &Object, _: Option<&Policy>) -> anyhow::Result<Subject> {
+        bail!("{object} cannot be read: this build has no AWS; use one that was made with the feature `live`")
     }
 
     /// The key that `--key` names, as a policy would.

@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -87,6 +88,10 @@ impl Asked<'_> {
             known => (known?, None),
         };
         let place = known.as_ref().map(|known| known.ledger.place().clone());
+        let given_up = match &known {
+            Some(known) => known.given_up(self.policy, self.store).await,
+            None => BTreeMap::new(),
+        };
         let (open, ended) = known.map_or_else(Default::default, |known| (known.open, known.ended));
         let sight = match eyes.and_then(|eyes| seen_from(&eyes.place, place.as_ref()).map(|()| eyes)) {
             Ok(eyes) => {
@@ -95,7 +100,8 @@ impl Asked<'_> {
             }
             Err(why) => Err(why),
         };
-        let book = Book { instance: self.instance, open: &open, ended: &ended, policy: self.policy, now: clock.now() };
+        let (instance, policy, now) = (self.instance, self.policy, clock.now());
+        let book = Book { instance, open: &open, ended: &ended, given_up: &given_up, policy, now };
         let mut diagnosis = diagnose(&book, sight.as_ref().ok());
         let code = match damage {
             Some(error) => {

@@ -1,5 +1,6 @@
 //! What blocks an instance, from what the ledger says of it; the world is heard where it knows better.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -22,6 +23,8 @@ pub struct Book<'a> {
     pub open: &'a Open,
     /// Its work that has ended.
     pub ended: &'a Ended,
+    /// The plugins that its attempts have run and hosts run no more, by digest, each with why.
+    pub given_up: &'a BTreeMap<String, String>,
     /// The policy at hand, which may be another than that of the hosts.
     pub policy: &'a Policy,
     /// The time.
@@ -48,6 +51,7 @@ impl Book<'_> {
             .or_else(|| sight.and_then(|sight| gone(sight).or_else(|| over(item, sight))))
             .or_else(|| self.said_to_be_over(item))
             .or_else(|| self.of_standing(item, standing))
+            .or_else(|| self.ran_what_is_given_up(item, standing))
             .or_else(|| notes::trouble(last_note(item)?, handler))
             .or_else(|| self.failing(item, handler))
             .or_else(|| cluster::blocker(sight?.node()?, handler))
@@ -112,6 +116,23 @@ impl Book<'_> {
                 "the host's log says what Auto Scaling answers; hostler finish tells it with your own credentials",
             ),
         }
+    }
+
+    /// Whatever it said, it says no more.
+    fn ran_what_is_given_up(&self, item: &Item, standing: Standing) -> Option<Finding> {
+        let why = self.given_up(item).filter(|_| standing != Standing::Working)?;
+        let due = due(item.due, self.now);
+        Some(Finding::with(
+            format!(
+                "the plugin that its last attempt ran is given up: {why}; the next attempt runs another, and is due {due}"
+            ),
+            "mend the plugin and upload it; `hostler status --plugins` says what hosts know of it",
+        ))
+    }
+
+    /// Why the plugin of its last attempt is run no more, if so.
+    pub(super) fn given_up(&self, item: &Item) -> Option<&str> {
+        self.given_up.get(&item.last_ended()?.module).map(String::as_str)
     }
 
     fn failing(&self, item: &Item, handler: Option<&Handler>) -> Option<Finding> {

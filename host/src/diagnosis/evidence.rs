@@ -49,6 +49,9 @@ fn of_item(book: &Book<'_>, item: &Item) -> Vec<String> {
         let note = last_note(item).map(|note| format!(": {note}")).unwrap_or_default();
         say(format!("attempt {} ended {at}: {outcome}{note}", last.attempt));
     }
+    if let Some(why) = book.given_up(item) {
+        say(format!("the plugin of that attempt is given up: {why}"));
+    }
     if item.failures > 0 {
         say(format!("failures in a row: {}", item.failures));
     }

@@ -1,5 +1,7 @@
 //! What is said of instances that are stuck, in the simulated world.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::*;
@@ -59,7 +61,7 @@ async fn drain(world: &World, seconds: u64) {
 
 fn diagnosis(open: &Open, ended: &Ended, policy: &Policy, sight: Option<&Sight>) -> Diagnosis {
     let instance = InstanceId::parse(INSTANCE).unwrap();
-    diagnose(&Book { instance: &instance, open, ended, policy, now: now() }, sight)
+    diagnose(&Book { instance: &instance, open, ended, given_up: &BTreeMap::new(), policy, now: now() }, sight)
 }
 
 fn one(item: Item) -> Open {

@@ -45,8 +45,6 @@ struct Attempted {
     outcome: Outcome,
     /// The digest of the module that ran; empty if none did.
     module: String,
-    /// Whether that had been given up before it was taken.
-    was_given_up: bool,
 }
 
 impl<'a> Work<'a> {
@@ -86,7 +84,7 @@ impl<'a> Work<'a> {
         let alive = Mutex::new(self.item.clone());
         // The heartbeats never end by themselves: they stop when the attempt does. The lease is looked at first: a process that was
         // frozen finds out that it is lost before anything else goes on.
-        let Attempted { outcome, module, was_given_up } = tokio::select! {
+        let Attempted { outcome, module } = tokio::select! {
             biased;
             lost = self.hold() => return Err(lost.into()),
             never = self.dispatch.keep_alive(&alive, &self.recorder) => match never {},
@@ -99,10 +97,9 @@ impl<'a> Work<'a> {
             let now = self.dispatch.ports.clock.now();
             return self.give_back(now, Failure::NoRoom.to_string()).await;
         }
-        // Whatever goes wrong there: what is run although it was given up is not run for ever.
-        let forgiven = !was_given_up && self.has_given_up(&module);
+        let forgiven = self.has_given_up(&module);
         let before = self.item.told.iter().rev().nth(1);
-        if forgiven || (!was_given_up && before.is_some_and(|before| self.has_given_up(&before.module))) {
+        if forgiven || before.is_some_and(|before| self.has_given_up(&before.module)) {
             // They were the failures of that plugin: another takes its place.
             self.item.failures = 0;
         }
@@ -229,10 +226,8 @@ impl<'a> Work<'a> {
 
     /// One run of the handler, with its line in the log.
     async fn attempt(&self) -> Attempted {
-        let ready = self.ready().await;
-        let was_given_up = matches!(&ready, Ok((.., true)));
-        let (module, outcome, report) = match ready {
-            Ok((plugin, slot, _)) => {
+        let (module, outcome, report) = match self.ready().await {
+            Ok((plugin, slot)) => {
                 let report = self.until_cut(self.run(slot, &plugin.module)).await;
                 let ended = || Outcome::Failed(Failure::HostEnds);
                 let outcome = report.as_ref().map_or_else(ended, |report| report.outcome.clone());
@@ -249,21 +244,20 @@ impl<'a> Work<'a> {
             self.recorder.attempted(self.item.attempts, &module, &outcome);
             told::attempt(self, &module, &outcome, report.as_ref());
         }
-        Attempted { outcome, module, was_given_up }
+        Attempted { outcome, module }
     }
 
-    /// The module to run, room to run it, and whether it had been given up when it was asked for.
-    async fn ready(&self) -> Result<(Arc<Plugin>, Slot<'_>, bool), Failure> {
+    /// The module to run, and room to run it.
+    async fn ready(&self) -> Result<(Arc<Plugin>, Slot<'_>), Failure> {
         let current = self.dispatch.modules.current(&self.handler.module, self.handler.pin.as_ref());
         let plugin = self.until_stop(current).await.ok_or(Failure::HostEnds)?.map_err(|error| {
             let why = error.to_string();
             if error.passes { Failure::NoSource(why) } else { Failure::NoModule(why) }
         })?;
-        let given_up = self.has_given_up(&plugin.module.digest);
         let slot = self.until_stop(self.dispatch.sandbox.slot()).await.ok_or(Failure::NoRoom)?;
         // One that comes late is of no use any more.
         let too_late = time_to_stop(self.door_closes).is_some_and(|left| left < LEAST_WALL);
-        if too_late { Err(Failure::NoRoom) } else { Ok((plugin, slot, given_up)) }
+        if too_late { Err(Failure::NoRoom) } else { Ok((plugin, slot)) }
     }
 
     async fn run(&self, slot: Slot<'_>, module: &Module) -> Report {

@@ -257,22 +257,22 @@ async fn a_folder_of_modules_that_is_not_there_is_named() {
     insta::assert_snapshot!(modules.check([("a.wasm", None)]).await.unwrap_err(), @"/no/such/folder/a.wasm is not there, nor is its folder; correct `source` in [modules], or make the folder");
 }
 
-/// Puts a version of `modules` that takes 40 s to compile into the slot of `m`.
-async fn slow(modules: &Modules, becomes: Result<Vec<u8>, CompileError>) {
+/// Puts a version of a module that takes 40 s to compile into its slot.
+async fn slow(modules: &Modules, name: &str, becomes: Result<Vec<u8>, CompileError>) {
     let sandbox = Arc::clone(&modules.sandbox);
     let work = async move {
         tokio::time::sleep(Duration::from_secs(40)).await;
         Ok(load(&sandbox, &becomes?)?)
     };
     let known = Some(Known { tag: "slow".into(), signature: None });
-    modules.slot("m", None).lock().await.compiling = Some(Compiling::new(known, Origin::built_here("digest"), work));
+    modules.slot(name, None).lock().await.compiling = Some(Compiling::new(known, Origin::built_here("digest"), work));
 }
 
 #[tokio::test(start_paused = true)]
 async fn while_a_new_version_compiles_one_event_waits_a_while_and_others_do_not() {
     let (_, modules) = modules([new(guests::done(), "1")]);
     let good = modules.current("m", None).await.unwrap();
-    slow(&modules, Ok(guests::abandon())).await;
+    slow(&modules, "m", Ok(guests::abandon())).await;
     let began = tokio::time::Instant::now();
     for elapsed in [PATIENCE, PATIENCE, PATIENCE] {
         assert!(Arc::ptr_eq(&good, &modules.current("m", None).await.unwrap()));
@@ -287,7 +287,7 @@ async fn while_a_new_version_compiles_one_event_waits_a_while_and_others_do_not(
 #[tokio::test(start_paused = true)]
 async fn whoever_goes_while_a_version_compiles_leaves_the_work_to_the_next() {
     let (source, modules) = modules([]);
-    slow(&modules, Ok(guests::done())).await;
+    slow(&modules, "m", Ok(guests::done())).await;
     let waited = tokio::time::timeout(Duration::from_secs(30), modules.current("m", None)).await;
     assert!(waited.is_err());
     let began = tokio::time::Instant::now();
@@ -298,7 +298,7 @@ async fn whoever_goes_while_a_version_compiles_leaves_the_work_to_the_next() {
 #[tokio::test(start_paused = true)]
 async fn what_this_machine_could_not_compile_is_tried_again() {
     let (source, modules) = modules([new(guests::done(), "1")]);
-    slow(&modules, Err(CompileError::Failed("there are no processes left".into()))).await;
+    slow(&modules, "m", Err(CompileError::Failed("there are no processes left".into()))).await;
     let error = modules.current("m", None).await.unwrap_err();
     assert!(error.passes);
     insta::assert_snapshot!(error, @"s3://bucket/m is not taken yet: it could not be compiled: there are no processes left");

@@ -80,12 +80,6 @@ impl<'p> Plugins<'p> {
         Ok(())
     }
 
-    /// Why a digest that `handler` has run is not run any more, if so.
-    pub(super) fn given_up(&self, handler: &str, digest: &str) -> Option<&str> {
-        let plugin = self.plugins.iter().find(|plugin| plugin.handlers.iter().any(|its| its.name == handler))?;
-        plugin.record.as_ref().ok()?.given_up(digest)
-    }
-
     fn newest<'r>(&self, module: &str, record: &'r Record) -> Option<(&'r Version, &'r str)> {
         record.newest(|by| self.signers.trusts(module, by))
     }

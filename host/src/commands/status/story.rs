@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::item::{OpenItem, Past};
-use super::plugins::Plugins;
 use crate::clock::words::{brief, due, relative, to_the_second};
 use crate::commands::desk::{Known, short, write_lines};
 use crate::diagnosis;
@@ -19,18 +18,12 @@ pub(super) fn tell(
     out: &mut dyn Write,
     instance: &InstanceId,
     known: &Known,
-    plugins: &Plugins<'_>,
+    given_up: &BTreeMap<String, String>,
     now: Timestamp,
     json: bool,
 ) -> io::Result<()> {
     let Known { ledger, open, ended } = known;
     let place = ledger.place();
-    let ran = ended.items.iter().map(|ended| (&ended.handler, &ended.told));
-    let ran = ran.chain(open.items.iter().map(|item| (&item.handler, &item.told)));
-    let given_up: BTreeMap<&str, &str> = ran
-        .flat_map(|(handler, told)| told.iter().map(move |told| (handler, told.module.as_str())))
-        .filter_map(|(handler, module)| Some((module, plugins.given_up(handler, module)?)))
-        .collect();
     if json {
         let items = open.items.iter().map(|item| OpenItem::of(open, item, place, now).with_attempts(item));
         let story = json!({

@@ -6,10 +6,11 @@ use jiff::{SignedDuration, Timestamp};
 use super::*;
 use crate::ledger::{Ended, Finishing, Item, LEASE, Lease, MemoryStore, Open, Order, Retried, Store};
 use crate::lifecycle::{Completion, LifecycleResult};
-use crate::modules::{Origin, Record, Sign, put_record};
 use crate::outcome::Decision;
 use crate::ports::{AccountId, Region};
-use crate::testing::{INSTANCE, START, VirtualClock, ended_item, open_item, policy, put_ended, put_open, told};
+use crate::testing::{
+    INSTANCE, START, VirtualClock, ended_item, give_up, open_item, policy, put_ended, put_open, told,
+};
 
 fn now() -> Timestamp {
     START.parse().unwrap()
@@ -348,11 +349,8 @@ async fn story(json: bool) -> String {
     let known = desk::known(ledgers(&store).await, &instance).await.unwrap().unwrap();
     let mut out = Vec::new();
     let policy = policy("");
-    let mut record = Record::default();
-    record.note(&Origin::built_here(&told("", "").module), "under-test", &Sign::Ended, None);
-    record.digests[0].given_up = Some("3 attempts in a row crashed".to_owned());
-    put_record(&store, &policy.modules.source, "module.wasm", &record).await;
-    story::tell(&mut out, &instance, &known, &Plugins::read(&policy, &store).await, now(), json).unwrap();
+    give_up(&store, &policy).await;
+    story::tell(&mut out, &instance, &known, &known.given_up(&policy, &store).await, now(), json).unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -402,7 +400,7 @@ async fn the_story_of_what_nobody_comes_for_says_no_more_than_is_known() {
     let instance = InstanceId::parse(INSTANCE).unwrap();
     let known = desk::known(ledgers(&store).await, &instance).await.unwrap().unwrap();
     let (mut out, policy) = (Vec::new(), policy(""));
-    story::tell(&mut out, &instance, &known, &Plugins::read(&policy, &store).await, now(), false).unwrap();
+    story::tell(&mut out, &instance, &known, &known.given_up(&policy, &store).await, now(), false).unwrap();
     let retried = "another attempt asked for 2026-01-15T02:53:10Z by me@laptop, failures in a row forgiven: 3";
     assert!(String::from_utf8_lossy(&out).contains(retried));
     insta::assert_snapshot!(String::from_utf8(out).unwrap().lines().last().unwrap_or_default(), @"  now: its next step is overdue since 2026-01-15T02:53:20Z (6m ago): no host has come for it");

@@ -1,8 +1,9 @@
 use super::*;
 use crate::ledger::{Item, MemoryStore};
+use crate::policy::Pin;
 use crate::ports::Region;
 use crate::sim::World;
-use crate::testing::{INSTANCE, START, open_item, policy, put_open, terminating, told};
+use crate::testing::{INSTANCE, START, give_up, open_item, policy, put_open, terminating, told};
 
 const GRANTS: &str = "[handler.grants]\necs = { clusters = [\"prod\"], allow = [\"read\", \"drain\", \"stop-task\"] }";
 
@@ -109,6 +110,37 @@ async fn without_aws_the_ledger_says_what_it_knows() {
     AWS was not asked
       no AWS region is configured
     ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_said_by_a_plugin_that_is_given_up_is_nothing_to_mend() {
+    let store = ledger(Some(Item { told: vec![told("failed", "it crashed: unreachable")], ..waiting() })).await;
+    give_up(&store, &policy(GRANTS)).await;
+    let (_, text) = why(&store, Err("no AWS region is configured".into()), world().clock()).await;
+    insta::assert_snapshot!(text.split("\n\nAWS was").next().unwrap(), @"
+    i-0123456789abcdef0: the plugin that its last attempt ran is given up: 3 attempts in a row crashed;
+      the next attempt runs another, and is due in 12s.
+    What to do: mend the plugin and upload it; `hostler status --plugins` says what hosts know of it.
+
+    The ledger, memory:, says
+      terminating, hook drain of group web: handler under-test, taken just now, deadline in 60m
+        its next attempt is due in 12s
+        attempt 1 ended 60s ago: failed: it crashed: unreachable
+        the plugin of that attempt is given up: 3 attempts in a row crashed
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_is_pinned_to_it_runs_what_is_given_up() {
+    let store = ledger(Some(Item { told: vec![told("failed", "it crashed: unreachable")], ..waiting() })).await;
+    let mut policy = policy(GRANTS);
+    give_up(&store, &policy).await;
+    let ledgers = desk::ledgers(&store, &world().clock()).await.unwrap();
+    let known = desk::known(ledgers, &InstanceId::parse(INSTANCE).unwrap()).await.unwrap().unwrap();
+    let digest = told("", "").module;
+    assert_eq!(known.given_up(&policy, &store).await.keys().collect::<Vec<_>>(), [&digest]);
+    Arc::get_mut(&mut policy.handlers[0]).unwrap().pin = Some(Pin::Sha256(digest));
+    assert!(known.given_up(&policy, &store).await.is_empty());
 }
 
 #[tokio::test(start_paused = true)]

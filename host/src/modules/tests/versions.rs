@@ -306,6 +306,19 @@ async fn an_earlier_version_that_is_given_up_while_it_is_compiled_is_not_begun_w
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_given_up_while_a_newer_one_compiles_is_not_handed_out() {
+    let (_, host) = before_rubbish().await;
+    let plugin = host.current("m.wasm", None).await.unwrap();
+    slow(&host, "m.wasm", Ok(guests::abandon())).await;
+    let mut asking = Box::pin(host.current("m.wasm", None));
+    assert!(polled_once(&mut asking).await.is_none(), "the newest is waited for");
+    for _ in 0..3 {
+        host.tell("m.wasm", "h", &plugin, &Sign::Crashed("unreachable".to_owned())).await;
+    }
+    assert_eq!(asking.await.unwrap().module.digest, sha256(guests::done()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn going_back_goes_to_nothing_older_than_what_another_host_has_accepted() {
     let signed = Signed::new(Bucket::versioned());
     let (host, other) = (signed.host(), signed.host());
