@@ -26,7 +26,7 @@ use crate::recording::{Recordings, Replay};
 use crate::sandbox::{Capacity, Pace, Sandbox};
 use crate::sim::World;
 
-pub use by_hand::{ByHand, Eyes, Hand, ledger_alone};
+pub use by_hand::{ByHand, Eyes, Hand, ledger_alone, modules_alone};
 
 /// Attempts side by side, at least: a full batch of an SQS event source mapping, and some.
 const ATTEMPTS: u32 = 16;
@@ -69,10 +69,10 @@ pub enum AssembleError {
          the policy, for the hosts too: [ledger] with store = \"s3://BUCKET/PREFIX/\" or \"dir:PATH\""
     )]
     NoLedger,
-    /// This build does not reach the ledger.
+    /// This build does not reach buckets.
     #[cfg(not(feature = "live"))]
     #[error(
-        "the policy keeps its ledger in s3://{bucket}/, and this build has no AWS: use one that was made with the feature `live`"
+        "s3://{bucket}/ cannot be reached, since this build has no AWS: use one that was made with the feature `live`"
     )]
     NoAws {
         /// The bucket.

@@ -11,6 +11,7 @@ use crate::capabilities::Ports;
 use crate::diagnosis::Services;
 use crate::dispatch::Dispatch;
 use crate::ledger::{DirStore, Store};
+use crate::modules::{DirSource, Source};
 use crate::policy::{LedgerPolicy, Location, Policy};
 use crate::ports::Place;
 
@@ -48,6 +49,17 @@ pub async fn ledger_alone(policy: &Policy) -> Result<Arc<dyn Store>, AssembleErr
         Location::Dir(folder) => Ok(Arc::new(DirStore::new(folder))),
         #[cfg(feature = "live")]
         bucket @ Location::S3 { .. } => Ok(super::ledger_store(bucket, &Aws::connect().await?)),
+        #[cfg(not(feature = "live"))]
+        Location::S3 { bucket, .. } => Err(AssembleError::NoAws { bucket: bucket.clone() }),
+    }
+}
+
+/// Where plugins are, and nothing else.
+pub async fn modules_alone(location: &Location) -> Result<Arc<dyn Source>, AssembleError> {
+    match location {
+        Location::Dir(folder) => Ok(Arc::new(DirSource::new(folder))),
+        #[cfg(feature = "live")]
+        bucket @ Location::S3 { .. } => Ok(super::source(bucket, &Aws::connect().await?)),
         #[cfg(not(feature = "live"))]
         Location::S3 { bucket, .. } => Err(AssembleError::NoAws { bucket: bucket.clone() }),
     }

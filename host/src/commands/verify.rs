@@ -12,8 +12,7 @@ use self::uploaded::Object;
 use super::module_file::ModuleFile;
 use super::pinned::Pinned;
 use super::policy::read_policy;
-#[cfg(feature = "live")]
-use crate::aws::Aws;
+use crate::assemble;
 use crate::digest::sha256;
 use crate::files::{self, ReadError};
 use crate::modules::signature::{SIGNATURE_BYTES, Signers, is_public_key};
@@ -110,7 +109,11 @@ impl Arguments {
 
     fn subject(&self, policy: Option<&Policy>) -> anyhow::Result<Subject> {
         if let Some(object) = Object::named(&self.file)? {
-            return self.uploaded(&object, policy);
+            crate::telemetry::human();
+            return super::runtime().block_on(async {
+                let source = assemble::modules_alone(&object.folder).await?;
+                object.read(&*source, self.version_id.as_deref(), policy, self.name.as_deref()).await
+            });
         }
         ensure!(
             self.version_id.is_none(),
@@ -121,21 +124,6 @@ impl Arguments {
         let name = self.name.clone().unwrap_or_else(|| file.name(&users).to_owned());
         let signature = beside(&self.file)?;
         Ok(Subject { shown: self.file.display().to_string(), name, bytes: file.bytes, signature })
-    }
-
-    #[cfg(feature = "live")]
-    fn uploaded(&self, object: &Object, policy: Option<&Policy>) -> anyhow::Result<Subject> {
-        crate::telemetry::human();
-        super::runtime().block_on(async {
-            let aws = Aws::connect().await?;
-            let source = crate::assemble::source(&object.folder, &aws);
-            object.read(&*source, self.version_id.as_deref(), policy, self.name.as_deref()).await
-        })
-    }
-
-    #[cfg(not(feature = "live"))]
-    fn uploaded(&self, object: &Object, _: Option<&Policy>) -> anyhow::Result<Subject> {
-        bail!("{object} cannot be read: this build has no AWS; use one that was made with the feature `live`")
     }
 
     /// The key that `--key` names, as a policy would.
