@@ -25,6 +25,9 @@ pub(crate) enum ReadError {
     NotText,
 }
 
+/// What is made room for before anything is read, in bytes: more than any key or passphrase has.
+const ROOM: u64 = 16 << 10;
+
 /// The bytes of the file at `path`, if they are no more than `max`.
 pub(crate) fn read_bounded(path: &Path, max: u64) -> Result<Vec<u8>, ReadError> {
     let file = File::open(path)?;
@@ -43,7 +46,8 @@ pub(crate) fn read_text(path: &Path, max: u64) -> Result<String, ReadError> {
 
 /// Whatever comes from `source`, if it is no more than `max` bytes.
 pub(crate) fn all_of(source: impl Read, max: u64) -> Result<Vec<u8>, ReadError> {
-    let mut bytes = Vec::new();
+    // With room from the start: what is small may be a secret, and a vector that grows leaves copies of it behind.
+    let mut bytes = Vec::with_capacity(usize::try_from(max.min(ROOM)).unwrap_or_default() + 1);
     // One byte more than is wanted tells a source that ends from one that goes on.
     source.take(max.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > max { Err(ReadError::TooLarge { max }) } else { Ok(bytes) }

@@ -71,13 +71,19 @@ pub struct Plugin {
     pub module: Module,
     /// Where it comes from.
     pub origin: Origin,
+    /// The digest of the one that it took the place of in this process, which can go back to that.
+    before: Option<String>,
 }
 
 impl Plugin {
+    fn new(module: Module, origin: Origin) -> Self {
+        Self { module, origin, before: None }
+    }
+
     /// One that whoever runs this host has built.
     pub fn built_here(module: Module) -> Self {
         let origin = Origin::built_here(&module.digest);
-        Self { module, origin }
+        Self::new(module, origin)
     }
 }
 
@@ -161,7 +167,7 @@ impl Modules {
     /// Notes what an attempt of `handler` says of the plugin that it ran, which may be the end of it.
     pub async fn tell(&self, name: &str, handler: &str, plugin: &Plugin, sign: &Sign) {
         let Some(uploads) = &self.uploads else { return };
-        if let Err(error) = uploads.tell(name, handler, &plugin.origin, sign).await {
+        if let Err(error) = uploads.tell(name, handler, plugin, sign).await {
             tracing::warn!(module = name, %error, "what an attempt says of its module could not be written down for other hosts");
         }
     }
@@ -178,19 +184,30 @@ impl Modules {
         let (digest, version) = (good.module.digest.clone(), good.origin.version().map(ToString::to_string));
         let message = format!("{} was given up: {why}", self.source.locate(name));
         slot.good = slot.previous.take().filter(|before| uploads.allows(name, &before.origin).is_ok());
-        let back_to = slot.good.as_ref().map(|good| good.module.digest.as_str());
-        let back_to_version = slot.good.as_ref().and_then(|good| good.origin.version()).map(ToString::to_string);
-        tracing::error!(
-            module = name,
-            digest,
-            version,
-            why,
-            back_to,
-            back_to_version,
-            "a new plugin is given up: the one before it takes its place"
-        );
-        if slot.good.is_none() {
-            (slot.asked, slot.known) = (None, None);
+        match &slot.good {
+            Some(before) => {
+                let back_to = before.module.digest.as_str();
+                let back_to_version = before.origin.version().map(ToString::to_string);
+                tracing::error!(
+                    module = name,
+                    digest,
+                    version,
+                    why,
+                    back_to,
+                    back_to_version,
+                    "a new plugin is given up: the one before it takes its place"
+                );
+            }
+            None => {
+                (slot.asked, slot.known) = (None, None);
+                tracing::error!(
+                    module = name,
+                    digest,
+                    version,
+                    why,
+                    "a new plugin is given up: an earlier one is looked for"
+                );
+            }
         }
         slot.refuse(ModuleError { message, passes: false });
     }
@@ -252,6 +269,13 @@ impl Modules {
                         return;
                     }
                 }
+                // What cannot be had keeps this host from nothing that another has accepted.
+                let trouble = match self.give_way(name, slot).await {
+                    Some(outdated) if slot.compiling.is_none() => {
+                        ModuleError { message: format!("{trouble}; and {outdated}"), ..trouble }
+                    }
+                    _ => trouble,
+                };
                 return self.failed(name, slot, trouble, began);
             }
         }
@@ -285,8 +309,7 @@ impl Modules {
                 self.take_earlier(name, pin, slot, &refusal).await;
                 slot.asked = asked;
             }
-        } else if let Some(outdated) = self.outdated(name, slot) {
-            self.catch_up(name, slot).await;
+        } else if let Some(outdated) = self.give_way(name, slot).await {
             if slot.compiling.is_none() {
                 self.not_taken(name, slot, &outdated.message);
             }
@@ -356,8 +379,8 @@ impl Modules {
     }
 
     /// Puts a plugin in the place of the one in use.
-    async fn take(&self, name: &str, pin: Option<&Pin>, slot: &mut Slot, plugin: Plugin) {
-        let Plugin { module: Module { digest, size, .. }, origin } = &plugin;
+    async fn take(&self, name: &str, pin: Option<&Pin>, slot: &mut Slot, mut plugin: Plugin) {
+        let Plugin { module: Module { digest, size, .. }, origin, .. } = &plugin;
         let (version, version_id) = (origin.version().map(ToString::to_string), origin.version_id.as_deref());
         let tells = match pin {
             None => version.is_some(),
@@ -375,8 +398,9 @@ impl Modules {
         let again = replaces == Some(digest);
         let what = if again { "module uploaded again" } else { "module loaded" };
         tracing::info!(module = name, digest, version, signed_by, version_id, bytes = size, replaces, "{what}");
-        let before = slot.good.replace(Arc::new(plugin)).filter(|_| !again);
-        slot.previous = before.or_else(|| slot.previous.take());
+        slot.previous = slot.good.take().filter(|_| !again).or_else(|| slot.previous.take());
+        plugin.before = slot.previous.as_ref().map(|before| before.module.digest.clone());
+        slot.good = Some(Arc::new(plugin));
         (slot.refused, slot.trouble) = (None, None);
         slot.said.clear();
     }

@@ -132,6 +132,8 @@ pub enum Failure {
     Trap(String),
     /// The outcome was out of the contract's bounds.
     Contract(String),
+    /// The lease on the instance ended first: whatever it came to, another host may work on it now.
+    LeaseEnded,
     /// The process of the host ended first.
     HostEnds,
     /// Others had all of the room until the door closed, so that no attempt was made.
@@ -146,6 +148,7 @@ impl fmt::Display for Failure {
             Self::Budget(spent) => write!(f, "{spent}"),
             Self::Trap(why) => write!(f, "the plugin trapped: {why}"),
             Self::Contract(why) => write!(f, "{why}"),
+            Self::LeaseEnded => write!(f, "the lease on the instance has ended: another host may work on it now"),
             Self::HostEnds => write!(f, "the host ended"),
             Self::NoRoom => write!(f, "there was no room for it yet"),
         }

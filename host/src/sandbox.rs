@@ -33,6 +33,7 @@ use crate::capabilities::Ports;
 use crate::capabilities::clock::unix_milliseconds;
 use crate::outcome::{Failure, Outcome, Retry};
 use bounded::{as_json, cut};
+pub(crate) use budget::WASI;
 use budget::{CpuMeter, HANDLES, Metered};
 use failure::{failure, log_backtrace};
 use turns::{Turn, Turns};

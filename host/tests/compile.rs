@@ -8,8 +8,9 @@
 mod guests;
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,6 +81,42 @@ async fn compiling_takes_no_longer_than_it_may() {
     let (child, _folder) = program("while :; do :; done");
     let child = child.bounded(Duration::from_millis(200), PLENTY, PLENTY);
     assert_eq!(refused(child, guests::done()).await, "it takes longer than 200ms to compile: make it smaller");
+    // So does what takes our compiler too long.
+    let child = hostler().bounded(Duration::from_millis(50), PLENTY, PLENTY);
+    assert_eq!(refused(child, large(20_000)).await, "it takes longer than 50ms to compile: make it smaller");
+}
+
+/// The limits of the process itself hold where nobody is there any more to keep its time.
+#[test]
+fn a_child_bounds_itself_and_does_not_outlive_its_host() {
+    // What a shell starts beside itself has no input of its own.
+    let host = "exec 3<&0; \"$0\" compile-module 1048576 268435456 7 <&3 & echo $!; wait";
+    let mut host = Command::new("sh")
+        .args(["-c", host, env!("CARGO_BIN_EXE_hostler")])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It waits for its module.
+    let _input = host.stdin.take().unwrap();
+    let mut pid = String::new();
+    BufReader::new(host.stdout.take().unwrap()).read_line(&mut pid).unwrap();
+    let child = Path::new("/proc").join(pid.trim());
+    let limit = |limits: &str, name: &str| {
+        let line = limits.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+        line[name.len()..].split_whitespace().take(2).map(str::to_owned).collect::<Vec<_>>()
+    };
+    // The last that it does to itself.
+    let limits = wait_until(|| {
+        let limits = fs::read_to_string(child.join("limits")).unwrap();
+        (limit(&limits, "Max file size") == ["0", "0"]).then_some(limits)
+    });
+    assert_eq!(limit(&limits, "Max cpu time"), ["7", "8"]);
+    assert_eq!(limit(&limits, "Max data size"), ["268435456", "268435456"]);
+    assert_eq!(limit(&limits, "Max core file size"), ["0", "0"]);
+    host.kill().unwrap();
+    host.wait().unwrap();
+    wait_until(|| is_over(&child).then_some(()));
 }
 
 #[tokio::test]
@@ -134,9 +171,8 @@ async fn a_child_ends_when_nobody_waits_for_it_any_more() {
     let compiling = tokio::spawn(compile(child, guests::done()));
     let pid = until(|| fs::read_to_string(&pid).ok()).await;
     compiling.abort();
-    let state = Path::new("/proc").join(pid.trim()).join("stat");
-    // Gone, or dead and not yet buried.
-    until(|| fs::read_to_string(&state).map_or(Some(()), |stat| stat.contains(") Z ").then_some(()))).await;
+    let process = Path::new("/proc").join(pid.trim());
+    until(|| is_over(&process).then_some(())).await;
 }
 
 #[tokio::test]
@@ -175,7 +211,22 @@ async fn a_compiler_that_cannot_be_started_says_nothing_of_the_module() {
     }
 }
 
+/// Gone, or dead and not yet buried.
+fn is_over(process: &Path) -> bool {
+    fs::read_to_string(process.join("stat")).map_or(true, |stat| stat.contains(") Z "))
+}
+
 /// What there is at last.
+fn wait_until<T>(mut look: impl FnMut() -> Option<T>) -> T {
+    loop {
+        match look() {
+            Some(found) => return found,
+            None => std::thread::yield_now(),
+        }
+    }
+}
+
+/// The same, where others are at work.
 async fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
     loop {
         match look() {

@@ -74,6 +74,11 @@ impl types::Host for Attempt {
     }
 }
 
+/// Ends the attempt of a process that stood still for too long.
+#[derive(Debug, thiserror::Error)]
+#[error("the lease has ended")]
+pub(crate) struct LeaseEnded;
+
 /// A host call under way. Dropped without an end, it was cut off by a budget, and says so if it may have changed something.
 pub(crate) struct Call {
     name: &'static str,
@@ -108,8 +113,7 @@ impl Attempt {
         // A process can be frozen for a while, and by then another host may work on the instance.
         let now = self.ports.clock.now();
         if self.task.lease.as_ref().is_some_and(|lease| lease.is_past(now)) {
-            let why = "the lease on the instance has ended: another host may work on it now";
-            return Err(CallError::Trap(wasmtime::Error::msg(why)));
+            return Err(CallError::Trap(LeaseEnded.into()));
         }
         self.begin(name, target, handed, true)
     }

@@ -13,6 +13,9 @@ use crate::sandbox::bounded::{self, as_json};
 
 pub(crate) use wit::Level;
 
+/// What the host function is called.
+const CALL: &str = "log.log";
+
 /// The longest message or value that is kept, in bytes.
 const TEXT_BYTES: usize = 4 << 10;
 
@@ -25,8 +28,8 @@ const FIELDS: usize = 32;
 impl wit::Host for Attempt {
     async fn log(&mut self, level: Level, message: String, fields: Vec<(String, String)>) -> wasmtime::Result<()> {
         let handed = fields.iter().map(|(name, value)| size_of::<(String, String)>() + name.len() + value.len());
-        self.budget.begin_call("log.log", message.len() + handed.sum::<usize>())?;
-        self.log.line(level, &message, &fields);
+        self.budget.begin_call(CALL, message.len() + handed.sum::<usize>())?;
+        self.log.line(CALL, level, &message, &fields);
         Ok(self.budget.end_call()?)
     }
 }
@@ -61,8 +64,8 @@ impl GuestLog {
         }))
     }
 
-    /// Writes one line, or counts it as dropped.
-    pub(crate) fn line(&self, level: Level, message: &str, fields: &[(String, String)]) {
+    /// Writes one line that the guest has handed to `call`, or counts it as dropped.
+    pub(crate) fn line(&self, call: &'static str, level: Level, message: &str, fields: &[(String, String)]) {
         if self.dropped() > 0 {
             // Once past a limit, no shorter line slips in behind a longer one.
             self.0.dropped.fetch_add(1, Ordering::Relaxed);
@@ -71,10 +74,10 @@ impl GuestLog {
         let (message, fields) = (cut(message), render(fields));
         let bytes = LINE_BYTES + (as_json(&message) + as_json(&fields)) as u64;
         if self.0.lines.fetch_add(1, Ordering::Relaxed) >= self.0.line_limit {
-            return self.spent("log-lines", self.0.line_limit.to_string());
+            return self.spent("log-lines", self.0.line_limit.to_string(), call);
         }
         if self.0.written.fetch_add(bytes, Ordering::Relaxed) + bytes > self.0.limit {
-            return self.spent("log", ByteSize::b(self.0.limit).to_string());
+            return self.spent("log", ByteSize::b(self.0.limit).to_string(), call);
         }
         let (handler, event, attempt) = (self.0.handler.as_str(), self.0.event.as_str(), self.0.attempt);
         match level {
@@ -86,10 +89,10 @@ impl GuestLog {
     }
 
     /// Counts the first line that is dropped, and says so: whoever reads the log must know that it is not all.
-    fn spent(&self, budget: &'static str, limit: String) {
+    fn spent(&self, budget: &'static str, limit: String, call: &'static str) {
         self.0.dropped.fetch_add(1, Ordering::Relaxed);
         let (handler, event, attempt) = (self.0.handler.as_str(), self.0.event.as_str(), self.0.attempt);
-        let spent = BudgetSpent { budget, limit, during: None };
+        let spent = BudgetSpent { budget, limit, during: Some(call) };
         tracing::warn!(handler, event, attempt, "{spent}: from here on, what the plugin logs is dropped");
     }
 
@@ -143,7 +146,7 @@ mod tests {
         let (told, _guard) = testing::log();
         let log = GuestLog::new("h", "e", 1, &limits);
         for line in lines {
-            log.line(Level::Info, line, &[]);
+            log.line(CALL, Level::Info, line, &[]);
         }
         (told.told(), log.dropped())
     }
@@ -154,7 +157,7 @@ mod tests {
         assert_eq!(dropped, 2);
         insta::assert_snapshot!(told, @r#"
          INFO 123456 handler="h" event="e" attempt=1 fields=""
-         WARN log budget of 138 B spent: from here on, what the plugin logs is dropped handler="h" event="e" attempt=1
+         WARN log budget of 138 B spent during log.log: from here on, what the plugin logs is dropped handler="h" event="e" attempt=1
         "#);
     }
 
@@ -165,7 +168,7 @@ mod tests {
         insta::assert_snapshot!(told, @r#"
          INFO a handler="h" event="e" attempt=1 fields=""
          INFO b handler="h" event="e" attempt=1 fields=""
-         WARN log-lines budget of 2 spent: from here on, what the plugin logs is dropped handler="h" event="e" attempt=1
+         WARN log-lines budget of 2 spent during log.log: from here on, what the plugin logs is dropped handler="h" event="e" attempt=1
         "#);
     }
 

@@ -118,8 +118,7 @@ impl Arguments {
             None if self.json => list::as_json(out, &ledgers, now).await,
             None => {
                 let code = list::as_table(out, &ledgers, &place, now, self.limit).await?;
-                Plugins::read(&policy, &store).await.warn(out)?;
-                Ok(code)
+                Ok(code.max(Plugins::read(&policy, &store).await.warn(out)?))
             }
         }
     }

@@ -124,7 +124,7 @@ impl Book<'_> {
         let due = due(item.due, self.now);
         Some(Finding::with(
             format!(
-                "the plugin that its last attempt ran is given up: {why}; the next attempt runs another, and is due {due}"
+                "the plugin that its last attempt ran is given up: {why}; the next attempt, with another if there is one, is due {due}"
             ),
             "mend the plugin and upload it; `hostler status --plugins` says what hosts know of it",
         ))

@@ -108,7 +108,9 @@ impl<'a> Work<'a> {
             Outcome::Failed(failure) if forgiven && !last => {
                 self.item.interrupted = 0;
                 let due = after(self.dispatch.ports.clock.now(), backoff(1));
-                let note = format!("{failure}; the plugin is given up, and the next attempt runs the one before it");
+                let note = format!(
+                    "{failure}; the plugin is given up, and the next attempt runs the one before it, if there is one"
+                );
                 self.give_back(due, note).await
             }
             // An attempt that was cut short, by the door or by the end of the process, is not the handler's failure.
@@ -228,10 +230,12 @@ impl<'a> Work<'a> {
     async fn attempt(&self) -> Attempted {
         let (module, outcome, report) = match self.ready().await {
             Ok((plugin, slot)) => {
-                let report = self.until_cut(self.run(slot, &plugin.module)).await;
+                let wall = self.wall();
+                let report = self.until_cut(self.run(slot, &plugin.module, wall)).await;
                 let ended = || Outcome::Failed(Failure::HostEnds);
                 let outcome = report.as_ref().map_or_else(ended, |report| report.outcome.clone());
-                if let (None, Some(sign)) = (&self.handler.pin, Sign::of(&outcome)) {
+                let hurried = wall < self.handler.limits.wall;
+                if let (None, Some(sign)) = (&self.handler.pin, Sign::of(&outcome, hurried)) {
                     let (module, handler) = (&self.handler.module, &self.handler.name);
                     // That it is known elsewhere is worth no event.
                     self.until_stop(self.dispatch.modules.tell(module, handler, &plugin, &sign)).await;
@@ -260,7 +264,7 @@ impl<'a> Work<'a> {
         if too_late { Err(Failure::NoRoom) } else { Ok((plugin, slot)) }
     }
 
-    async fn run(&self, slot: Slot<'_>, module: &Module) -> Report {
+    async fn run(&self, slot: Slot<'_>, module: &Module, wall: Duration) -> Report {
         let task = Task {
             handler: Arc::clone(&self.handler),
             event: Arc::clone(&self.event),
@@ -270,7 +274,7 @@ impl<'a> Work<'a> {
             lease: Some(self.held.until()),
         };
         let ports = self.recorder.ports(&self.dispatch.ports, task.attempt);
-        self.dispatch.sandbox.run(slot, module, task, ports, self.wall()).await
+        self.dispatch.sandbox.run(slot, module, task, ports, wall).await
     }
 
     /// How long the attempt may take: what its handler may, as far as there is time for its end to count.

@@ -47,6 +47,11 @@ impl<T: Serialize + DeserializeOwned + Default + Clone + Send> Notes<T> {
         Ok(swap::read::<Note<T>>(&*self.store, &self.key(name)).await?.object.note)
     }
 
+    /// The same, for somebody who changes nothing: one that is damaged is an error.
+    pub async fn look(&self, name: &str) -> Result<T, LedgerError> {
+        Ok(swap::look::<Note<T>>(&*self.store, &self.key(name)).await?.object.note)
+    }
+
     /// Changes a note, unless `change` says that there is nothing to change, and returns it as it is then.
     pub async fn change(&self, name: &str, mut change: impl FnMut(&mut T) -> bool) -> Result<T, LedgerError> {
         let key = self.key(name);
@@ -65,6 +70,8 @@ impl<T: Serialize + DeserializeOwned + Default + Clone + Send> Notes<T> {
 
 impl<T: Serialize + DeserializeOwned + Default + Clone + Send> Object for Note<T> {
     const FOLDER: &'static str = "notes";
+    const LOST: &'static str =
+        "what hosts have told each other in it counts no more, but for what those that run still know";
 
     fn writes(&self) -> &[String] {
         &self.writes

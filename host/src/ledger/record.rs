@@ -230,6 +230,9 @@ pub(super) trait Object: Serialize + DeserializeOwned + Default + Clone + Send {
     /// The folder of its keys.
     const FOLDER: &'static str;
 
+    /// What that comes to, for people, that one of them is damaged.
+    const LOST: &'static str = "its work items begin anew when their events come again";
+
     fn writes(&self) -> &[String];
 
     /// Marks the next write.

@@ -74,7 +74,7 @@ pub(super) async fn read<O: Object>(store: &dyn Store, key: &str) -> Result<Seen
     match find(store, key).await? {
         Found::Sound(seen) => Ok(seen),
         Found::Damaged(stored, damage) => {
-            set_aside(store, key, stored, &damage).await?;
+            set_aside::<O>(store, key, stored, &damage).await?;
             Ok(Seen { object: O::default(), version: None })
         }
     }
@@ -110,7 +110,7 @@ async fn find<O: Object>(store: &dyn Store, key: &str) -> Result<Found<O>, Ledge
 }
 
 /// Moves a damaged object out of the way, where a person can look at it.
-async fn set_aside(store: &dyn Store, key: &str, damaged: Stored, damage: &str) -> Result<(), LedgerError> {
+async fn set_aside<O: Object>(store: &dyn Store, key: &str, damaged: Stored, damage: &str) -> Result<(), LedgerError> {
     let aside = format!("damaged/{key}-{}", random());
     let failed = |source| LedgerError::Damaged { place: store.locate(key), damage: damage.to_owned(), source };
     match store.write(&aside, damaged.bytes, None).await {
@@ -124,12 +124,7 @@ async fn set_aside(store: &dyn Store, key: &str, damaged: Stored, damage: &str) 
         Err(WriteError::Unknown(error) | WriteError::Refused(error)) => return Err(failed(error)),
     }
     let (object, aside) = (store.locate(key), store.locate(&aside));
-    tracing::error!(
-        object,
-        aside,
-        damage,
-        "an object of the ledger is damaged: it was set aside, and its work items begin anew when their events come again"
-    );
+    tracing::error!(object, aside, damage, "an object of the ledger is damaged: it was set aside, and {}", O::LOST);
     Ok(())
 }
 

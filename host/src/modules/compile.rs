@@ -266,14 +266,14 @@ fn confine(memory: u64, cpu: u64) -> io::Result<()> {
         let allowed = |most: u64| Some(getrlimit(resource).maximum.map_or(most, |allowed| allowed.min(most)));
         setrlimit(resource, Rlimit { current: allowed(soft), maximum: allowed(hard) })
     };
+    #[cfg(target_os = "linux")]
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     let to = |resource, most| between(resource, most, most);
     to(Resource::Data, memory)?;
     // At the first it is told so, and at the second killed, as it is by a system that is short of memory.
     between(Resource::Cpu, cpu, cpu.saturating_add(1))?;
     to(Resource::Core, 0)?;
     to(Resource::Fsize, 0)?;
-    #[cfg(target_os = "linux")]
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     // Whoever serves events comes first.
     let _ = rustix::process::nice(10);
     Ok(())

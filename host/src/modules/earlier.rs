@@ -48,18 +48,16 @@ impl Modules {
     /// Begins with an earlier version: the newest is not taken, for `refusal`, and there is nothing to go on with.
     pub(super) async fn take_earlier(&self, name: &str, pin: Option<&Pin>, slot: &mut Slot, refusal: &ModuleError) {
         let Some(uploads) = &self.uploads else { return self.not_taken(name, slot, &refusal.message) };
-        // Those that are known to be good first: whoever uploads much hides nothing.
-        let mut versions = match pin {
-            None => uploads.usable(name),
-            Some(Pin::Sha256(pinned)) => {
-                // What was run for a pin is noted, and not read otherwise.
-                if let Err(error) = uploads.recall(name).await {
-                    tracing::warn!(module = name, %error, "where the pinned version is cannot be read: what the source lists is looked through");
-                }
-                uploads.version_ids(name, pinned)
-            }
-            Some(Pin::VersionId(_)) => return self.not_taken(name, slot, &refusal.message),
-        };
+        if let Some(Pin::VersionId(_)) = pin {
+            return self.not_taken(name, slot, &refusal.message);
+        }
+        // What was run for a pin is noted, and not read otherwise.
+        if pin.is_some()
+            && let Err(error) = uploads.recall(name).await
+        {
+            tracing::warn!(module = name, %error, "where the pinned version is cannot be read: what the source lists is looked through");
+        }
+        let mut versions = uploads.known(name, pin);
         versions.extend(self.listed(name, slot).await);
         match (self.first_that_passes(name, pin, slot, versions).await, pin) {
             (Some(plugin), None) => {
@@ -126,8 +124,15 @@ impl Modules {
         found
     }
 
+    /// Begins to catch up, if the plugin in use is not what should be in use, and says why it is not.
+    pub(super) async fn give_way(&self, name: &str, slot: &mut Slot) -> Option<ModuleError> {
+        let outdated = self.outdated(name, slot)?;
+        self.catch_up(name, slot).await;
+        Some(outdated)
+    }
+
     /// Why the plugin in use is not what should be in use, if so: another host has accepted a newer one, which is not the newest upload.
-    pub(super) fn outdated(&self, name: &str, slot: &Slot) -> Option<ModuleError> {
+    fn outdated(&self, name: &str, slot: &Slot) -> Option<ModuleError> {
         let (good, uploads) = (slot.good.as_ref()?, self.uploads.as_ref()?);
         let refusal = uploads.allows(name, &good.origin).err()?;
         Some(ModuleError {
@@ -138,10 +143,10 @@ impl Modules {
 
     /// Begins to compile what another host has accepted, which is newer than what is in use here and is not the newest upload. Whoever
     /// needs the module goes on with the one in use meanwhile.
-    pub(super) async fn catch_up(&self, name: &str, slot: &mut Slot) {
+    async fn catch_up(&self, name: &str, slot: &mut Slot) {
         let Some(uploads) = &self.uploads else { return };
         let search = async {
-            for version in uploads.usable(name) {
+            for version in uploads.known(name, None) {
                 if self.was_tried(name, slot, &version) {
                     continue;
                 }
@@ -179,7 +184,7 @@ impl Modules {
         let (upload, origin) = self.upload(name, pin, version_id).await?;
         let module = self.compile(None, &origin, upload).await?;
         match self.still_allows(name, pin, None, &origin).await {
-            Ok(()) => Ok(Plugin { module, origin }),
+            Ok(()) => Ok(Plugin::new(module, origin)),
             Err(refusal) => Err(Untaken::Outweighed(refusal, origin)),
         }
     }

@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::Version;
 use super::signature::Signed;
 use crate::outcome::{BudgetSpent, Failure, Outcome};
+use crate::sandbox::WASI;
 
-/// The host call that waits for nothing but time.
+/// The host call that waits for nothing but time. What there is of WASI waits for nothing else either: it has no sockets.
 const SLEEP: &str = "clock.sleep";
 
 /// How many digests are remembered.
@@ -103,14 +104,15 @@ pub enum Sign {
 }
 
 impl Sign {
-    /// What an outcome says of the module; none if it says more of the world.
-    pub fn of(outcome: &Outcome) -> Option<Self> {
+    /// What an outcome says of the module; none if it says more of the world. `hurried` is whether there was less time for it than the
+    /// handler may take.
+    pub fn of(outcome: &Outcome, hurried: bool) -> Option<Self> {
         match outcome {
             Outcome::Done | Outcome::Abandon { .. } => Some(Self::Ended),
             Outcome::Again(_) => Some(Self::Worked),
-            // AWS, or the node, was waited for: any other module would have waited too.
-            Outcome::Failed(Failure::Budget(BudgetSpent { budget: "wall", during: Some(call), .. }))
-                if *call != SLEEP =>
+            // AWS, or the node, was waited for, or there was no more time: any other module would have waited too.
+            Outcome::Failed(Failure::Budget(BudgetSpent { budget: "wall", during, .. }))
+                if hurried || during.is_some_and(|call| ![SLEEP, WASI].contains(&call)) =>
             {
                 None
             }
@@ -118,7 +120,12 @@ impl Sign {
                 Some(Self::Crashed(failure.to_string()))
             }
             Outcome::Failed(
-                Failure::NoModule(_) | Failure::NoSource(_) | Failure::Handler(_) | Failure::HostEnds | Failure::NoRoom,
+                Failure::NoModule(_)
+                | Failure::NoSource(_)
+                | Failure::Handler(_)
+                | Failure::LeaseEnded
+                | Failure::HostEnds
+                | Failure::NoRoom,
             ) => None,
         }
     }
@@ -167,10 +174,19 @@ impl Record {
         self.digests.iter().filter(|told| told.given_up.is_none())
     }
 
-    /// Notes what an attempt of `handler` says of a digest; `after` is how many crashes in a row are too many. Says whether there is
-    /// something new in it.
+    /// Whether there is a digest to go back to from this one, of those that `may` be run.
+    pub fn goes_back(&self, digest: &str, may: impl Fn(&Told) -> bool) -> bool {
+        self.good().any(|good| good.digest != digest && may(good))
+    }
+
+    /// Whether a digest has still to bring an event of `handler` to its end.
+    pub fn is_on_trial(&self, digest: &str, handler: &str) -> bool {
+        self.of(digest).is_none_or(|told| told.given_up.is_none() && !told.worked.contains(handler))
+    }
+
+    /// Notes what an attempt of `handler` says of a digest; `after` is how many crashes in a row are too many, if any are: with nothing to
+    /// go back to, it is all there is. Says whether there is something new in it.
     pub fn note(&mut self, origin: &Origin, handler: &str, sign: &Sign, after: Option<u32>) -> bool {
-        let others = self.good().any(|good| good.digest != origin.digest);
         let (known, more) = self.known(origin);
         let new = match sign {
             Sign::Ended => {
@@ -184,8 +200,7 @@ impl Record {
                 let crashes = known.crashes.entry(handler.to_owned()).or_default();
                 let counts = *crashes < after;
                 *crashes = after.min(crashes.saturating_add(1));
-                // With nothing to go back to, it is all there is.
-                let too_many = others && *crashes >= after;
+                let too_many = *crashes >= after;
                 if too_many {
                     known.given_up =
                         Some(format!("{crashes} attempts of handler {handler:?} in a row crashed; the last: {why}"));
@@ -238,6 +253,11 @@ impl Record {
             *self.told(&other.digest) = told;
         }
         learned
+    }
+
+    /// Whether something is gone that was here `before`. Only a record that is full forgets.
+    pub fn has_lost(&self, before: &Self) -> bool {
+        self.digests.len() < DIGESTS && before.digests.iter().any(|told| self.of(&told.digest).is_none())
     }
 
     fn has_another_as(&self, version: &Version, digest: &str) -> bool {

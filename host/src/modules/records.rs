@@ -13,7 +13,7 @@ pub const NOTES: &str = "modules";
 
 /// What hosts that take their modules from `source` have told each other of one, in the store of their ledger.
 pub async fn recorded(store: &Arc<dyn Store>, source: &Location, module: &str) -> Result<Record, LedgerError> {
-    Notes::new(Arc::clone(store), NOTES).read(&note(module, &source.locate(module))).await
+    Notes::new(Arc::clone(store), NOTES).look(&note(module, &source.locate(module))).await
 }
 
 /// Writes a record for others to read.
@@ -50,10 +50,12 @@ struct Held {
 }
 
 impl Held {
-    /// Adds to `record` what could not be written down. Says whether that is new to it.
-    fn add_unwritten(&self, record: &mut Record) -> bool {
-        let unwritten = self.unwritten.iter().filter_map(|digest| self.record.of(digest));
-        unwritten.filter(|told| record.learn(told)).count() > 0
+    /// Adds to `record`, which is the ledger's, what could not be written down, and what was lost there since. Returns of which digests
+    /// that is new to it.
+    fn add_to(&self, record: &mut Record) -> BTreeSet<String> {
+        let lost = record.has_lost(&self.record);
+        let ours = self.record.digests.iter().filter(|told| lost || self.unwritten.contains(&told.digest));
+        ours.filter(|told| record.learn(told)).map(|told| told.digest.clone()).collect()
     }
 }
 
@@ -68,16 +70,12 @@ impl Records {
         self.held(module).record
     }
 
-    /// Reads one. What could not be written down before is kept, and written now if that is possible.
+    /// Reads one. What could not be written down before, or is lost, is kept, and written now if that is possible.
     pub(super) async fn read(&self, module: &str) -> Result<(), LedgerError> {
         let turn = self.turn(module);
         let _turn = turn.lock().await;
         let mut record = self.notes.read(&self.note(module)).await?;
-        let mut unwritten = BTreeSet::new();
-        let before = self.held(module);
-        if before.add_unwritten(&mut record) {
-            unwritten = before.unwritten;
-        }
+        let unwritten = self.held(module).add_to(&mut record);
         let all_written = unwritten.is_empty();
         self.hold(module, Held { record, unwritten });
         if !all_written {
@@ -93,8 +91,8 @@ impl Records {
         Ok(())
     }
 
-    /// Changes one, unless `change` says that there is nothing to change. Where that cannot be written down, this host alone knows it until
-    /// it can.
+    /// Changes one, unless `change` says that there is nothing to change. Where that cannot be written down, or nobody waits for it, this
+    /// host alone knows it until it can.
     pub(super) async fn change(
         &self,
         module: &str,
@@ -114,26 +112,19 @@ impl Records {
 
     /// Writes down what could not be written before, and what `change` adds.
     async fn write(&self, module: &str, mut change: impl FnMut(&mut Record) -> bool) -> Result<(), LedgerError> {
-        let mut held = self.held(module);
-        let add = |record: &mut Record| {
-            let unwritten = held.add_unwritten(record);
-            change(record) || unwritten
-        };
-        let written = match self.notes.change(&self.note(module), add).await {
-            Ok(record) => {
-                held = Held { record, unwritten: BTreeSet::new() };
-                Ok(())
-            }
-            Err(error) => {
-                let before = held.record.clone();
-                change(&mut held.record);
-                let new = held.record.digests.iter().filter(|told| before.of(&told.digest) != Some(told));
-                held.unwritten.extend(new.map(|told| told.digest.clone()));
-                Err(error)
-            }
-        };
+        let before = self.held(module);
+        let mut held = before.clone();
+        change(&mut held.record);
+        let new = held.record.digests.iter().filter(|told| before.record.of(&told.digest) != Some(told));
+        held.unwritten.extend(new.map(|told| told.digest.clone()));
         self.hold(module, held);
-        written
+        let add = |record: &mut Record| {
+            let added = before.add_to(record);
+            change(record) || !added.is_empty()
+        };
+        let record = self.notes.change(&self.note(module), add).await?;
+        self.hold(module, Held { record, unwritten: BTreeSet::new() });
+        Ok(())
     }
 
     fn held(&self, module: &str) -> Held {
@@ -246,6 +237,57 @@ mod tests {
         host.change("m", |record| record.note(&second, "h2", &Sign::Ended, Some(1))).await.unwrap();
         other.read("m").await.unwrap();
         assert!(other.last("m").given_up("second").is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_waited_to_see_written_down_is_known_all_the_same_and_written_later() {
+        let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new());
+        let ledger = ledger_over(Arc::new(Late::default()), &clock);
+        let [host, other] = [(), ()].map(|()| Records::new(Bucket::unversioned(), ledger.notes("modules")));
+        let crashed =
+            |record: &mut Record| record.note(&Origin::built_here("new"), "h", &Sign::Crashed("trap".into()), Some(1));
+        assert!(tokio::time::timeout(Duration::ZERO, host.change("m", crashed)).await.is_err());
+        assert!(host.last("m").given_up("new").is_some());
+        host.read("m").await.unwrap();
+        other.read("m").await.unwrap();
+        assert!(other.last("m").given_up("new").is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_lost_of_a_ledger_is_written_anew_by_those_who_know_it() {
+        let (store, [host, other]) = hosts();
+        let accept = |digest: &str| {
+            let origin = Origin { version_id: Some("id".into()), ..Origin::built_here(digest) };
+            move |record: &mut Record| record.accept(&origin)
+        };
+        host.change("m", accept("first")).await.unwrap();
+        let [key] = &store.keys().await[..] else { panic!("one note") };
+        let stored = store.objects.read(key).await.unwrap().unwrap();
+        store.objects.remove(key, &stored.version).await.unwrap();
+        // Before it is seen, a host that knows nothing writes.
+        other.change("m", accept("second")).await.unwrap();
+        host.read("m").await.unwrap();
+        other.read("m").await.unwrap();
+        for host in [host, other] {
+            assert!(host.last("m").of("first").is_some() && host.last("m").of("second").is_some());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_only_looks_leaves_what_is_damaged_to_hosts() {
+        let (store, [host, _]) = hosts();
+        host.change("m.wasm", |record| record.note(&Origin::built_here("digest"), "h", &Sign::Ended, None))
+            .await
+            .unwrap();
+        let [key] = &store.keys().await[..] else { panic!("one note") };
+        store.put(key, b"{").await;
+        let (looks, source): (Arc<dyn Store>, _) =
+            (store.clone(), Location::S3 { bucket: "bucket".into(), prefix: String::new() });
+        let error = recorded(&looks, &source, "m.wasm").await.unwrap_err().to_string();
+        assert!(error.contains(key.as_str()), "{error}");
+        assert_eq!(store.keys().await, [key.clone()]);
+        host.read("m.wasm").await.unwrap();
+        assert_ne!(recorded(&looks, &source, "m.wasm").await.unwrap(), Record::default(), "the host still knew it");
     }
 
     #[tokio::test(start_paused = true)]

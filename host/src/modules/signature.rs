@@ -70,13 +70,23 @@ impl Signers {
         self.trusted_for(module).iter().any(is) && !self.revoked.iter().any(is)
     }
 
+    /// Whether what was accepted as `module` under these keys would be so now; without any, it was not signed.
+    pub fn take<'k>(&self, module: &str, keys: impl IntoIterator<Item = &'k str>) -> bool {
+        let mut keys = keys.into_iter().peekable();
+        if keys.peek().is_none() { self.unsigned_for(module) } else { keys.any(|key| self.trusts(module, key)) }
+    }
+
+    fn unsigned_for(&self, module: &str) -> bool {
+        self.unsigned && !self.of_modules.contains_key(module)
+    }
+
     fn trusted_for(&self, module: &str) -> &[Key] {
         self.of_modules.get(module).unwrap_or(&self.trusted)
     }
 
     /// What was signed of `module`, whose content is `bytes`; none if it has no signature and needs none.
     pub fn verify(&self, module: &str, bytes: &[u8], signature: Option<&str>) -> Result<Option<Signed>, Refusal> {
-        let unsigned = self.unsigned && !self.of_modules.contains_key(module);
+        let unsigned = self.unsigned_for(module);
         match signature {
             // Where nobody is trusted, no signature says anything.
             _ if self.trusted.is_empty() && unsigned => Ok(None),

@@ -124,7 +124,7 @@ impl Compiling {
             Some(Err(error)) => Err(CompileError::Failed(error.to_string())),
             None => Err(CompileError::Failed("nobody is at it".to_owned())),
         };
-        let plugin = compiled.map(|module| Plugin { module, origin: self.origin.clone() });
+        let plugin = compiled.map(|module| Plugin::new(module, self.origin.clone()));
         Some(Compiled { known: self.known.clone(), version_id: self.origin.version_id.clone(), plugin })
     }
 }

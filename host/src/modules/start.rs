@@ -47,7 +47,8 @@ impl Modules {
             }
         }
         for (name, pin, error) in &forbidden {
-            others = others || (!matches!(pin, Some(Pin::VersionId(_))) && self.reads_earlier(name).await);
+            others =
+                others || (!matches!(pin, Some(Pin::VersionId(_))) && self.reads_earlier(name, pin.as_ref()).await);
             tracing::warn!(module = name, %error, "a module cannot be had: it is asked for again with each event");
         }
         match forbidden.into_iter().next() {
@@ -56,10 +57,18 @@ impl Modules {
         }
     }
 
-    /// Whether the source hands out any earlier version of a module: then it is the newest alone that nobody can read.
-    async fn reads_earlier(&self, name: &str) -> bool {
+    /// Whether the source hands out any earlier version of a module, those that hosts know first: then it is the newest alone that nobody
+    /// can read.
+    async fn reads_earlier(&self, name: &str, pin: Option<&Pin>) -> bool {
         let looks = async {
-            for version in self.source.earlier(name).await.unwrap_or_default() {
+            let mut versions = Vec::new();
+            if let Some(uploads) = &self.uploads
+                && uploads.recall(name).await.is_ok()
+            {
+                versions = uploads.known(name, pin);
+            }
+            versions.extend(self.source.earlier(name).await.unwrap_or_default());
+            for version in versions {
                 // As at the start: none is so small as to be read for this.
                 match self.source.fetch(name, Which::Version(&version), 0).await {
                     Ok(_) => return true,

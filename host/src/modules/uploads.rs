@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::records::Records;
 use super::signature::Signers;
-use super::{Origin, Record, Refusal, Sign, Source, Told, Upload, Version};
+use super::{Origin, Plugin, Record, Refusal, Sign, Source, Told, Upload, Version};
 use crate::digest::sha256;
 use crate::ledger::{LedgerError, Notes};
 use crate::policy::{ModulesPolicy, Pin};
@@ -71,29 +71,46 @@ impl Uploads {
         self.records.read(name).await
     }
 
-    /// Has all hosts know what an attempt of `handler` says of the module that it ran, which may be the end of it.
+    /// Has all hosts know what an attempt of `handler` says of the plugin that it ran, which may be the end of it.
     pub(super) async fn tell(
         &self,
         name: &str,
         handler: &str,
-        origin: &Origin,
+        plugin: &Plugin,
         sign: &Sign,
     ) -> Result<(), LedgerError> {
+        let Plugin { origin, before, .. } = plugin;
+        if *sign == Sign::Worked
+            && self.rollback_after.is_some()
+            && self.records.last(name).is_on_trial(&origin.digest, handler)
+        {
+            // Other hosts may have seen it crash since: no more of these are in a row.
+            self.records.read(name).await?;
+        }
         let note = |record: &mut Record| {
             let accepted = origin.accepted && self.allows_by(name, record, origin).is_ok();
-            record.note(&Origin { accepted, ..origin.clone() }, handler, sign, self.rollback_after)
+            let goes_back = record.goes_back(&origin.digest, |told| self.is_to_be_had(name, told, before.as_deref()));
+            let after = self.rollback_after.filter(|_| goes_back);
+            record.note(&Origin { accepted, ..origin.clone() }, handler, sign, after)
         };
         self.records.change(name, note).await
     }
 
-    /// What a process may begin with, of what hosts know, as the source calls it, the newest first.
-    pub(super) fn usable(&self, name: &str) -> Vec<String> {
-        self.records.last(name).usable(|by| self.signers.trusts(name, by)).into_iter().map(str::to_owned).collect()
+    /// Whether a digest can be run in the place of another, by this process, which had `before` before, or by one that starts.
+    fn is_to_be_had(&self, name: &str, told: &Told, before: Option<&str>) -> bool {
+        let is_there = before == Some(told.digest.as_str()) || !told.version_ids().is_empty();
+        is_there && self.signers.take(name, told.accepted.keys().map(String::as_str))
     }
 
-    /// What the source calls a digest, each time that it was uploaded, as far as hosts know.
-    pub(super) fn version_ids(&self, name: &str, digest: &str) -> Vec<String> {
-        self.records.last(name).of(digest).map(Told::version_ids).unwrap_or_default()
+    /// What may be run, of what hosts know, as the source calls it: what is pinned, or what a process may begin with, the newest first.
+    /// Whoever uploads much hides none of it.
+    pub(super) fn known(&self, name: &str, pin: Option<&Pin>) -> Vec<String> {
+        let record = self.records.last(name);
+        match pin {
+            None => record.usable(|by| self.signers.trusts(name, by)).into_iter().map(str::to_owned).collect(),
+            Some(Pin::Sha256(pinned)) => record.of(pinned).map(Told::version_ids).unwrap_or_default(),
+            Some(Pin::VersionId(version)) => vec![version.clone()],
+        }
     }
 
     /// Why a digest is not to be run again, if so.

@@ -104,7 +104,7 @@ pub(super) const HANDLES: usize = 1024;
 const WASI_BYTES: u64 = HANDLES as u64 * 256;
 
 /// What WASI is called where a budget ends in it. Which of its functions it was, the host is not told.
-const WASI: &str = "a call of WASI";
+pub(crate) const WASI: &str = "a call of WASI";
 
 /// Everything the attempt counts, against the handler's limits.
 #[derive(Debug)]
@@ -272,6 +272,35 @@ impl ResourceLimiter for Budget {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::handler;
+
+    fn budget(limits: Limits) -> (Budget, Arc<CpuMeter>) {
+        let meter = Arc::<CpuMeter>::default();
+        (Budget::new(limits, Arc::clone(&meter)), meter)
+    }
+
+    #[tokio::test]
+    async fn what_the_host_computes_for_a_guest_is_the_guests_and_the_call_is_named() {
+        let limits = Limits { cpu: Duration::from_micros(100), ..handler("").limits.clone() };
+        let (mut budget, meter) = budget(limits);
+        let work = async move {
+            budget.begin_call("ecs.drain", 0)?;
+            while budget.cpu.until_now() <= Duration::from_micros(100) {}
+            budget.end_call()
+        };
+        let spent = Metered::new(work, meter, Arc::default()).await.unwrap_err();
+        assert_eq!(spent.to_string(), "cpu budget of 100us spent during ecs.drain");
+    }
+
+    #[test]
+    fn what_wasi_holds_is_charged_once_and_counts_as_any_other_memory() {
+        let (mut budget, _) = budget(Limits { memory: WASI_BYTES, ..handler("").limits.clone() });
+        budget.wasi_called();
+        budget.wasi_called();
+        assert_eq!(budget.peak_memory(), WASI_BYTES);
+        assert_eq!(budget.memory_spent(), None);
+        assert!(budget.keep(1).is_err());
+    }
 
     #[tokio::test]
     async fn what_is_computed_counts_until_others_had_the_thread_however_often_it_is_broken_off() {

@@ -7,6 +7,7 @@ use wasmtime_wasi::I32Exit;
 use super::bounded::{cut, written};
 use super::budget::Budget;
 use super::{HOSTCALL_BYTES, NOTE_BYTES, Task};
+use crate::capabilities::call::LeaseEnded;
 use crate::outcome::{BudgetSpent, Failure};
 
 /// What is kept of a backtrace, in bytes: a plugin's author names its functions, at any length.
@@ -22,6 +23,9 @@ const HANDLES_SPENT: &str = "store handle limit exceeded";
 pub(super) fn failure(error: &wasmtime::Error, budget: &Budget) -> Failure {
     if let Some(spent) = error.downcast_ref::<BudgetSpent>() {
         return Failure::Budget(spent.clone());
+    }
+    if error.is::<LeaseEnded>() {
+        return Failure::LeaseEnded;
     }
     if let Some(I32Exit(status)) = error.downcast_ref::<I32Exit>() {
         let message = format!("the plugin ended itself with exit status {status}, where a handler returns its outcome");

@@ -17,6 +17,7 @@ use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx};
 
 use super::Pace;
 use super::attempt::Task;
+use super::budget::WASI;
 use crate::capabilities::Ports;
 use crate::capabilities::log::{GuestLog, Level};
 use crate::clock::Clock;
@@ -103,7 +104,7 @@ impl Line {
 
     fn emit(&mut self) {
         if !self.partial.is_empty() {
-            self.log.line(self.level, &String::from_utf8_lossy(&self.partial), &[]);
+            self.log.line(WASI, self.level, &String::from_utf8_lossy(&self.partial), &[]);
             self.partial.clear();
         }
     }

@@ -176,3 +176,63 @@ fn quoted(words: &[String]) -> String {
     let more = if words.len() > 3 { format!(" and {} more", words.len() - 3) } else { String::new() };
     shown.collect::<Vec<_>>().join(", ") + &more
 }
+
+#[cfg(test)]
+mod tests {
+    use russh::keys::PublicKey;
+
+    use super::*;
+
+    /// Made for these tests: the key that it certifies, and the authority's, are nobody's.
+    const AUTHORITY: &str = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQDYPvZq01T6czHgjIg5REDTmnQpHm5mQwpVRU8jLkw7p4M9P4cCPHKo1QPDpCfIz2G+hOSg\
+    eW6vAwWc6GUdBw7s/W2ZJTzEnAHKnjNwzgoZbwtbgN+zNaewYEEAp9c4Fue5w8MR0svgslhPxVLBTQLa7oz9kZ4Nv4iplzrIXwoe\
+    9w==";
+    /// `ssh-keygen -s ca -t ssh-rsa -h -n i-0123456789abcdef0`
+    const OVER_SHA_1: &str = "ssh-ed25519-cert-v01@openssh.com AAAAIHNzaC1lZDI1NTE5LWNlcnQtdjAxQG9wZW5zc2guY29tAAAAIGtdjWfv7SMr3sBxNHjBIzDEGVDCGJvmzBxbZ3ZzP3ZwAAAA\
+    IBU//c9GqTKdAoWsKRBWiDv/CXjBfcqfHZ8fX17vMuJ7AAAAAAAAAAAAAAACAAAABG5vZGUAAAAXAAAAE2ktMDEyMzQ1Njc4OWFi\
+    Y2RlZjAAAAAAAAAAAP//////////AAAAAAAAAAAAAAAAAAAAlwAAAAdzc2gtcnNhAAAAAwEAAQAAAIEA2D72atNU+nMx4IyIOURA\
+    05p0KR5uZkMKVUVPIy5MO6eDPT+HAjxyqNUDw6QnyM9hvoTkoHlurwMFnOhlHQcO7P1tmSU8xJwByp4zcM4KGW8LW4DfszWnsGBB\
+    AKfXOBbnucPDEdLL4LJYT8VSwU0C2u6M/ZGeDb+IqZc6yF8KHvcAAACPAAAAB3NzaC1yc2EAAACAzOGztsSy0WLvAWZqy9JP6Kzf\
+    uRw0TXmWZnT9gHTwcgJUW+R163fhTN5RNd64tWPiPKcBI7zyeubvObOl8fF/rbT+Rui7uIH/QVWHaEL5GNmUMiAfo51kcHF3B3GH\
+    r2lXw2zUacCuTfNeHuKwD3wNe/JeAIe94iVNJMgba6OoNUU=";
+
+    fn trust() -> Trust {
+        let authority = PublicKey::from_openssh(AUTHORITY).unwrap();
+        Trust {
+            instance: InstanceId::parse("i-0123456789abcdef0").unwrap(),
+            source: "ca:ca.pub".to_owned(),
+            remedy: "sign it",
+            keys: Vec::new(),
+            authorities: vec![authority.key_data().clone()],
+            revoked: Vec::new(),
+            any: false,
+        }
+    }
+
+    #[test]
+    fn a_certificate_that_is_signed_over_sha_1_proves_nothing() {
+        let certificate = Certificate::from_openssh(OVER_SHA_1).unwrap();
+        let error = trust().verify(&certificate.into(), Timestamp::UNIX_EPOCH).unwrap_err();
+        assert_eq!(error.kind, PortErrorKind::Denied);
+        assert!(
+            error
+                .message
+                .ends_with("but its certificate is signed over SHA-1; sign it again with ssh-keygen -t rsa-sha2-512"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn nothing_that_rests_on_sha_1_is_offered() {
+        let Preferred { key, host_key_certificates, kex, mac, .. } = trust().preferred();
+        let keys = key.iter().chain(&*host_key_certificates).map(|algorithm| algorithm.as_str().to_owned());
+        let names = keys
+            .chain(kex.iter().map(|kex| kex.as_ref().to_owned()))
+            .chain(mac.iter().map(|mac| mac.as_ref().to_owned()));
+        let names: Vec<_> = names.collect();
+        assert!(names.len() > 20, "{names:?}");
+        for name in names {
+            assert!(!name.contains("sha1") && !["ssh-rsa", "ssh-dss"].contains(&&*name), "{name}");
+        }
+    }
+}

@@ -41,6 +41,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_secret_is_erased_when_it_is_dropped() {
+        fn is_erased(_: &impl zeroize::ZeroizeOnDrop) {}
+        is_erased(&Secret::new("hunter2").0);
+    }
+
+    #[test]
     fn a_secret_is_not_in_its_debug_output() {
         assert_eq!(format!("{:?}", Some(Secret::new("hunter2"))), "Some(Secret(7 bytes))");
     }

@@ -56,11 +56,11 @@ impl<'p> Plugins<'p> {
             }
             write_lines(out, self.lines(plugin).iter().map(String::as_str))?;
         }
-        Ok(if self.plugins.iter().all(|plugin| plugin.record.is_ok()) { READ } else { PARTLY })
+        Ok(self.code())
     }
 
     /// Says which of them runs an older version than was uploaded, since the last that hosts came to know was given up.
-    pub(super) fn warn(&self, out: &mut dyn Write) -> io::Result<()> {
+    pub(super) fn warn(&self, out: &mut dyn Write) -> io::Result<u8> {
         let given_up = |plugin: &&Plugin<'_>| {
             let Ok(record) = &plugin.record else { return false };
             let Some(last) = record.digests.last().filter(|told| told.given_up.is_some()) else { return false };
@@ -77,7 +77,16 @@ impl<'p> Plugins<'p> {
                 ["", &*format!("the last new version of {module} was given up: `hostler status --plugins` says why")],
             )?;
         }
-        Ok(())
+        for (module, error) in
+            self.plugins.iter().filter_map(|plugin| Some((plugin.module, plugin.record.as_ref().err()?)))
+        {
+            write_lines(out, ["", &*format!("what hosts know of {module} cannot be read: {error}")])?;
+        }
+        Ok(self.code())
+    }
+
+    fn code(&self) -> u8 {
+        if self.plugins.iter().all(|plugin| plugin.record.is_ok()) { READ } else { PARTLY }
     }
 
     fn newest<'r>(&self, module: &str, record: &'r Record) -> Option<(&'r Version, &'r str)> {
@@ -100,7 +109,8 @@ impl<'p> Plugins<'p> {
         })
     }
 
-    fn lines(&self, Plugin { module, handlers, record }: &Plugin<'_>) -> Vec<String> {
+    fn lines(&self, plugin: &Plugin<'_>) -> Vec<String> {
+        let Plugin { module, handlers, record } = plugin;
         let names: Vec<&str> = handlers.iter().map(|handler| handler.name.as_str()).collect();
         let place = self.policy.modules.source.locate(module);
         let mut lines = vec![format!("{place}, for {}: {}", counted(names.len(), "handler"), names.join(", "))];
@@ -113,13 +123,13 @@ impl<'p> Plugins<'p> {
                         .to_owned(),
                 );
             }
-            Ok(record) => lines.extend(record.digests.iter().rev().map(|told| self.line(module, record, told))),
+            Ok(record) => lines.extend(record.digests.iter().rev().map(|told| self.line(plugin, record, told))),
             Err(error) => lines.push(format!("  what hosts know of it cannot be read: {error}")),
         }
         lines
     }
 
-    fn line(&self, module: &str, record: &Record, told: &Told) -> String {
+    fn line(&self, Plugin { module, handlers, .. }: &Plugin<'_>, record: &Record, told: &Told) -> String {
         let Told { digest, accepted, pinned, worked, crashes, given_up, .. } = told;
         let newest = self.newest(module, record);
         let mut words = Vec::new();
@@ -140,10 +150,12 @@ impl<'p> Plugins<'p> {
         }
         if *pinned {
             words.push("a handler was pinned to it".to_owned());
-        } else if worked.is_empty()
-            && (accepted.is_empty() || accepted.keys().any(|by| self.signers.trusts(module, by)))
-        {
-            words.push("on trial".to_owned());
+        }
+        let names = handlers.iter().filter(|handler| handler.pin.is_none()).map(|handler| handler.name.as_str());
+        let on_trial: Vec<&str> = names.filter(|name| record.is_on_trial(digest, name)).collect();
+        let is_accepted = !*pinned || !accepted.is_empty();
+        if is_accepted && !on_trial.is_empty() && self.signers.take(module, accepted.keys().map(String::as_str)) {
+            words.push(format!("on trial for {}", on_trial.join(", ")));
         }
         if !worked.is_empty() {
             words.push(format!("has worked for {}", worked.iter().map(String::as_str).collect::<Vec<_>>().join(", ")));

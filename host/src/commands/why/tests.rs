@@ -119,7 +119,7 @@ async fn what_was_said_by_a_plugin_that_is_given_up_is_nothing_to_mend() {
     let (_, text) = why(&store, Err("no AWS region is configured".into()), world().clock()).await;
     insta::assert_snapshot!(text.split("\n\nAWS was").next().unwrap(), @"
     i-0123456789abcdef0: the plugin that its last attempt ran is given up: 3 attempts in a row crashed;
-      the next attempt runs another, and is due in 12s.
+      the next attempt, with another if there is one, is due in 12s.
     What to do: mend the plugin and upload it; `hostler status --plugins` says what hosts know of it.
 
     The ledger, memory:, says

@@ -1,6 +1,7 @@
 //! A new plugin that crashes, and the one before it.
 
 use super::*;
+use crate::digest::sha256;
 use crate::ledger::{Notes, Page, Store, Stored, Version, WriteError};
 use crate::modules::{Compiler, NOTES, Record};
 use crate::ports::PortError;
@@ -148,6 +149,27 @@ async fn what_works_is_not_given_up_for_what_it_does_once_later() {
     assert_eq!((worked.attempts, worked.decision), (2, Decision::Done));
     for number in 3..8 {
         assert_eq!(host.work(another(number)).await.attempts, 2, "it is still the new one");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plugin_that_had_less_time_than_it_may_take_is_not_given_up_for_it() {
+    let bucket = Bucket::versioned();
+    bucket.put(&guests::done(), None);
+    let host = host_of(&bucket, PATIENT);
+    host.work(another(1)).await;
+    let sleeps = guests::hostile(include_str!("../../../../tests/guests/hostile/wasi-sleep.wat"));
+    bucket.put(&sleeps, None);
+    let event = another(2);
+    for given_up in [false, true] {
+        for _ in 0..3 {
+            refresh_is_due().await;
+            // Ten seconds before that are for the end.
+            let closes = (!given_up).then(|| Instant::now() + Duration::from_secs(40));
+            let step = host.dispatch.step(&event, closes).await;
+            assert!(matches!(step, Ok(Step::Later { .. })), "{step:?}");
+        }
+        assert_eq!(host.dispatch.modules.has_given_up("module.wasm", &sha256(&sleeps)), given_up);
     }
 }
 

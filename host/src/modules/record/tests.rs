@@ -165,15 +165,20 @@ fn what_works_between_begins_the_row_anew_and_an_end_ends_the_trial() {
 
 #[test]
 fn with_nothing_to_go_back_to_it_stays_and_so_it_never_flaps() {
+    let crashes = |record: &mut Record, digest: &str, version: &str, handler: &str| {
+        let after = record.goes_back(digest, |_| true).then_some(3);
+        record.note(&origin(digest, version), handler, &crash(), after);
+    };
     let mut record = Record::default();
-    for digest in ["first", "first", "first", "first"] {
-        record.note(&origin(digest, "1"), "h", &crash(), Some(3));
+    for _ in 0..4 {
+        crashes(&mut record, "first", "1", "h");
     }
     assert_eq!(record.given_up("first"), None);
     let mut record = self::record();
+    assert!(!record.goes_back("new", |told| told.digest != "old"), "which may not be run");
     for _ in 0..10 {
-        record.note(&origin("new", "2"), "h", &crash(), Some(3));
-        record.note(&origin("old", "1"), "other", &crash(), Some(3));
+        crashes(&mut record, "new", "2", "h");
+        crashes(&mut record, "old", "1", "other");
     }
     assert!(record.given_up("new").is_some() && record.given_up("old").is_none());
 }
@@ -223,12 +228,15 @@ fn what_is_known_already_need_not_be_written_again() {
 #[test]
 fn what_says_more_of_the_world_than_of_the_module_is_no_sign() {
     let waiting = |during| Outcome::Failed(Failure::Budget(BudgetSpent { budget: "wall", limit: "5m".into(), during }));
-    assert_eq!(Sign::of(&waiting(Some("ecs.describe"))), None);
-    assert!(matches!(Sign::of(&waiting(Some(SLEEP))), Some(Sign::Crashed(_))));
-    assert!(matches!(Sign::of(&waiting(None)), Some(Sign::Crashed(_))));
-    assert!(matches!(Sign::of(&Outcome::Failed(Failure::Trap("unreachable".into()))), Some(Sign::Crashed(_))));
-    assert_eq!(Sign::of(&Outcome::Failed(Failure::NoModule("gone".into()))), None);
-    assert_eq!(Sign::of(&Outcome::Done), Some(Sign::Ended));
+    assert_eq!(Sign::of(&waiting(Some("ecs.describe")), false), None);
+    for of_its_own in [Some(SLEEP), Some(WASI), None] {
+        assert!(matches!(Sign::of(&waiting(of_its_own), false), Some(Sign::Crashed(_))), "{of_its_own:?}");
+    }
+    assert_eq!(Sign::of(&waiting(Some(SLEEP)), true), None, "a minute was too little for it");
+    assert_eq!(Sign::of(&Outcome::Failed(Failure::LeaseEnded), false), None);
+    assert!(matches!(Sign::of(&Outcome::Failed(Failure::Trap("unreachable".into())), false), Some(Sign::Crashed(_))));
+    assert_eq!(Sign::of(&Outcome::Failed(Failure::NoModule("gone".into())), false), None);
+    assert_eq!(Sign::of(&Outcome::Done, false), Some(Sign::Ended));
 }
 
 #[test]

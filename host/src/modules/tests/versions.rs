@@ -182,6 +182,20 @@ async fn many_uploads_hide_neither_what_has_worked_nor_what_is_pinned() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn many_uploads_keep_no_host_from_starting_with_what_others_have_accepted() {
+    let signed = Signed::new(Bucket::versioned());
+    signed.upload(&guests::done(), "1");
+    assert!(digest(&signed.host(), None).await.is_ok());
+    for number in 2..5 {
+        signed.bucket.put(b"whatever it is", None);
+        signed.bucket.hidden.lock().unwrap().push(format!("v{number}"));
+    }
+    *signed.bucket.unreadable.lock().unwrap() = true;
+    assert_eq!(signed.host().check([("m.wasm", None)]).await, Ok(()));
+    assert_eq!(*signed.bucket.asked.lock().unwrap(), ["v1"], "what hosts know comes first");
+}
+
+#[tokio::test(start_paused = true)]
 async fn many_uploads_hide_neither_what_is_on_trial_nor_what_was_pinned_from_the_beginning() {
     let signed = Signed::new(Bucket::versioned());
     let host = signed.host();
@@ -227,6 +241,71 @@ async fn what_is_older_than_what_another_host_has_accepted_gives_way_though_it_i
         // The same bytes, which are known.
         signed.upload(&guests::done(), "4");
         assert_eq!(digest(&host, None).await, Ok(sha256(guests::done())));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_older_gives_way_though_nobody_can_read_the_newest_upload() {
+    let signed = Signed::new(Bucket::versioned());
+    let (host, other) = (signed.host(), signed.host());
+    signed.upload(&guests::done(), "2");
+    assert_eq!(digest(&host, None).await, Ok(sha256(guests::done())));
+    signed.upload(&guests::abandon(), "3");
+    assert_eq!(digest(&other, None).await, Ok(sha256(guests::abandon())));
+    signed.bucket.put(b"whatever it is", None);
+    *signed.bucket.unreadable.lock().unwrap() = true;
+    assert_eq!(digest(&host, None).await, Ok(sha256(guests::done())), "nobody waits for the other to compile");
+    assert_eq!(digest(&host, None).await, Ok(sha256(guests::abandon())));
+    // Where that is gone too, it is said.
+    let late = signed.host();
+    late.recall("m.wasm", None, None).await.unwrap();
+    signed.bucket.remove("v2");
+    let slot = late.slot("m.wasm", None);
+    slot.lock().await.good = host.slot("m.wasm", None).lock().await.previous.clone();
+    assert_eq!(digest(&late, None).await, Ok(sha256(guests::done())));
+    let trouble = slot.lock().await.trouble.clone().unwrap().message;
+    assert!(
+        trouble.starts_with("m.wasm cannot be read; and s3://bucket/m.wasm has nothing newer: the one in use"),
+        "{trouble}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn crashes_with_an_attempt_on_another_host_between_them_are_not_in_a_row() {
+    let (signed, host) = before_rubbish().await;
+    let other = signed.host();
+    let (ours, theirs) = (host.current("m.wasm", None).await.unwrap(), other.current("m.wasm", None).await.unwrap());
+    let crash = Sign::Crashed("unreachable".to_owned());
+    for (host, plugin, sign) in
+        [(&host, &ours, &crash), (&host, &ours, &crash), (&other, &theirs, &Sign::Worked), (&host, &ours, &crash)]
+    {
+        host.tell("m.wasm", "h", plugin, sign).await;
+    }
+    assert!(!host.has_given_up("m.wasm", &ours.module.digest));
+    for _ in 0..2 {
+        host.tell("m.wasm", "h", &ours, &crash).await;
+    }
+    assert!(host.has_given_up("m.wasm", &ours.module.digest));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_plugin_is_given_up_for_one_that_may_not_be_run_or_is_not_there() {
+    // The key of the one before is trusted no more.
+    let mut signed = Signed::new(Bucket::versioned());
+    signed.upload(&guests::done(), "1");
+    works(&signed.host()).await;
+    let Signed { key, policy, .. } = Signed::new(signed.bucket.clone());
+    (signed.key, signed.policy) = (key, policy);
+    // The bucket has none but the newest, and the process began with that.
+    let unversioned = Signed::new(Bucket::unversioned());
+    unversioned.upload(&guests::done(), "1");
+    works(&unversioned.host()).await;
+    for signed in [signed, unversioned] {
+        signed.upload(&guests::spin(), "2");
+        let host = signed.host();
+        assert_eq!(digest(&host, None).await, Ok(sha256(guests::spin())));
+        crashes(&host).await;
+        assert_eq!(digest(&host, None).await, Ok(sha256(guests::spin())), "it is all there is");
     }
 }
 
@@ -405,7 +484,8 @@ async fn of_two_hosts_that_accept_a_version_at_once_the_second_gives_way() {
     uploads.accept("m.wasm", &accepted(sha256(guests::abandon()), "2", "v2")).await.unwrap();
     let late = accepted(sha256(guests::done()), "2", "v3");
     uploads.accept("m.wasm", &late).await.unwrap();
-    uploads.tell("m.wasm", "other handler", &late, &Sign::Ended).await.unwrap();
+    let module = host.current("m.wasm", None).await.unwrap().module.clone();
+    uploads.tell("m.wasm", "other handler", &Plugin::new(module, late), &Sign::Ended).await.unwrap();
     for host in [&host, &other, &signed.host()] {
         assert_eq!(digest(host, None).await, Ok(sha256(guests::abandon())));
     }

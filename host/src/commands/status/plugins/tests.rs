@@ -53,8 +53,8 @@ async fn of_each_plugin_it_is_told_what_is_accepted_on_trial_and_given_up() {
       spot is pinned to sha256 bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
       eeeeeeeeeeee version 1.2 by key GOOD; given up: 3 attempts of handler "drain" in a row
         crashed; the last: unreachable\u{1b}[2J
-      dddddddddddd version 1.1 by key GOOD, the newest; on trial; crashes in a row for
-        drain: 2
+      dddddddddddd version 1.1 by key GOOD, the newest; on trial for drain; crashes in a row
+        for drain: 2
       cccccccccccc version 9 by key LEAKED, which is not trusted
       bbbbbbbbbbbb a handler was pinned to it
       aaaaaaaaaaaa version 1.0 by key GOOD; has worked for drain
