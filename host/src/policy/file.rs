@@ -68,8 +68,8 @@ pub(super) struct ModulesSection {
     pub(super) revoked_keys: Option<At<Vec<At<PublicKey>>>>,
     /// Accept plugins without a signature, from whoever can write to the source: false unless said otherwise.
     pub(super) allow_unsigned: Option<At<bool>>,
-    /// After how many attempts in a row that trap, or spend a budget, a new plugin is given up for the one before it: 3 unless said
-    /// otherwise, at most 100; 0 for never.
+    /// After how many attempts in a row that trap, or spend a budget of their own, a new plugin is given up for the one before it: 3
+    /// unless said otherwise, at most 100; 0 for never.
     pub(super) rollback_after: Option<At<i64>>,
 }
 

@@ -6,6 +6,9 @@ use hostler_tests::{Canary, Function, Node, assert_in_none, files, guest};
 
 use crate::scene::Scene;
 
+const SECRET_ACCESS_KEY: &str = "wJalrXUtnFEMIthatSignsForTheRoleOfTheFunction";
+const SESSION_TOKEN: &str = "IQoJb3JpZ2luX2VjThatComesWithTheKeyOfTheFunction";
+
 #[test]
 fn secrets_are_in_nothing_that_a_function_writes_or_answers_though_its_plugin_crashes() {
     let mut scene = Scene::new();
@@ -28,6 +31,9 @@ fn secrets_are_in_nothing_that_a_function_writes_or_answers_though_its_plugin_cr
             ("HOSTLER_LOG", "trace".to_owned()),
             ("LOG_SENSITIVE_BODIES", "true".to_owned()),
             ("NUPROJ_KEY", private.clone()),
+            // As Lambda gives them.
+            ("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY.to_owned()),
+            ("AWS_SESSION_TOKEN", SESSION_TOKEN.to_owned()),
         ];
         let function = Function::deploy(stack, &policy, &environment);
         let event = scene.event();
@@ -40,7 +46,9 @@ fn secrets_are_in_nothing_that_a_function_writes_or_answers_though_its_plugin_cr
         assert!(!written.is_empty(), "nothing was recorded");
         written.push(("the log".to_owned(), function.written().join("\n").into_bytes()));
         written.push(("the answer".to_owned(), invocation.payload.to_string().into_bytes()));
-        let canaries = Canary::of_key("the key that logs in", &private, &public);
+        let mut canaries = Canary::of_key("the key that logs in", &private, &public);
+        canaries.push(Canary::new("the role's secret access key", SECRET_ACCESS_KEY.as_bytes()));
+        canaries.push(Canary::new("the role's session token", SESSION_TOKEN.as_bytes()));
         assert_in_none(&canaries, &written);
         scene.next_event();
     }
