@@ -73,9 +73,12 @@ fn told(backtrace: &WasmBacktrace) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use wasmtime::{Engine, Instance, Module, Store};
 
     use super::*;
+    use crate::testing::handler;
 
     /// The backtrace of a function of this name that recurses without end.
     fn backtrace_of(name: &str) -> String {
@@ -86,6 +89,13 @@ mod tests {
         let instance = Instance::new(&mut store, &module, &[]).unwrap();
         let down = instance.get_typed_func::<(), ()>(&mut store, "down").unwrap();
         told(down.call(&mut store, ()).unwrap_err().downcast_ref().expect("a backtrace"))
+    }
+
+    #[test]
+    fn a_lease_that_has_ended_is_no_trap_of_the_plugin() {
+        let budget = Budget::new(handler("").limits.clone(), Arc::default());
+        let error = wasmtime::Error::from(LeaseEnded).context("in a call of the plugin");
+        assert_eq!(failure(&error, &budget), Failure::LeaseEnded);
     }
 
     #[test]

@@ -65,6 +65,9 @@ impl Bucket {
 impl Source for Bucket {
     async fn fetch(&self, module: &str, which: Which<'_>, _: u64) -> Result<Fetched, SourceError> {
         let uploads = self.uploads.lock().unwrap();
+        if let Which::Version(id) = which {
+            self.asked.lock().unwrap().push(id.to_owned());
+        }
         let hidden = match which {
             Which::Newest(_) => *self.unreadable.lock().unwrap(),
             Which::Version(id) => self.hidden.lock().unwrap().iter().any(|hidden| hidden == id),
@@ -82,10 +85,7 @@ impl Source for Bucket {
                 *self.fetched.lock().unwrap() += 1;
                 newest
             }
-            Which::Version(id) => {
-                self.asked.lock().unwrap().push(id.to_owned());
-                uploads.iter().find(|upload| upload.version_id.as_deref() == Some(id))
-            }
+            Which::Version(id) => uploads.iter().find(|upload| upload.version_id.as_deref() == Some(id)),
         };
         let missing = || SourceError { kind: SourceErrorKind::NotFound, message: format!("{module} is not there") };
         upload.cloned().map(Fetched::New).ok_or_else(missing)
