@@ -285,7 +285,7 @@ mod tests {
             (store.clone(), Location::S3 { bucket: "bucket".into(), prefix: String::new() });
         let error = recorded(&looks, &source, "m.wasm").await.unwrap_err().to_string();
         assert!(error.contains(key.as_str()), "{error}");
-        assert_eq!(store.keys().await, [key.clone()]);
+        assert_eq!(store.keys().await, std::slice::from_ref(key));
         host.read("m.wasm").await.unwrap();
         assert_ne!(recorded(&looks, &source, "m.wasm").await.unwrap(), Record::default(), "the host still knew it");
     }
