@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use hostler_tests::{Canary, Signer, Stack, assert_in_none, files, guest, hostler, hostler_with};
+use hostler_tests::{Canary, REGION, Signer, Stack, assert_in_none, files, guest, hostler, hostler_with};
 use tempfile::TempDir;
 
 /// A folder with a plugin in it.
@@ -314,7 +314,8 @@ fn what_was_uploaded_is_looked_at_with_the_signature_in_its_metadata() {
     let place = format!("s3://{bucket}/plugins/probe.wasm");
     desk.write("hostler.toml", &desk.read("hostler.toml").replace("dir:.", &format!("s3://{bucket}/plugins/")));
     let environment = stack.environment();
-    let environment: Vec<_> = environment.iter().map(|(name, value)| (&**name, &**value)).collect();
+    let mut environment: Vec<_> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    environment.extend([("AWS_REGION", REGION), ("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")]);
     let verify = |more: &[&str]| {
         let arguments = [&["verify", &place, "--policy", "hostler.toml"], more].concat();
         told(&hostler_with(desk.path(), &arguments, &environment))
