@@ -34,7 +34,7 @@ pub(super) struct Slot {
     pub(super) asked: Option<Timestamp>,
     /// When it last failed, while there was nothing to go on with.
     pub(super) failed: Option<Timestamp>,
-    /// Why the version the source has is not the one in use: refused, or the source failed.
+    /// Why the version the source has is not the one in use: refused, or the source failed. It is the answer where none is in use.
     pub(super) trouble: Option<ModuleError>,
     /// What was said last about a version that is not taken: it is said once.
     pub(super) said: String,
