@@ -184,30 +184,20 @@ impl Modules {
         let (digest, version) = (good.module.digest.clone(), good.origin.version().map(ToString::to_string));
         let message = format!("{} was given up: {why}", self.source.locate(name));
         slot.good = slot.previous.take().filter(|before| uploads.allows(name, &before.origin).is_ok());
-        match &slot.good {
-            Some(before) => {
-                let back_to = before.module.digest.as_str();
-                let back_to_version = before.origin.version().map(ToString::to_string);
-                tracing::error!(
-                    module = name,
-                    digest,
-                    version,
-                    why,
-                    back_to,
-                    back_to_version,
-                    "a new plugin is given up: the one before it takes its place"
-                );
-            }
-            None => {
-                (slot.asked, slot.known) = (None, None);
-                tracing::error!(
-                    module = name,
-                    digest,
-                    version,
-                    why,
-                    "a new plugin is given up: an earlier one is looked for"
-                );
-            }
+        let back_to = slot.good.as_ref().map(|good| good.module.digest.as_str());
+        let back_to_version = slot.good.as_ref().and_then(|good| good.origin.version()).map(ToString::to_string);
+        let what = if back_to.is_some() { "the one before it takes its place" } else { "an earlier one is looked for" };
+        tracing::error!(
+            module = name,
+            digest,
+            version,
+            why,
+            back_to,
+            back_to_version,
+            "a new plugin is given up: {what}"
+        );
+        if slot.good.is_none() {
+            (slot.asked, slot.known) = (None, None);
         }
         slot.refuse(ModuleError { message, passes: false });
     }

@@ -87,8 +87,8 @@ async fn compiling_takes_no_longer_than_it_may() {
 }
 
 /// The limits of the process itself hold where nobody is there any more to keep its time.
-#[test]
-fn a_child_bounds_itself_and_does_not_outlive_its_host() {
+#[tokio::test]
+async fn a_child_bounds_itself_and_does_not_outlive_its_host() {
     // What a shell starts beside itself has no input of its own.
     let host = "exec 3<&0; \"$0\" compile-module 1048576 268435456 7 <&3 & echo $!; wait";
     let mut host = Command::new("sh")
@@ -107,16 +107,17 @@ fn a_child_bounds_itself_and_does_not_outlive_its_host() {
         line[name.len()..].split_whitespace().take(2).map(str::to_owned).collect::<Vec<_>>()
     };
     // The last that it does to itself.
-    let limits = wait_until(|| {
+    let limits = until(|| {
         let limits = fs::read_to_string(child.join("limits")).unwrap();
         (limit(&limits, "Max file size") == ["0", "0"]).then_some(limits)
-    });
+    })
+    .await;
     assert_eq!(limit(&limits, "Max cpu time"), ["7", "8"]);
     assert_eq!(limit(&limits, "Max data size"), ["268435456", "268435456"]);
     assert_eq!(limit(&limits, "Max core file size"), ["0", "0"]);
     host.kill().unwrap();
     host.wait().unwrap();
-    wait_until(|| is_over(&child).then_some(()));
+    until(|| is_over(&child).then_some(())).await;
 }
 
 #[tokio::test]
@@ -217,16 +218,6 @@ fn is_over(process: &Path) -> bool {
 }
 
 /// What there is at last.
-fn wait_until<T>(mut look: impl FnMut() -> Option<T>) -> T {
-    loop {
-        match look() {
-            Some(found) => return found,
-            None => std::thread::yield_now(),
-        }
-    }
-}
-
-/// The same, where others are at work.
 async fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
     loop {
         match look() {

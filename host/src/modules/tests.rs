@@ -1,3 +1,4 @@
+mod given_up;
 mod pins;
 mod signed;
 mod versions;
@@ -304,4 +305,15 @@ async fn what_this_machine_could_not_compile_is_tried_again() {
     insta::assert_snapshot!(error, @"s3://bucket/m is not taken yet: it could not be compiled: there are no processes left");
     modules.current("m", None).await.unwrap();
     assert_eq!(*source.asked.lock().unwrap(), [None]);
+}
+
+/// What a future comes to when it is polled once, with the tasks beside it.
+async fn polled_once<T>(future: &mut (impl Future<Output = T> + Unpin)) -> Option<T> {
+    let polled = std::future::poll_fn(|context| std::task::Poll::Ready(std::pin::Pin::new(&mut *future).poll(context)));
+    let polled = polled.await;
+    tokio::task::yield_now().await;
+    match polled {
+        std::task::Poll::Ready(done) => Some(done),
+        std::task::Poll::Pending => None,
+    }
 }
